@@ -1,0 +1,94 @@
+"""``settings.PGKNOWBASE``, typed. Read anew at each call, so ``override_settings`` works."""
+
+from typing import Annotated, Any
+
+from django.conf import settings as django_settings
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pgknowbase.errors import ConfigurationError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=str.upper)
+
+
+class EmbeddingSettings(_Strict):
+    """One entry of ``EMBEDDINGS``: which class reaches which model, and how."""
+
+    backend: str
+    model: Annotated[str, Field(min_length=1)]
+    dimensions: Annotated[int, Field(ge=1, le=4000)]
+    options: dict[str, Any] = {}
+
+
+class SpaceSettings(_Strict):
+    """The embedding space that the settings ask for."""
+
+    embedding: str = "default"
+    chunk_size: Annotated[int, Field(ge=50, le=100_000)] = 700
+    chunk_overlap: Annotated[int, Field(ge=0)] = 110
+    template: str = "$title\n$chunk"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SpaceSettings":
+        if self.chunk_overlap >= self.chunk_size:
+            raise ValueError("CHUNK_OVERLAP must be smaller than CHUNK_SIZE")
+        if "$chunk" not in self.template:
+            raise ValueError("TEMPLATE must contain '$chunk'")
+        return self
+
+
+class WorkerSettings(_Strict):
+    """How the worker takes its work."""
+
+    relay_batch_size: Annotated[int, Field(ge=1, le=10_000)] = 500
+    embed_batch_size: Annotated[int, Field(ge=1, le=2048)] = 200
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 1
+    poll_interval: Annotated[float, Field(gt=0, le=60)] = 0.2
+    lease_seconds: Annotated[float, Field(ge=1)] = 120
+    max_attempts: Annotated[int, Field(ge=1)] = 8
+    retry_delay: Annotated[float, Field(gt=0)] = 5
+    retry_delay_max: Annotated[float, Field(gt=0)] = 900
+
+
+class SearchSettings(_Strict):
+    """Limits and plan thresholds of search."""
+
+    max_limit: Annotated[int, Field(ge=1)] = 1000
+    max_query_characters: Annotated[int, Field(ge=1)] = 10_000
+    exact_below: Annotated[int, Field(ge=0)] = 10_000
+    query_cache_size: Annotated[int, Field(ge=0)] = 1024
+
+
+class Settings(_Strict):
+    """All of ``settings.PGKNOWBASE``."""
+
+    database: str = "default"
+    embeddings: dict[str, EmbeddingSettings]
+    space: SpaceSettings = SpaceSettings()
+    worker: WorkerSettings = WorkerSettings()
+    search: SearchSettings = SearchSettings()
+
+    @model_validator(mode="after")
+    def _known_alias(self) -> "Settings":
+        if self.space.embedding not in self.embeddings:
+            raise ValueError(f"SPACE names the embedding {self.space.embedding!r}, which EMBEDDINGS does not have")
+        return self
+
+
+def get_settings() -> Settings:
+    """The validated settings.
+
+    Raises:
+        ConfigurationError: ``settings.PGKNOWBASE`` is missing or wrong; the message lists each fault.
+    """
+    raw = getattr(django_settings, "PGKNOWBASE", None)
+    if not isinstance(raw, dict):
+        raise ConfigurationError(
+            "settings.PGKNOWBASE is missing: add a dict with at least EMBEDDINGS (see docs/settings.md)."
+        )
+    try:
+        return Settings.model_validate(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'PGKNOWBASE'}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"settings.PGKNOWBASE is wrong: {faults}. Correct it (see docs/settings.md).") from error
