@@ -1,0 +1,30 @@
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class PgKnowbaseConfig(AppConfig):
+    name = "pgknowbase"
+    verbose_name = "Knowledge base"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from pgknowbase import checks  # noqa: F401 - registers the system checks
+        from pgknowbase.capture import autodetector, triggers
+        from pgknowbase.registry import sources
+
+        autodetector.install()
+        for source in sources():
+            triggers.register_triggers(source)
+        post_migrate.connect(_create_space, sender=self)
+
+
+def _create_space(using: str, **kwargs: Any) -> None:
+    """After migrate: create the embedding space that the settings ask for, if there is none."""
+    from pgknowbase import gateway
+    from pgknowbase.conf import get_settings
+    from pgknowbase.vectorizer.spaces import ensure_space
+
+    if using == get_settings().database and gateway.fetch_value(using, gateway.LISTED_TABLES):
+        ensure_space(using)

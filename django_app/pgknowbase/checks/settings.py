@@ -1,0 +1,56 @@
+"""Checks of ``settings.PGKNOWBASE`` and of what it names. They touch neither database nor network."""
+
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Error, register
+from django.db import connections
+
+from pgknowbase.conf import get_settings
+from pgknowbase.errors import PgKnowbaseError
+
+
+@register("pgknowbase")
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E001 settings, E002 pgtrigger, E003 database engine, E004 backend."""
+    messages: list[CheckMessage] = []
+    if not apps.is_installed("pgtrigger"):
+        messages.append(
+            Error("'pgtrigger' is not installed.", hint="Add 'pgtrigger' to INSTALLED_APPS.", id="pgknowbase.E002")
+        )
+    try:
+        settings = get_settings()
+    except PgKnowbaseError as error:
+        return [*messages, Error(str(error), hint="docs/settings.md lists every key.", id="pgknowbase.E001")]
+    if settings.database not in connections:
+        messages.append(
+            Error(
+                f"PGKNOWBASE['DATABASE'] names {settings.database!r}, which DATABASES does not have.",
+                hint="Name a key of DATABASES.",
+                id="pgknowbase.E003",
+            )
+        )
+    elif connections[settings.database].vendor != "postgresql":
+        messages.append(
+            Error(
+                f"Database {settings.database!r} is {connections[settings.database].vendor!r}, not Postgres.",
+                hint="Use the engine 'django.db.backends.postgresql', or name another database in PGKNOWBASE.",
+                id="pgknowbase.E003",
+            )
+        )
+    messages += _check_backends(list(settings.embeddings))
+    return messages
+
+
+def _check_backends(aliases: list[str]) -> list[CheckMessage]:
+    from pgknowbase.embeddings import get_embedder
+
+    messages: list[CheckMessage] = []
+    for alias in aliases:
+        try:
+            get_embedder(alias)
+        except PgKnowbaseError as error:
+            messages.append(
+                Error(f"EMBEDDINGS[{alias!r}]: {error}", hint="See docs/embeddings.md.", id="pgknowbase.E004")
+            )
+    return messages

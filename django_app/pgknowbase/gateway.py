@@ -1,0 +1,75 @@
+"""The one module that touches cursors: every call of a SQL function that pgknowbase makes."""
+
+from collections.abc import Sequence
+from typing import Any, LiteralString
+
+from django.db import connections
+
+Row = tuple[Any, ...]
+
+OUTBOX_CLAIM = "SELECT * FROM pgknowbase_outbox_claim_v1(%s::text[], %s)"
+OUTBOX_ACK = "SELECT pgknowbase_outbox_ack_v1(%s::bigint[])"
+OUTBOX_EXPAND = "SELECT pgknowbase_outbox_expand_v1(%s, %s)"
+LOCK_OBJECTS = "SELECT pgknowbase_lock_objects_v1(%s, %s::text[])"
+RETRY_CLAIM = "SELECT * FROM pgknowbase_retry_claim_v1(%s, %s)"
+KNOWN_KEYS = "SELECT * FROM pgknowbase_known_keys_v1(%s, %s::text, %s)"
+APPLY = "SELECT * FROM pgknowbase_apply_v1(%s, %s::jsonb)"
+REMOVE = "SELECT * FROM pgknowbase_remove_v1(%s, %s::text[])"
+FAIL = "SELECT * FROM pgknowbase_fail_v1(%s, %s::text[], %s::text[], %s, %s, %s)"
+REQUEUE = "SELECT pgknowbase_requeue_v1(%s, %s::text[], %s)"
+SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s)"
+SPACE_ACTIVATE = "SELECT pgknowbase_space_activate_v1(%s)"
+SPACE_DROP = "SELECT pgknowbase_space_drop_v1(%s)"
+VECTORIZER = "SELECT to_jsonb(v) FROM ai.vectorizer AS v WHERE v.id = %s"
+VECTOR_OID = "SELECT 'vector'::regtype::oid::int"
+QUEUE_CLAIM = "SELECT item::text, lease, attempts, source, id, title, content FROM pgknowbase_queue_claim_v1(%s, %s, %s, %s, %s)"
+QUEUE_RELEASE = "SELECT pgknowbase_queue_release_v1(%s, %s::tid[], %s, %s, %s)"
+QUEUE_FAIL = "SELECT pgknowbase_queue_fail_v1(%s, %s::tid, %s, %s)"
+QUEUE_PENDING = "SELECT ai.vectorizer_queue_pending(%s, true)"
+CHUNKS = "SELECT * FROM pgknowbase_chunks_v1(%s, %s::int[], %s::text[])"
+STORE_OPEN = "SELECT * FROM pgknowbase_store_open_v1(%s, %s::int[], %s::text[], %s::text[], %s::int[], %s::text[], %s::int[], %s::int[], %s::text[])"
+STORE_CLOSE = "SELECT pgknowbase_store_close_v1(%s, %s::tid[], %s, %s::int[], %s::text[])"
+SEARCH_DENSE = "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], %s::text[], %s::bigint[], NULL, %s, %s)"
+SIMILAR = "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], %s::text[], %s::bigint[], %s)"
+STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
+LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
+
+
+def fetch(using: str, query: LiteralString, *params: Any) -> list[Row]:
+    """The rows of one of the queries above, run on Django's connection ``using``."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(query, params)
+        return list(cursor.fetchall())
+
+
+def fetch_value(using: str, query: LiteralString, *params: Any) -> Any:
+    """The first column of the only row, or None where there is none."""
+    rows = fetch(using, query, *params)
+    return rows[0][0] if rows else None
+
+
+def fetch_dicts(using: str, query: LiteralString, *params: Any) -> list[dict[str, Any]]:
+    """The rows as dicts by column name."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(query, params)
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def copy_chunks(using: str, schema: str, table: str, vector_oid: int, rows: Sequence[Row]) -> None:
+    """Copy chunk rows (source, id, chunk_seq, chunk, embedding, tokens) into a store, in binary."""
+    from pgvector import Vector
+    from pgvector.psycopg.vector import VectorBinaryDumper
+    from psycopg import sql
+
+    statement = sql.SQL("COPY {} (source, id, chunk_seq, chunk, embedding, tokens) FROM STDIN (FORMAT BINARY)")
+    dumper = type("VectorDumper", (VectorBinaryDumper,), {"oid": vector_oid})
+    connection = connections[using]
+    connection.ensure_connection()
+    assert connection.connection is not None
+    with connection.connection.cursor() as cursor:
+        cursor.adapters.register_dumper(Vector, dumper)
+        with cursor.copy(statement.format(sql.Identifier(schema, table))) as copy:
+            copy.set_types(["int4", "text", "int4", "text", vector_oid, "int4"])
+            for source, key, seq, chunk, vector, tokens in rows:
+                copy.write_row((source, key, seq, chunk, Vector(vector), tokens))

@@ -1,0 +1,34 @@
+"""Object keys: a row's primary key as text, the same in triggers, outbox, documents and the chunk store."""
+
+import json
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from pgknowbase.errors import PgKnowbaseError
+
+
+def object_key(pk: Any) -> str:
+    """The key of a primary key value: its text, or a JSON array for a composite key."""
+    if isinstance(pk, tuple):
+        return json.dumps([object_key(part) if not isinstance(part, int) else part for part in pk], ensure_ascii=False)
+    return str(pk)
+
+
+def parse_key(model: type[models.Model], key: str) -> Any:
+    """The primary key value that ``key`` stands for.
+
+    Raises:
+        PgKnowbaseError: ``key`` is no key of ``model``.
+    """
+    pk = model._meta.pk
+    assert pk is not None
+    try:
+        if isinstance(pk, models.CompositePrimaryKey):
+            return tuple(field.to_python(part) for field, part in zip(pk.fields, json.loads(key), strict=True))
+        return pk.to_python(key)
+    except (ValidationError, ValueError, TypeError) as error:
+        raise PgKnowbaseError(
+            f"{key!r} is not a primary key of {model._meta.label!r}: pass the value of {pk.name!r} as text."
+        ) from error

@@ -1,0 +1,52 @@
+"""``ExternalDataMeta``: what a source model declares, validated by pydantic."""
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class ExternalDataMetaConfig(BaseModel):
+    """The keys of a model's ``ExternalDataMeta``.
+
+    ``watch_fields``: paths whose changes bring the row back into the index.
+    ``similarity_threshold``: the least similarity, in [0, 1], at which the row is a hit when a search names none.
+    ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows.
+    ``owner_field``: path to the user who may find a row that is not public.
+    ``refresh_after``: how long a document that depends on the date stays fresh.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    watch_fields: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    similarity_threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+    auto_sync: bool = True
+    is_public: bool = False
+    owner_field: str | None = None
+    source_type: Literal["model", "api", "custom"] = "model"
+    refresh_after: Annotated[timedelta, Field(gt=timedelta(0))] | None = None
+
+    @field_validator("watch_fields", mode="before")
+    @classmethod
+    def _not_one_string(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"write a list of names, such as [{value!r}]")
+        return value
+
+    @field_validator("watch_fields")
+    @classmethod
+    def _no_double(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        doubles = sorted({name for name in value if value.count(name) > 1})
+        if doubles:
+            raise ValueError(f"{', '.join(map(repr, doubles))} stands there twice")
+        return value
+
+    @classmethod
+    def from_class(cls, declared: type) -> "ExternalDataMetaConfig":
+        """Read the keys of an ``ExternalDataMeta`` class, inherited ones included.
+
+        Raises:
+            pydantic.ValidationError: a key or a value is wrong.
+        """
+        keys = {name for klass in declared.__mro__[:-1] for name in vars(klass) if not name.startswith("__")}
+        return cls.model_validate({name: getattr(declared, name) for name in keys})

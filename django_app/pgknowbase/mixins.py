@@ -1,0 +1,171 @@
+"""``ExternalDataMixin``: what a model inherits to become a source model."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.db import models
+
+from pgknowbase.keys import object_key
+from pgknowbase.search.queryset import SemanticManager, SemanticQuerySet
+
+if TYPE_CHECKING:
+    from pgknowbase.models import ExternalData
+    from pgknowbase.relay.sync import SyncReport
+
+TITLE_FIELDS = ("title", "name", "headline", "subject", "label")
+
+
+class ExternalDataMixin(models.Model):
+    """Keeps the rows of a model in the index. Declare ``class ExternalDataMeta`` with ``watch_fields``.
+
+    The hooks ``get_external_*`` and ``should_sync_to_external_data`` may be overridden. The table gets no new column.
+    """
+
+    objects: ClassVar[SemanticManager[Self]] = SemanticManager()
+
+    class Meta:
+        abstract = True
+
+    # Hooks
+
+    def get_external_content(self) -> str | None:
+        """The text to index; None or an empty text means "not in the index". Default: the watched fields."""
+        from pgknowbase.relay.render import default_content
+
+        return default_content(self)
+
+    def get_external_title(self) -> str:
+        """A title, put before each chunk when it is embedded. Default: the field title, name or the like, or str()."""
+        names = {field.name for field in self._meta.concrete_fields}
+        for name in TITLE_FIELDS:
+            if name in names:
+                return str(getattr(self, name) or "")
+        return str(self) if type(self).__str__ is not models.Model.__str__ else ""
+
+    def get_external_description(self) -> str:
+        """A line for people; it is not embedded. Default: empty."""
+        return ""
+
+    def get_external_metadata(self) -> dict[str, Any]:
+        """JSON that searches can filter by. Default: empty."""
+        return {}
+
+    def get_external_tags(self) -> list[str]:
+        """Words that searches can filter by. Default: none."""
+        return []
+
+    def should_sync_to_external_data(self) -> bool:
+        """False keeps the row out of the index, or takes it out. Default: True."""
+        return True
+
+    @classmethod
+    def get_external_queryset(cls) -> models.QuerySet[Self]:
+        """How the relay loads rows in bulk. Default: every row, with the watched foreign keys joined."""
+        from pgknowbase.registry import source_of
+
+        related = [column.path for column in source_of(cls).columns if column.field.is_relation]
+        queryset = cls._base_manager.all()
+        return queryset.select_related(*related) if related else queryset
+
+    # The row in the index
+
+    @property
+    def external_source_id(self) -> str:
+        """The key under which the index knows this row."""
+        return object_key(self.pk)
+
+    @property
+    def external_data(self) -> "ExternalData | None":
+        """What the index knows of this row, or None."""
+        from pgknowbase.models import ExternalData
+
+        return ExternalData.objects.using(self._state.db).of(self).first()
+
+    @property
+    def has_external_data(self) -> bool:
+        """Whether the index knows this row."""
+        return self.external_data is not None
+
+    @property
+    def external_data_status(self) -> str | None:
+        """``pending``, ``processing``, ``completed``, ``failed``, or None for a row that the index does not know."""
+        found = self.external_data
+        return found.status if found else None
+
+    # By hand
+
+    def sync_to_external_data(self, wait: bool = False) -> "SyncReport":
+        """Bring this row's committed state into the index now; with ``wait``, embed it too before returning."""
+        from pgknowbase.relay.sync import sync_instance
+
+        return sync_instance(self, wait=wait)
+
+    def regenerate_external_data(self, wait: bool = False) -> "SyncReport":
+        """As ``sync_to_external_data``, and embed every chunk anew even where its text is the same."""
+        from pgknowbase.relay.sync import sync_instance
+
+        return sync_instance(self, force=True, wait=wait)
+
+    def remove_from_external_data(self) -> bool:
+        """Take this row out of the index until its next change; True if it was there."""
+        from pgknowbase.relay.sync import remove_instance
+
+        return remove_instance(self)
+
+    async def async_to_external_data(self, wait: bool = False) -> "SyncReport":
+        """Async twin of ``sync_to_external_data``."""
+        return await sync_to_async(self.sync_to_external_data)(wait)
+
+    async def aregenerate_external_data(self, wait: bool = False) -> "SyncReport":
+        """Async twin of ``regenerate_external_data``."""
+        return await sync_to_async(self.regenerate_external_data)(wait)
+
+    async def aremove_from_external_data(self) -> bool:
+        """Async twin of ``remove_from_external_data``."""
+        return await sync_to_async(self.remove_from_external_data)()
+
+    # Search
+
+    def similar(self, limit: int = 10, **options: Any) -> SemanticQuerySet[Self]:
+        """Rows of the same model most like this one, itself left out; options as ``SemanticQuerySet.similar_to``."""
+        return rows(type(self)).using(self._state.db).similar_to(self, limit=limit, **options)
+
+    async def asimilar(self, limit: int = 10, **options: Any) -> SemanticQuerySet[Self]:
+        """Async twin of ``similar``; the result is evaluated already."""
+        return await rows(type(self)).using(self._state.db).asimilar_to(self, limit=limit, **options)
+
+    @classmethod
+    def semantic_search(cls, query: str, **options: Any) -> SemanticQuerySet[Self]:
+        """``SemanticQuerySet.semantic_search`` over all rows, for models whose manager does not have it."""
+        return rows(cls).semantic_search(query, **options)
+
+    @classmethod
+    async def asemantic_search(cls, query: str, **options: Any) -> SemanticQuerySet[Self]:
+        """Async twin of ``semantic_search``; the result is evaluated already."""
+        return await rows(cls).asemantic_search(query, **options)
+
+    @classmethod
+    def with_external_data(cls) -> SemanticQuerySet[Self]:
+        """The rows that the index knows."""
+        return rows(cls).with_external_data()
+
+    @classmethod
+    def without_external_data(cls) -> SemanticQuerySet[Self]:
+        """The rows that the index does not know."""
+        return rows(cls).without_external_data()
+
+    @classmethod
+    def sync_all_external_data(cls, limit: int | None = None) -> "SyncReport":
+        """Bring the model's rows, at most ``limit``, into the index now."""
+        from pgknowbase.relay.sync import sync_model
+
+        return sync_model(cls, limit=limit)
+
+
+Model = TypeVar("Model", bound=models.Model)
+
+
+def rows(model: type[Model]) -> SemanticQuerySet[Model]:
+    """All rows that the model's default manager gives, as a searchable queryset."""
+    found = model._default_manager.all()
+    return found if isinstance(found, SemanticQuerySet) else SemanticQuerySet(model, query=found.query)

@@ -1,0 +1,17 @@
+"""Models of the index."""
+
+from pgknowbase.models.chunk import Chunk
+from pgknowbase.models.document import Document
+from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
+from pgknowbase.models.outbox import OutboxEvent
+from pgknowbase.models.space import EmbeddingSpace
+
+__all__ = [
+    "Chunk",
+    "Document",
+    "EmbeddingSpace",
+    "ExternalData",
+    "ExternalDataStatus",
+    "ExternalDataType",
+    "OutboxEvent",
+]

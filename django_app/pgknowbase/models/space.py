@@ -1,0 +1,30 @@
+from django.db import models
+from django.db.models.functions import Now
+
+
+class EmbeddingSpace(models.Model):
+    """One (backend, model, dimensions, chunking) and its pgai vectorizer and chunk store. Search reads the active one.
+
+    The table stands in ``sql/``: a space belongs to the schema, so Django's ``flush`` must not empty it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    name = models.SlugField(unique=True)
+    backend = models.TextField()
+    model = models.TextField()
+    dimensions = models.PositiveIntegerField()
+    chunk_size = models.PositiveIntegerField()
+    chunk_overlap = models.PositiveIntegerField()
+    template = models.TextField()
+    vectorizer_id = models.IntegerField(unique=True)
+    store_schema = models.TextField()
+    store_table = models.TextField(help_text="Table that holds the chunks and their embeddings.")
+    is_active = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        managed = False
+        db_table = "pgknowbase_space"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.model}, {self.dimensions} d)"

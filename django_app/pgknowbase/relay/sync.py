@@ -1,0 +1,257 @@
+"""Bringing objects of one source model into step with their committed rows."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from django.db import DataError, connections, models, transaction
+from psycopg.pq import TransactionStatus
+
+from pgknowbase import gateway
+from pgknowbase.conf import get_settings
+from pgknowbase.errors import PgKnowbaseError
+from pgknowbase.keys import object_key, parse_key
+from pgknowbase.registry import Source, source_of
+from pgknowbase.relay.render import Rendered, RenderError, render
+from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
+
+if TYPE_CHECKING:
+    from pgknowbase.mixins import ExternalDataMixin
+
+logger = logging.getLogger("pgknowbase.relay")
+
+
+class SpoiledTransactionError(PgKnowbaseError):
+    """A hook's failed query has spoiled the batch's transaction: render each row behind a savepoint."""
+
+
+@dataclass
+class SyncReport:
+    """What one synchronisation did. ``failures`` holds (object key, error) pairs; they are retried by the worker."""
+
+    created: int = 0
+    updated: int = 0
+    metadata: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> int:
+        return len(self.failures)
+
+    @property
+    def total(self) -> int:
+        return self.created + self.updated + self.metadata + self.unchanged + self.removed + self.failed
+
+    def add(self, other: "SyncReport") -> None:
+        """Add the figures of ``other`` to these."""
+        for name in ("created", "updated", "metadata", "unchanged", "removed"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.failures += other.failures
+
+
+def sync_objects(
+    source: Source, keys: Iterable[str], using: str, *, force: bool = False, careful: bool = False
+) -> SyncReport:
+    """Lock the objects, read their committed rows, render them, and write what differs.
+
+    Must run inside a transaction. A hook that raises fails its own object only; ``careful`` gives each a savepoint.
+
+    Raises:
+        SpoiledTransactionError: a hook's query failed; roll back and call again with ``careful``.
+    """
+    wanted = sorted(set(keys))
+    content_type_id = source.content_type_id(using)
+    gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
+    report = SyncReport()
+    records: dict[str, str] = {}
+    rows = {row.external_source_id: row for row in load(source, wanted, using)}
+    for key, row in rows.items():
+        try:
+            rendered = _render(source, row, using, careful)
+            if rendered is not None:
+                records[key] = rendered.as_json()
+        except SpoiledTransactionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
+            report.failures.append((key, describe(error)))
+    _apply(source, content_type_id, records, using, report)
+    if force and records:
+        gateway.fetch(using, gateway.REQUEUE, content_type_id, list(records), True)
+    failed = {key for key, _ in report.failures}
+    _remove(source, content_type_id, [key for key in wanted if key not in records and key not in failed], using, report)
+    _record_failures(source, content_type_id, using, report)
+    return report
+
+
+def load(source: Source, keys: Sequence[str], using: str) -> "list[ExternalDataMixin]":
+    """The rows of ``keys`` that exist, through the model's ``get_external_queryset``."""
+    pks = []
+    for key in keys:
+        try:
+            pks.append(parse_key(source.model, key))
+        except PgKnowbaseError:
+            continue
+    return list(source.model.get_external_queryset().using(using).filter(pk__in=pks)) if pks else []
+
+
+def describe(error: BaseException) -> str:
+    """The error as it is kept on an object."""
+    return f"{type(error).__name__}: {error}"[:2000].replace("\x00", "")
+
+
+def _render(source: Source, row: "ExternalDataMixin", using: str, careful: bool) -> Rendered | None:
+    if careful:
+        with transaction.atomic(using=using):
+            return render(source, row)
+    try:
+        return render(source, row)
+    except Exception as error:
+        raw: Any = connections[using].connection
+        if raw is not None and raw.info.transaction_status == TransactionStatus.INERROR:
+            raise SpoiledTransactionError(f"{row!r}: {describe(error)}") from error
+        raise
+
+
+def _apply(source: Source, content_type_id: int, records: dict[str, str], using: str, report: SyncReport) -> None:
+    if not records:
+        return
+    try:
+        with transaction.atomic(using=using):
+            written = gateway.fetch(using, gateway.APPLY, content_type_id, f"[{','.join(records.values())}]")
+    except DataError as error:
+        if len(records) == 1:
+            report.failures.append((next(iter(records)), describe(error)))
+            records.clear()
+            return
+        keys = list(records)
+        for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
+            part = {key: records[key] for key in half}
+            _apply(source, content_type_id, part, using, report)
+            for key in set(half) - set(part):
+                del records[key]
+        return
+    for key, outcome, external_data_id in written:
+        setattr(report, outcome, getattr(report, outcome) + 1)
+        _after_commit(
+            using, external_data_synced, source, object_key=key, outcome=outcome, external_data_id=external_data_id
+        )
+    report.unchanged += len(records) - len(written)
+
+
+def _remove(source: Source, content_type_id: int, keys: list[str], using: str, report: SyncReport) -> None:
+    if not keys:
+        return
+    for key, _ in gateway.fetch(using, gateway.REMOVE, content_type_id, keys):
+        report.removed += 1
+        _after_commit(using, external_data_removed, source, object_key=key)
+
+
+def _record_failures(source: Source, content_type_id: int, using: str, report: SyncReport) -> None:
+    if not report.failures:
+        return
+    worker = get_settings().worker
+    keys, errors = zip(*report.failures, strict=True)
+    gateway.fetch(
+        using,
+        gateway.FAIL,
+        content_type_id,
+        list(keys),
+        list(errors),
+        worker.max_attempts,
+        worker.retry_delay,
+        worker.retry_delay_max,
+    )
+    for key, error in report.failures:
+        logger.warning("%s %s could not be rendered: %s", source.label, key, error)
+        _after_commit(using, external_data_failed, source, object_key=key, error=error)
+
+
+def _after_commit(using: str, signal: Any, source: Source, **values: Any) -> None:
+    if signal.receivers:
+        transaction.on_commit(lambda: _send(signal, source, values), using=using, robust=True)
+
+
+def _send(signal: Any, source: Source, values: dict[str, Any]) -> None:
+    for receiver, answer in signal.send_robust(sender=source.model, **values):
+        if isinstance(answer, Exception):
+            logger.error("receiver %r of %s raised", receiver, source.label, exc_info=answer)
+
+
+# By hand
+
+
+def sync_keys(source: Source, keys: Sequence[str], using: str, *, force: bool = False) -> SyncReport:
+    """``sync_objects`` in a transaction of its own, with savepoints where a hook's query fails."""
+    for careful in (False, True):
+        try:
+            with transaction.atomic(using=using):
+                return sync_objects(source, keys, using, force=force, careful=careful)
+        except SpoiledTransactionError:
+            continue
+    raise AssertionError("a careful pass cannot spoil its transaction")
+
+
+def sync_model(
+    model: type[models.Model], *, limit: int | None = None, batch_size: int = 500, force: bool = False
+) -> SyncReport:
+    """Bring the committed rows of a source model, at most ``limit``, into the index."""
+    using = get_settings().database
+    source = source_of(model)
+    report = SyncReport()
+    for keys in row_keys(source, using, batch_size, limit=limit):
+        report.add(sync_keys(source, keys, using, force=force))
+    return report
+
+
+def row_keys(source: Source, using: str, batch_size: int, *, limit: int | None = None) -> Iterator[list[str]]:
+    """The object keys of a model's rows, in batches, in the order of the primary key."""
+    queryset = source.model._base_manager.using(using).order_by("pk").values_list("pk", flat=True)
+    batch: list[str] = []
+    for pk in (queryset[:limit] if limit is not None else queryset).iterator(chunk_size=batch_size):
+        batch.append(object_key(pk))
+        if len(batch) == batch_size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def known_keys(source: Source, using: str, batch_size: int) -> Iterator[list[str]]:
+    """The object keys that the index knows of a model, in batches, in their own order."""
+    last: str | None = None
+    while True:
+        page = gateway.fetch(using, gateway.KNOWN_KEYS, source.content_type_id(using), last, batch_size)
+        if not page:
+            return
+        yield [row[0] for row in page]
+        last = page[-1][0]
+
+
+def sync_instance(row: "ExternalDataMixin", *, force: bool = False, wait: bool = False) -> SyncReport:
+    """See ``ExternalDataMixin.sync_to_external_data``."""
+    using = row._state.db or get_settings().database
+    source = source_of(type(row))
+    report = sync_keys(source, [row.external_source_id], using, force=force)
+    if wait:
+        from pgknowbase.vectorizer.executor import Executor
+
+        Executor(using).run_document(source.content_type_id(using), row.external_source_id)
+    return report
+
+
+def remove_instance(row: "ExternalDataMixin") -> bool:
+    """See ``ExternalDataMixin.remove_from_external_data``."""
+    using = row._state.db or get_settings().database
+    source = source_of(type(row))
+    report = SyncReport()
+    content_type_id = source.content_type_id(using)
+    with transaction.atomic(using=using):
+        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, [row.external_source_id])
+        _remove(source, content_type_id, [row.external_source_id], using, report)
+    return report.removed == 1
+
+
+__all__ = ["RenderError", "SyncReport", "sync_keys", "sync_model", "sync_objects"]

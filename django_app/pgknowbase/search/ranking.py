@@ -1,0 +1,149 @@
+"""A search as part of a queryset: it runs once, when the queryset is first compiled for a database."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import Lock
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import models
+from django.db.models.expressions import Expression
+from django.db.models.functions import Cast
+
+from pgknowbase.conf import get_settings
+from pgknowbase.keys import object_key
+from pgknowbase.search.hits import Filters, Hit, Query
+
+WIDEST = 20_000
+
+
+@dataclass(eq=False)
+class Search:
+    """``query`` among the rows of ``base``, at most ``limit``.
+
+    ``base`` holds everything that was chained before; ``key_of`` gives the primary key, as text, that a hit has in it.
+    """
+
+    base: "models.QuerySet[Any]"
+    query: Query
+    filters: Callable[[str], Filters]
+    limit: int
+    key_of: Callable[[Hit], str]
+    narrowed: Callable[[Filters, list[str]], Filters]
+    _found: dict[str, dict[str, Hit]] = field(default_factory=dict)
+    _lock: Any = field(default_factory=Lock)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Search":
+        return self
+
+    def found(self, using: str) -> dict[str, Hit]:
+        """The hits by primary key as text, best first; searched once for each database."""
+        if using not in self._found:
+            hits = self._search(using)
+            with self._lock:
+                self._found.setdefault(using, {self.key_of(hit): hit for hit in hits})
+        return self._found[using]
+
+    def _search(self, using: str) -> list[Hit]:
+        filters = self.filters(using)
+        rows = self.base.using(using).order_by() if not self.base.query.is_sliced else self.base.using(using)
+        if self.base.query.is_sliced:
+            return self.query.hits(using, self.limit, self.narrowed(filters, _keys(rows)))
+        if self.base.query.where or self.base.query.distinct_fields:
+            below = get_settings().search.exact_below
+            keys = _keys(rows[: below + 1])
+            if len(keys) <= below:
+                return self.query.hits(using, self.limit, self.narrowed(filters, keys)) if keys else []
+        wanted = self.limit
+        while wanted <= WIDEST:
+            hits = self.query.hits(using, wanted, filters)
+            passing = self._passing(rows, hits)
+            if len(passing) >= self.limit or len(hits) < wanted:
+                return passing[: self.limit]
+            wanted *= 4
+        return self.query.hits(using, self.limit, self.narrowed(filters, _keys(rows)))
+
+    def _passing(self, rows: "models.QuerySet[Any]", hits: list[Hit]) -> list[Hit]:
+        pk = self.base.model._meta.pk
+        assert pk is not None
+        from pgknowbase.keys import parse_key
+
+        pks = [parse_key(self.base.model, self.key_of(hit)) for hit in hits]
+        alive = set(_keys(rows.filter(pk__in=pks))) if pks else set()
+        return [hit for hit in hits if self.key_of(hit) in alive]
+
+
+def _keys(rows: "models.QuerySet[Any]") -> list[str]:
+    return [object_key(row[0]) for row in rows.values_list("pk")]
+
+
+class HitValues(Expression):
+    """A JSON object from primary key, as text, to one attribute of the hit."""
+
+    output_field = models.JSONField()
+
+    def __init__(self, search: Search, attribute: str) -> None:
+        super().__init__()
+        self.search = search
+        self.attribute = attribute
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        found = self.search.found(connection.alias)
+        values = {key: getattr(hit, self.attribute) for key, hit in found.items()}
+        return "%s::jsonb", [json.dumps(values, ensure_ascii=False)]
+
+
+class IsHit(Expression):
+    """Whether the row is among the hits."""
+
+    output_field = models.BooleanField()
+    conditional = True
+
+    def __init__(self, search: Search, pk: Any = None) -> None:
+        super().__init__()
+        self.search = search
+        self.pk = pk or models.F("pk")
+
+    def get_source_expressions(self) -> list[Any]:
+        return [self.pk]
+
+    def set_source_expressions(self, exprs: Any) -> None:
+        (self.pk,) = exprs
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+        from pgknowbase.keys import parse_key
+
+        model = self.search.base.model
+        pks = [parse_key(model, key) for key in self.search.found(connection.alias)]
+        if not pks:
+            raise EmptyResultSet
+        sql, params = compiler.compile(self.pk.get_lookup("in")(self.pk, pks))
+        return sql, list(params)
+
+
+def ranked(queryset: "models.QuerySet[Any]", search: Search) -> "models.QuerySet[Any]":
+    """``queryset`` with the hits of ``search`` alone, best first, each with ``similarity`` and ``matched_chunk``."""
+    rows = queryset._chain()  # type: ignore[attr-defined]
+    rows.query.clear_limits()
+    rows.query.distinct_fields = ()
+    key = Cast("pk", models.TextField())
+    rows = rows.filter(IsHit(search)).annotate(
+        similarity=Cast(_look_up(HitValues(search, "similarity"), key), models.FloatField()),
+        matched_chunk=_look_up(HitValues(search, "chunk"), key),
+    )
+    return rows.order_by("-similarity", "pk")
+
+
+def _look_up(values: HitValues, key: Any) -> models.Func:
+    return models.Func(values, key, function="jsonb_extract_path_text", output_field=models.TextField())
+
+
+def by_object_key(filters: Filters, keys: list[str]) -> Filters:
+    """Only the objects of these keys."""
+    return replace(filters, object_keys=keys)
+
+
+def by_external_data_id(filters: Filters, keys: list[str]) -> Filters:
+    """Only these external data."""
+    return replace(filters, external_data_ids=[int(key) for key in keys])

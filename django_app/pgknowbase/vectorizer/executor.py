@@ -1,0 +1,222 @@
+"""The vectorizer executor: from pgai's queue to chunks and embeddings, with no transaction open over a provider call."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from django.db import transaction
+
+from pgknowbase import gateway
+from pgknowbase.conf import get_settings
+from pgknowbase.embeddings import get_embedder
+from pgknowbase.embeddings.base import Embedder
+from pgknowbase.errors import EmbeddingError, RetryableEmbeddingError
+from pgknowbase.models import EmbeddingSpace
+from pgknowbase.vectorizer.embed import Outcome, embed_texts
+from pgknowbase.vectorizer.pgai import Splitter, splitter
+from pgknowbase.vectorizer.plan import ChunkPlan, document_digest, plan_chunks
+from pgknowbase.vectorizer.spaces import matching_space
+
+logger = logging.getLogger("pgknowbase.vectorizer")
+
+DocumentKey = tuple[int, str]
+
+
+@dataclass
+class Leased:
+    """One document on lease: its queue items, what it says, and what is to be done with its chunks."""
+
+    key: DocumentKey
+    items: list[str]
+    attempts: int
+    title: str
+    content: str
+    plan: ChunkPlan = ChunkPlan((), ())
+
+    @property
+    def digest(self) -> str:
+        return document_digest(self.title, self.content)
+
+
+@dataclass
+class ExecutorBatch:
+    """What one turn of the executor did, in documents; ``embedded`` counts texts sent to the provider."""
+
+    claimed: int = 0
+    written: int = 0
+    again: int = 0
+    failed: int = 0
+    embedded: int = 0
+
+    @property
+    def idle(self) -> bool:
+        return self.claimed == 0
+
+
+class Executor:
+    """Works off the queue of the active space, which must be the one that the settings ask for."""
+
+    def __init__(
+        self, using: str | None = None, *, batch_size: int | None = None, concurrency: int | None = None
+    ) -> None:
+        settings = get_settings()
+        self.using = using or settings.database
+        self.settings = settings.worker
+        self.batch_size = batch_size or settings.worker.embed_batch_size
+        self.space: EmbeddingSpace = matching_space(self.using)
+        self.embedder: Embedder = get_embedder(settings.space.embedding)
+        self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
+
+    @cached_property
+    def splitter(self) -> Splitter:
+        """pgai's own chunking and formatting, as the vectorizer is configured."""
+        return splitter(gateway.fetch_value(self.using, gateway.VECTORIZER, self.space.vectorizer_id))
+
+    @cached_property
+    def vector_oid(self) -> int:
+        return int(gateway.fetch_value(self.using, gateway.VECTOR_OID))
+
+    def run_once(self) -> ExecutorBatch:
+        """Lease a batch of documents, embed what changed in them and write it."""
+        return self._run(None, None)
+
+    def run_document(self, source: int, key: str) -> ExecutorBatch:
+        """As ``run_once``, for one document."""
+        return self._run(source, key)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self.pool.shutdown()
+
+    def _run(self, source: int | None, key: str | None) -> ExecutorBatch:
+        claimed = gateway.fetch(
+            self.using,
+            gateway.QUEUE_CLAIM,
+            self.space.vectorizer_id,
+            self.batch_size,
+            self.settings.lease_seconds,
+            source,
+            key,
+        )
+        if not claimed:
+            return ExecutorBatch()
+        lease = claimed[0][1]
+        documents = _documents(claimed)
+        self._plan(documents)
+        texts = [text for document in documents for _, text in document.plan.missing]
+        outcome = embed_texts(self.embedder, texts, self.pool)
+        batch = ExecutorBatch(claimed=len(documents), embedded=len(set(texts)))
+        ready = self._set_aside(documents, outcome, lease, batch)
+        if ready:
+            self._write(ready, outcome, lease, batch)
+        return batch
+
+    def _plan(self, documents: Sequence[Leased]) -> None:
+        stored: dict[DocumentKey, dict[int, str]] = defaultdict(dict)
+        rows = gateway.fetch(
+            self.using,
+            gateway.CHUNKS,
+            self.space.vectorizer_id,
+            [document.key[0] for document in documents],
+            [document.key[1] for document in documents],
+        )
+        for source, key, seq, text, reusable in rows:
+            if reusable:
+                stored[source, key][seq] = text
+        for document in documents:
+            wanted = self.splitter.split(*document.key, document.title, document.content)
+            document.plan = plan_chunks(wanted, stored[document.key])
+
+    def _set_aside(
+        self, documents: Sequence[Leased], outcome: Outcome, lease: datetime, batch: ExecutorBatch
+    ) -> list[Leased]:
+        """Release or fail the documents with a text that could not be embedded; the others are returned."""
+        ready: list[Leased] = []
+        waiting: dict[EmbeddingError, list[Leased]] = defaultdict(list)
+        for document in documents:
+            errors = [outcome.errors[text] for _, text in document.plan.missing if text in outcome.errors]
+            permanent = [error for error in errors if not isinstance(error, RetryableEmbeddingError)]
+            if permanent:
+                self._fail(document, permanent[0], lease)
+                batch.failed += 1
+            elif errors:
+                waiting[errors[0]].append(document)
+            else:
+                ready.append(document)
+        for error, group in waiting.items():
+            self._release(group, lease, self._delay(error, max(one.attempts for one in group)), str(error))
+            batch.again += len(group)
+        return ready
+
+    def _delay(self, error: EmbeddingError, attempts: int) -> float:
+        wish = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
+        backoff = self.settings.retry_delay * 2 ** min(attempts, 30)
+        return min(max(backoff, wish or 0), max(self.settings.retry_delay_max, wish or 0))
+
+    def _release(self, documents: Sequence[Leased], lease: datetime, delay: float, reason: str) -> None:
+        if reason:
+            logger.warning("%d documents wait %.0f s: %s", len(documents), delay, reason)
+        items = [item for document in documents for item in document.items]
+        gateway.fetch(self.using, gateway.QUEUE_RELEASE, self.space.vectorizer_id, items, lease, delay, reason)
+
+    def _fail(self, document: Leased, error: EmbeddingError, lease: datetime) -> None:
+        logger.error("document %s cannot be embedded: %s", document.key, error)
+        for item in document.items:
+            gateway.fetch(self.using, gateway.QUEUE_FAIL, self.space.vectorizer_id, item, lease, str(error))
+
+    def _write(self, documents: Sequence[Leased], outcome: Outcome, lease: datetime, batch: ExecutorBatch) -> None:
+        by_key = {document.key: document for document in documents}
+        with transaction.atomic(using=self.using):
+            states = self._open(documents)
+            written = [key for key in by_key if states.get(key) == "open"]
+            busy = [by_key[key] for key in by_key if states.get(key) == "busy"]
+            rows = [
+                (*key, seq, text, *outcome.vectors[text])
+                for key in written
+                for seq, text in by_key[key].plan.missing
+            ]
+            if rows:
+                gateway.copy_chunks(self.using, self.space.store_schema, self.space.store_table, self.vector_oid, rows)
+            items = [item for document in documents if document not in busy for item in document.items]
+            gateway.fetch(
+                self.using,
+                gateway.STORE_CLOSE,
+                self.space.vectorizer_id,
+                items,
+                lease,
+                [source for source, _ in written],
+                [key for _, key in written],
+            )
+            if busy:
+                self._release(busy, lease, 0.1, "")
+        batch.written += len(written)
+        batch.again += len(busy)
+
+    def _open(self, documents: Sequence[Leased]) -> dict[DocumentKey, str]:
+        kept = [(document.key, chunk) for document in documents for chunk in document.plan.kept]
+        rows = gateway.fetch(
+            self.using,
+            gateway.STORE_OPEN,
+            self.space.vectorizer_id,
+            [document.key[0] for document in documents],
+            [document.key[1] for document in documents],
+            [document.digest for document in documents],
+            [source for (source, _), _ in kept],
+            [key for (_, key), _ in kept],
+            [chunk.old for _, chunk in kept],
+            [chunk.new for _, chunk in kept],
+            [chunk.digest for _, chunk in kept],
+        )
+        return {(source, key): state for source, key, state in rows}
+
+
+def _documents(claimed: Sequence[gateway.Row]) -> list[Leased]:
+    documents: dict[DocumentKey, Leased] = {}
+    for item, _, attempts, source, key, title, content in claimed:
+        document = documents.setdefault((source, key), Leased((source, key), [], attempts, title, content))
+        document.items.append(item)
+    return list(documents.values())

@@ -1,0 +1,2 @@
+DROP TRIGGER IF EXISTS {pgid} ON {table};
+DROP FUNCTION IF EXISTS {pgid}();

@@ -1,0 +1,1 @@
+INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ({source}, NULL, 'T');

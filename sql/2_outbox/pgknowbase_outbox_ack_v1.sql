@@ -1,0 +1,7 @@
+-- Deletes claimed events.
+CREATE OR REPLACE FUNCTION pgknowbase_outbox_ack_v1(ids bigint[]) RETURNS bigint
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+AS $pgknowbase$
+    WITH gone AS (DELETE FROM pgknowbase_outbox AS o WHERE o.id = ANY (ids) RETURNING 1)
+    SELECT count(*) FROM gone
+$pgknowbase$;

@@ -1,0 +1,64 @@
+-- Brings rendered rows of one source into the index and says what happened to each that was written: created, updated
+-- (its text changed, so it will be embedded) or metadata (anything else changed, nothing to embed). Unchanged rows are
+-- neither written nor returned. The caller holds the objects' locks. Documents are locked before external data, both
+-- in key order, as the vectorizer's writer does.
+-- rows: a JSON array of objects with the keys of the record below.
+CREATE OR REPLACE FUNCTION pgknowbase_apply_v1(source_id integer, rows jsonb)
+RETURNS TABLE (object_key text, outcome text, external_data_id bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
+AS $pgknowbase$
+DECLARE
+    _changed text[];
+    _failed text[];
+BEGIN
+    WITH written AS (
+        INSERT INTO pgknowbase_document AS d (source, id, title, content)
+        SELECT source_id, r.object_key, r.title, r.content
+        FROM jsonb_to_recordset(rows) AS r (object_key text, title text, content text, content_hash text)
+        LEFT JOIN pgknowbase_externaldata AS e ON e.content_type_id = source_id AND e.object_key = r.object_key
+        WHERE e.content_hash IS DISTINCT FROM r.content_hash
+        ORDER BY r.object_key
+        ON CONFLICT (source, id) DO UPDATE SET title = excluded.title, content = excluded.content
+        RETURNING d.id
+    )
+    SELECT array_agg(w.id) INTO _changed FROM written AS w;
+
+    SELECT array_agg(e.object_key) INTO _failed
+    FROM jsonb_to_recordset(rows) AS r (object_key text)
+    JOIN pgknowbase_externaldata AS e ON e.content_type_id = source_id AND e.object_key = r.object_key
+    WHERE e.status = 'failed' AND e.object_key <> ALL (coalesce(_changed, '{}'));
+    PERFORM pgknowbase_requeue_v1(source_id, _failed, false);
+
+    RETURN QUERY
+    INSERT INTO pgknowbase_externaldata AS e (
+        source_type, content_type_id, object_key, title, description, content_hash, metadata, tags, owner_id,
+        is_public, is_active, similarity_threshold, status, error, attempts, chunk_count)
+    SELECT r.source_type, source_id, r.object_key, r.title, r.description, r.content_hash, r.metadata, r.tags,
+        o.owner_id, r.is_public, true, r.similarity_threshold, 'pending', '', 0, 0
+    FROM jsonb_to_recordset(rows) AS r (
+        object_key text, title text, description text, content_hash text, metadata jsonb, tags text[],
+        is_public boolean, similarity_threshold float8, source_type text, owner jsonb)
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::pgknowbase_externaldata, r.owner) AS o
+    LEFT JOIN pgknowbase_externaldata AS x ON x.content_type_id = source_id AND x.object_key = r.object_key
+    WHERE x.id IS NULL
+        OR x.status = 'failed'
+        OR (x.title, x.description, x.content_hash, x.metadata, x.tags, x.owner_id, x.is_public, x.is_active,
+            x.similarity_threshold, x.source_type)
+        IS DISTINCT FROM
+           (r.title, r.description, r.content_hash, r.metadata, r.tags, o.owner_id, r.is_public, true,
+            r.similarity_threshold, r.source_type)
+    ORDER BY r.object_key
+    ON CONFLICT (content_type_id, object_key) DO UPDATE SET
+        source_type = excluded.source_type, title = excluded.title, description = excluded.description,
+        content_hash = excluded.content_hash, metadata = excluded.metadata, tags = excluded.tags,
+        owner_id = excluded.owner_id, is_public = excluded.is_public, is_active = true,
+        similarity_threshold = excluded.similarity_threshold,
+        status = CASE WHEN e.content_hash <> excluded.content_hash OR e.status = 'failed' THEN 'pending' ELSE e.status END,
+        error = '', attempts = 0, retry_at = NULL, updated_at = statement_timestamp()
+    RETURNING e.object_key, CASE
+        WHEN e.xmax = 0 THEN 'created'
+        WHEN e.object_key = ANY (coalesce(_changed, '{}') || coalesce(_failed, '{}')) THEN 'updated'
+        ELSE 'metadata'
+    END, e.id;
+END
+$pgknowbase$;

@@ -1,0 +1,16 @@
+-- The chunks that the store of a vectorizer holds of these documents, with whether their embeddings may be kept.
+CREATE OR REPLACE FUNCTION pgknowbase_chunks_v1(vectorizer integer, sources integer[], ids text[])
+RETURNS TABLE (source integer, id text, chunk_seq integer, chunk text, reusable boolean)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+AS $pgknowbase$
+DECLARE
+    _store text;
+BEGIN
+    SELECT format('%I.%I', s.store_schema, s.store_table) INTO STRICT _store FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer;
+    RETURN QUERY EXECUTE format($sql$
+        SELECT c.source, c.id, c.chunk_seq, c.chunk, c.reusable
+        FROM (SELECT DISTINCT * FROM unnest($1, $2)) AS k (source, id)
+        JOIN %s AS c ON c.source = k.source AND c.id = k.id
+        $sql$, _store) USING sources, ids;
+END
+$pgknowbase$;

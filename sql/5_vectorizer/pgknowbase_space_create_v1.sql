@@ -1,0 +1,47 @@
+-- Creates a pgai vectorizer over the documents with its chunk store and vector index, and records it as an embedding
+-- space, not yet active. Existing documents are queued.
+CREATE OR REPLACE FUNCTION pgknowbase_space_create_v1(
+    space_name text, backend text, model text, dimensions integer, chunk_size integer, chunk_overlap integer,
+    template text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
+AS $pgknowbase$
+DECLARE
+    _schema CONSTANT name := (
+        SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = 'pgknowbase_document'::regclass);
+    _space bigint := nextval(pg_get_serial_sequence('pgknowbase_space', 'id'));
+    _table CONSTANT name := 'pgknowbase_store_' || _space;
+    _vectorizer integer;
+    _queue record;
+BEGIN
+    _vectorizer := ai.create_vectorizer(
+        'pgknowbase_document'::regclass,
+        name => 'pgknowbase_' || space_name,
+        loading => ai.loading_column('content'),
+        destination => ai.destination_table(
+            target_schema => _schema, target_table => _table, view_schema => _schema, view_name => _table || '_view'),
+        embedding => ai.embedding_openai(model, dimensions),
+        chunking => ai.chunking_recursive_character_text_splitter(chunk_size, chunk_overlap),
+        formatting => ai.formatting_python_template(template),
+        indexing => ai.indexing_none(),
+        scheduling => ai.scheduling_none(),
+        processing => ai.processing_default(batch_size => 200, concurrency => 1),
+        enqueue_existing => true);
+    EXECUTE format(
+        'ALTER TABLE %I.%I ADD COLUMN tokens integer, ADD COLUMN reusable boolean NOT NULL DEFAULT true',
+        _schema, _table);
+    EXECUTE format(
+        'CREATE INDEX %I ON %I.%I USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops)',
+        _table || '_hnsw', _schema, _table, dimensions);
+    SELECT v.queue_schema, v.queue_table INTO STRICT _queue FROM ai.vectorizer AS v WHERE v.id = _vectorizer;
+    EXECUTE format(
+        'CREATE INDEX %I ON %I.%I ((coalesce(loading_retry_after, ''-infinity'')), queued_at)',
+        _queue.queue_table || '_due', _queue.queue_schema, _queue.queue_table);
+    INSERT INTO pgknowbase_space (
+        id, name, backend, model, dimensions, chunk_size, chunk_overlap, template, vectorizer_id, store_schema,
+        store_table, is_active)
+    VALUES (_space, space_name, backend, model, dimensions, chunk_size, chunk_overlap, template, _vectorizer,
+        _schema, _table, false);
+    RETURN _space;
+END
+$pgknowbase$;

@@ -1,0 +1,42 @@
+-- Acknowledges leased items whose chunks are written, and marks their external data as searchable.
+-- sources, ids: the documents that were written, as pgknowbase_store_open_v1 returned them.
+CREATE OR REPLACE FUNCTION pgknowbase_store_close_v1(
+    vectorizer integer, items tid[], lease timestamptz, sources integer[], ids text[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
+AS $pgknowbase$
+DECLARE
+    _space pgknowbase_space;
+    _queue text;
+    _done bigint;
+BEGIN
+    SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer;
+    SELECT format('%I.%I', v.queue_schema, v.queue_table) INTO STRICT _queue
+    FROM ai.vectorizer AS v WHERE v.id = vectorizer;
+    EXECUTE format('DELETE FROM %s WHERE ctid = ANY ($1) AND loading_retry_after = $2', _queue) USING items, lease;
+    IF NOT _space.is_active THEN
+        RETURN cardinality(ids);
+    END IF;
+    EXECUTE format($sql$
+        WITH counted AS (
+            SELECT o.source, o.id, count(c.chunk_seq)::int AS chunks, sum(c.tokens)::int AS tokens
+            FROM unnest($1, $2) AS o (source, id) LEFT JOIN %I.%I AS c ON c.source = o.source AND c.id = o.id
+            GROUP BY o.source, o.id
+        ), held AS (
+            SELECT e.id AS external_data_id, n.chunks, n.tokens
+            FROM pgknowbase_externaldata AS e
+            JOIN counted AS n ON e.content_type_id = n.source AND e.object_key = n.id
+            ORDER BY e.content_type_id, e.object_key FOR UPDATE OF e
+        ), told AS (
+            UPDATE pgknowbase_externaldata AS e
+            SET chunk_count = h.chunks, token_count = h.tokens, processed_at = clock_timestamp(),
+                status = CASE e.status WHEN 'failed' THEN e.status ELSE 'completed' END,
+                error = CASE e.status WHEN 'failed' THEN e.error ELSE '' END,
+                attempts = CASE e.status WHEN 'failed' THEN e.attempts ELSE 0 END
+            FROM held AS h WHERE e.id = h.external_data_id
+            RETURNING 1
+        )
+        SELECT count(*) FROM told
+        $sql$, _space.store_schema, _space.store_table) INTO _done USING sources, ids;
+    RETURN _done;
+END
+$pgknowbase$;

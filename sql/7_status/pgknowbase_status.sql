@@ -1,0 +1,31 @@
+-- Per source model: how many objects the index knows, in which state, and what still waits in the outbox.
+CREATE OR REPLACE VIEW pgknowbase_status WITH (security_invoker = true) AS
+SELECT t.app_label || '.' || t.model AS source,
+    coalesce(e.total, 0) AS total,
+    coalesce(e.completed, 0) AS completed,
+    coalesce(e.pending, 0) AS pending,
+    coalesce(e.processing, 0) AS processing,
+    coalesce(e.failed, 0) AS failed,
+    coalesce(e.dead, 0) AS dead,
+    coalesce(e.chunks, 0) AS chunks,
+    coalesce(o.events, 0) AS outbox,
+    least(o.oldest, e.oldest) AS oldest_pending,
+    e.last_processed
+FROM django_content_type AS t
+LEFT JOIN (
+    SELECT content_type_id, count(*) AS total,
+        count(*) FILTER (WHERE status = 'completed') AS completed,
+        count(*) FILTER (WHERE status = 'pending') AS pending,
+        count(*) FILTER (WHERE status = 'processing') AS processing,
+        count(*) FILTER (WHERE status = 'failed') AS failed,
+        count(*) FILTER (WHERE status = 'failed' AND retry_at IS NULL) AS dead,
+        sum(chunk_count) AS chunks,
+        min(updated_at) FILTER (WHERE status IN ('pending', 'processing')) AS oldest,
+        max(processed_at) AS last_processed
+    FROM pgknowbase_externaldata GROUP BY content_type_id
+) AS e ON e.content_type_id = t.id
+LEFT JOIN (
+    SELECT lower(source) AS source, count(*) AS events, min(created_at) AS oldest
+    FROM pgknowbase_outbox GROUP BY lower(source)
+) AS o ON o.source = t.app_label || '.' || t.model
+WHERE e.content_type_id IS NOT NULL OR o.source IS NOT NULL;
