@@ -27,8 +27,8 @@ def is_cached(path: Path) -> bool:
 def read_or_build(path: Path, build: Callable[[Path], None]) -> bytes:
     """The verified bytes of ``path``; when it is absent or damaged, ``build(temporary)`` writes it anew.
 
-    Processes may do this at the same time: each builds a file of its own and moves it into place in one step, and the
-    bytes returned are the bytes that were verified.
+    Processes may do this at the same time: each builds a file of its own and moves it into place in one step,
+    and the bytes returned are the bytes that were verified.
 
     Raises:
         ConfigurationError: the directory cannot be written.
@@ -48,7 +48,8 @@ def read_or_build(path: Path, build: Callable[[Path], None]) -> bytes:
             checksum.replace(_checksum_path(path))
     except OSError as error:
         raise ConfigurationError(
-            f"Cannot write {path.name!r} into the cache directory {str(path.parent)!r} ({error.strerror or error}): make "
+            f"Cannot write {path.name!r} into the cache directory {str(path.parent)!r} "
+            f"({error.strerror or error}): make "
             f"it writable, or set the option CACHE_DIR or the environment variable {_VARIABLE}."
         ) from error
     return data

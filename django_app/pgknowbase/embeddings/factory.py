@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 
 from django.utils.module_loading import import_string
 
@@ -16,7 +17,8 @@ _lock = threading.Lock()
 def get_embedder(alias: str | None = None) -> Embedder:
     """The embedder of one entry of ``PGKNOWBASE["EMBEDDINGS"]``, by default of the one that ``SPACE`` names.
 
-    Built once per process and per value of the entry, then shared by all threads; a changed setting gives another one.
+    Built once per process and per value of the entry, then shared by all threads; a changed setting gives
+    another one.
 
     Raises:
         ConfigurationError: the alias is unknown, the backend cannot be imported, or refuses its options.
@@ -26,7 +28,8 @@ def get_embedder(alias: str | None = None) -> Embedder:
     alias = settings.space.embedding if alias is None else alias
     if alias not in settings.embeddings:
         raise ConfigurationError(
-            f"The embedding {alias!r} is unknown; EMBEDDINGS has {sorted(settings.embeddings)!r}: use one of these or add it."
+            f"The embedding {alias!r} is unknown; EMBEDDINGS has {sorted(settings.embeddings)!r}: use one "
+            "of these or add it."
         )
     entry = settings.embeddings[alias]
     key = (alias, repr(entry))
@@ -43,22 +46,24 @@ def _build(alias: str, entry: EmbeddingSettings) -> Embedder:
         backend = import_string(entry.backend)
     except ImportError as error:
         raise ConfigurationError(
-            f"The backend {entry.backend!r} of the embedding {alias!r} cannot be imported ({error}): correct BACKEND."
+            f"The backend {entry.backend!r} of the embedding {alias!r} cannot be imported ({error}): "
+            "correct BACKEND."
         ) from error
     if not (isinstance(backend, type) and issubclass(backend, Embedder)):
         raise ConfigurationError(
             f"The backend {entry.backend!r} of the embedding {alias!r} is not an Embedder: "
             "derive it from pgknowbase.embeddings.Embedder."
         )
+    factory: Callable[..., Embedder] = backend
     options = {name.lower(): value for name, value in entry.options.items()}
     try:
-        embedder: Embedder = backend(model=entry.model, dimensions=entry.dimensions, **options)
+        return factory(model=entry.model, dimensions=entry.dimensions, **options)
     except TypeError as error:
         raise ConfigurationError(
-            f"The backend {entry.backend!r} of the embedding {alias!r} refuses its options {sorted(entry.options)!r} "
+            f"The backend {entry.backend!r} of the embedding {alias!r} refuses its options "
+            f"{sorted(entry.options)!r} "
             f"({error}): correct OPTIONS."
         ) from error
-    return embedder
 
 
 def _forget() -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 PRECISIONS = ("int8", "fp32")
-_PADDED_TOKENS = 2048  # per run of the model: enough to fill a few cores, small enough to stay in their caches
+_PADDED_TOKENS = 2048  # per run of the model: fills a few cores, stays in their caches
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +29,18 @@ class _Loaded:
 
 
 class LocalEmbedder(Embedder):
-    """all-MiniLM-L6-v2: 384 dimensions, vectors of length 1, English, at most 256 tokens (the rest is not read).
+    """all-MiniLM-L6-v2: 384 dimensions, length 1, English, at most 256 tokens (the rest is not read).
 
-    The model is built from the installed weights once per machine (seconds), kept in the cache directory, and loaded at
-    the first use. One instance is shared by all threads.
+    The model is built from the installed weights once per machine (seconds), kept in the cache directory, and
+    loaded at the first use. One instance is shared by all threads.
 
     Args:
         model: ``"all-MiniLM-L6-v2"``.
         dimensions: 384.
         precision: ``"int8"`` (23 MB, faster) or ``"fp32"`` (87 MB).
         threads: CPU threads of one call; default all of them.
-        cache_dir: where the built model is kept; default ``PGKNOWBASE_CACHE_DIR``, else the user's cache directory.
+        cache_dir: where the built model is kept; default ``PGKNOWBASE_CACHE_DIR``, else the user's cache
+            directory.
 
     Raises:
         ConfigurationError: an argument is wrong.
@@ -61,12 +62,15 @@ class LocalEmbedder(Embedder):
             raise ConfigurationError(f"LocalEmbedder has no model {model!r}: set MODEL to {minilm.MODEL!r}.")
         if dimensions != minilm.DIMENSIONS:
             raise ConfigurationError(
-                f"{model!r} has {minilm.DIMENSIONS} dimensions, not {dimensions!r}: set DIMENSIONS to {minilm.DIMENSIONS}."
+                f"{model!r} has {minilm.DIMENSIONS} dimensions, not {dimensions!r}: set DIMENSIONS to "
+                f"{minilm.DIMENSIONS}."
             )
         if precision not in PRECISIONS:
             raise ConfigurationError(f"PRECISION {precision!r} is unknown: use one of {PRECISIONS!r}.")
         if threads is not None and (not isinstance(threads, int) or threads < 1):
-            raise ConfigurationError(f"THREADS is {threads!r}: use a whole number from 1 on, or leave it out.")
+            raise ConfigurationError(
+                f"THREADS is {threads!r}: use a whole number from 1 on, or leave it out."
+            )
         self.model, self.dimensions, self.precision = model, dimensions, precision
         self.threads = threads or os.cpu_count() or 1
         self.path: Path = cache_directory(cache_dir) / f"{model}-{precision}-v{minilm.FORMAT_VERSION}.onnx"
@@ -88,7 +92,8 @@ class LocalEmbedder(Embedder):
         for position, text_ids in enumerate(ids):
             if len(text_ids) <= 2:  # only the marks of start and end
                 raise PermanentEmbeddingError(
-                    f"Text {position} ({shorten(texts[position])!r}) has no token that {self.model!r} can read: leave it out."
+                    f"Text {position} ({shorten(texts[position])!r}) has no token that {self.model!r} can "
+                    "read: leave it out."
                 )
         matrix = np.empty((len(ids), self.dimensions), np.float32)
         for rows in _by_length(ids):
@@ -114,7 +119,7 @@ class LocalEmbedder(Embedder):
         return self._loaded
 
     def _open(self) -> _Loaded:
-        import onnxruntime
+        import onnxruntime  # type: ignore[import-untyped]
         from tokenizers import Tokenizer
 
         data = read_or_build(self.path, lambda target: minilm.build(target, precision=self.precision))

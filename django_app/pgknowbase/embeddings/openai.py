@@ -56,7 +56,11 @@ class OpenAIEmbedder(Embedder):
         document_prefix: str = "",
         encoding_format: str = "float",
     ) -> None:
-        for name, value in (("timeout", timeout), ("max_texts", max_texts), ("max_characters", max_characters)):
+        for name, value in (
+            ("timeout", timeout),
+            ("max_texts", max_texts),
+            ("max_characters", max_characters),
+        ):
             if not isinstance(value, int | float) or not value > 0:
                 raise ConfigurationError(f"{name.upper()} is {value!r}: set a number above 0.")
         if encoding_format not in ENCODING_FORMATS:
@@ -128,7 +132,8 @@ class OpenAIEmbedder(Embedder):
             ) from error
         except httpx2.RequestError as error:
             raise RetryableEmbeddingError(
-                f"The call to {self._url.host!r} for {self.model!r} failed ({type(error).__name__}: {error}): "
+                f"The call to {self._url.host!r} for {self.model!r} failed ({type(error).__name__}: "
+                f"{error}): "
                 "try again, and check BASE_URL if it persists."
             ) from error
         return response, bytes(content)
@@ -160,7 +165,8 @@ class OpenAIEmbedder(Embedder):
             )
         if not (key.isascii() and key.isprintable()):
             raise ConfigurationError(
-                f"The API key in {self._api_key_env!r} has characters that no HTTP header can carry: set it anew."
+                f"The API key in {self._api_key_env!r} has characters that no HTTP header can carry: set "
+                "it anew."
             )
         return key
 
@@ -186,9 +192,12 @@ def _endpoint(base_url: str) -> httpx2.URL:
     except (httpx2.InvalidURL, TypeError, AttributeError) as error:
         raise ConfigurationError(f"BASE_URL {base_url!r} is not a URL ({error}): correct it.") from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigurationError(f"BASE_URL {base_url!r} must begin with http:// or https:// and name a host.")
+        raise ConfigurationError(
+            f"BASE_URL {base_url!r} must begin with http:// or https:// and name a host."
+        )
     if url.userinfo or url.query:
         raise ConfigurationError(
-            f"BASE_URL of {url.host!r} must hold neither a password nor a query: put the key into API_KEY_ENV."
+            f"BASE_URL of {url.host!r} must hold neither a password nor a query: put the key into "
+            "API_KEY_ENV."
         )
     return url

@@ -93,7 +93,7 @@ def _in_order(data: list[dict[str, Any]], server: str) -> list[dict[str, Any]]:
 
 
 def _vector(value: object, server: str) -> Sequence[float]:
-    """Floats from a list or from base64 of little-endian float32; JSON's null, as NaN is often sent, is NaN."""
+    """Floats from a list or from base64 of little-endian float32; null is how many send NaN."""
     if isinstance(value, list):
         if all(type(number) is float for number in value):
             return value

@@ -1,8 +1,9 @@
-"""An OpenAI-compatible server around an embedder: ``POST /v1/embeddings``, ``GET /v1/models``, ``GET /health``."""
+"""OpenAI's API around an embedder: ``POST /v1/embeddings``, ``GET /v1/models``, ``GET /health``."""
 
 import contextlib
 import hmac
 import json
+import logging
 import os
 import socket
 import threading
@@ -106,13 +107,21 @@ class EmbeddingServer(ThreadingHTTPServer):
             EmbeddingError: as the embedder.
         """
         request = parse_request(
-            body, names=(self.embedder.model, self.alias), dimensions=self.embedder.dimensions, limits=self.limits
+            body,
+            names=(self.embedder.model, self.alias),
+            dimensions=self.embedder.dimensions,
+            limits=self.limits,
         )
         with self._slots:
             return embeddings_answer(request, self.embedder)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event."""
+        """Clients that went away are no event."""
+
+
+_logger = logging.getLogger(__name__)
+# The standard library blames itself for what a client sent.
+_CLIENT_FAULTS: Final = {501: HTTPStatus.METHOD_NOT_ALLOWED, 505: HTTPStatus.BAD_REQUEST}
 
 
 class EmbeddingHandler(BaseHTTPRequestHandler):
@@ -127,8 +136,8 @@ class EmbeddingHandler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         """A silent client loses its connection."""
-        self.timeout = self.server.limits.idle_seconds
         super().setup()
+        self.connection.settimeout(self.server.limits.idle_seconds)
 
     def do_GET(self) -> None:
         """``/health`` (open to all) and ``/v1/models``."""
@@ -139,7 +148,7 @@ class EmbeddingHandler(BaseHTTPRequestHandler):
                 return self._send(HTTPStatus.OK, {"status": "ok", "model": self.server.embedder.model})
             self._authorize()
             if path.rstrip("/") != "/v1/models":
-                raise RequestError(HTTPStatus.NOT_FOUND, f"No page {path!r}: there are /v1/embeddings and /v1/models.")
+                raise RequestError(HTTPStatus.NOT_FOUND, f"No page {path!r}: ask for /v1/models or /health.")
             return self._send(HTTPStatus.OK, {"object": "list", "data": self._models()})
 
     def do_POST(self) -> None:
@@ -154,8 +163,10 @@ class EmbeddingHandler(BaseHTTPRequestHandler):
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Errors of the HTTP layer (bad request line, unknown method) in OpenAI's form too."""
+        status = _CLIENT_FAULTS.get(code, HTTPStatus(code))
         self.close_connection = True
-        self._send_problem(RequestError(HTTPStatus(code), message or HTTPStatus(code).phrase))
+        self.request_version = self.protocol_version
+        self._send_problem(RequestError(status, f"{message or status.phrase}: correct the request."))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: texts and keys have no place in logs."""
@@ -163,22 +174,30 @@ class EmbeddingHandler(BaseHTTPRequestHandler):
     def _models(self) -> list[dict[str, Any]]:
         names = dict.fromkeys((self.server.embedder.model, self.server.alias))
         created = self.server.started
-        return [{"id": name, "object": "model", "created": created, "owned_by": "pgknowbase"} for name in names]
+        return [
+            {"id": name, "object": "model", "created": created, "owned_by": "pgknowbase"} for name in names
+        ]
 
     def _read_body(self) -> bytes:
         if "transfer-encoding" in self.headers:
             self.close_connection = True
-            raise RequestError(HTTPStatus.LENGTH_REQUIRED, "Chunked bodies are not read: send Content-Length.")
+            raise RequestError(
+                HTTPStatus.LENGTH_REQUIRED, "Chunked bodies are not read: send Content-Length."
+            )
         lengths = set(self.headers.get_all("content-length") or ["0"])
         length = lengths.pop()
         if lengths or not (length.isascii() and length.isdigit()):
             self.close_connection = True
-            raise RequestError(HTTPStatus.BAD_REQUEST, f"Content-Length {length[:40]!r} is no number: correct it.")
+            raise RequestError(
+                HTTPStatus.BAD_REQUEST, f"Content-Length {length[:40]!r} is no number: correct it."
+            )
         limit = self.server.limits.max_bytes
         if len(length) > 18 or int(length) > limit:
             self.close_connection = True
+            self._discard(min(int(length[:18]), 4 * limit))
             raise RequestError(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body has {length[:40]} bytes; send at most {limit}."
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"The body has {length[:40]} bytes; send at most {limit}.",
             )
         body = self.rfile.read(int(length))
         if len(body) < int(length):
@@ -186,14 +205,21 @@ class EmbeddingHandler(BaseHTTPRequestHandler):
             raise RequestError(HTTPStatus.BAD_REQUEST, "The body ended early: send all of it.")
         return body
 
+    def _discard(self, size: int) -> None:
+        """Read on for a while: a client that is still sending would see a reset instead of the answer."""
+        while size > 0 and (part := self.rfile.read(min(size, 2**16))):
+            size -= len(part)
+
     def _authorize(self) -> None:
         if self.server.api_key is None:
             return
         scheme, _, key = self.headers.get("authorization", "").partition(" ")
-        same = hmac.compare_digest(key.strip().encode(errors="replace"), self.server.api_key.encode())
+        same = hmac.compare_digest(key.strip().encode("latin-1"), self.server.api_key.encode())
         if scheme.lower() != "bearer" or not same:
             raise RequestError(
-                HTTPStatus.UNAUTHORIZED, "The API key is missing or wrong: send it as a bearer token.", code="invalid_api_key"
+                HTTPStatus.UNAUTHORIZED,
+                "The API key is missing or wrong: send it as a bearer token.",
+                code="invalid_api_key",
             )
 
     @contextlib.contextmanager
@@ -211,6 +237,9 @@ class EmbeddingHandler(BaseHTTPRequestHandler):
             self._send_problem(RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)))
         except OSError:
             self.close_connection = True  # the client has gone or is silent
+        except Exception:
+            _logger.exception("The embedding server failed on a request")
+            self._send_problem(RequestError(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error: see the log."))
 
     def _send_problem(self, problem: RequestError, *, retry_after: float | None = None) -> None:
         headers = {} if retry_after is None else {"Retry-After": str(max(1, round(retry_after)))}

@@ -65,10 +65,14 @@ def parse_request(body: bytes, *, names: Sequence[str], dimensions: int, limits:
         raise RequestError(HTTPStatus.NOT_FOUND, message, param="model", code="model_not_found")
     wanted = data.get("dimensions")
     if wanted is not None and (type(wanted) is not int or wanted != dimensions):
-        raise _bad(f"{model!r} has {dimensions} dimensions, not {shorten(repr(wanted))}: leave it out.", "dimensions")
+        raise _bad(
+            f"{model!r} has {dimensions} dimensions, not {shorten(repr(wanted))}: leave it out.", "dimensions"
+        )
     form = data.get("encoding_format")
     if form not in (None, "float", "base64"):
-        raise _bad(f"encoding_format {shorten(repr(form))} is unknown: use 'float' or 'base64'.", "encoding_format")
+        raise _bad(
+            f"encoding_format {shorten(repr(form))} is unknown: use 'float' or 'base64'.", "encoding_format"
+        )
     return EmbeddingRequest(model, _texts(data.get("input"), limits), form == "base64")
 
 
@@ -84,7 +88,11 @@ def embeddings_answer(request: EmbeddingRequest, embedder: Embedder) -> dict[str
         vectors.extend(embeddings.vectors)
         tokens += sum(embeddings.tokens or ())
     data = [
-        {"object": "embedding", "index": index, "embedding": _base64(vector) if request.base64 else list(vector)}
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": _base64(vector) if request.base64 else list(vector),
+        }
         for index, vector in enumerate(vectors)
     ]
     usage = {"prompt_tokens": tokens, "total_tokens": tokens}

@@ -1,8 +1,9 @@
-"""Static token vectors (wordllama): about 80 times faster than a transformer and clearly weaker at retrieval."""
+"""Static token vectors (wordllama): far faster than a transformer and clearly weaker at retrieval."""
 
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,19 +25,23 @@ _SHA256: Final = {
     _WEIGHTS: "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
     _TOKENIZER: "93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68",
 }
+_SIGNS: Final = ("  ", "\u2581", "<s>", "</s>", "<unk>")
+_REMEMBERED_WORDS: Final = 65_536
+_WORD_LENGTH: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     table: "npt.NDArray[np.float32]"
-    tokenizer: Any
+    tokenizer: "_WordTokenizer"
 
 
 class StaticEmbedder(Embedder):
     """The mean of wordllama's token vectors, length 1, of the lower-cased text.
 
-    The vectors are those of ``WordLlama.load(trunc_dim=dimensions).embed(text.lower(), norm=True)``; wordllama itself is
-    never imported. The files are read at the first use, and one instance is shared by all threads.
+    The vectors are those of ``WordLlama.load(trunc_dim=dimensions).embed(text.lower(), norm=True)``;
+    wordllama itself is never imported. The files are read at the first use, and one instance is shared by all
+    threads.
 
     Args:
         model: ``"wordllama-256"``, ``"wordllama-128"`` or ``"wordllama-64"``.
@@ -51,10 +56,13 @@ class StaticEmbedder(Embedder):
 
     def __init__(self, *, model: str = "wordllama-256", dimensions: int = 256) -> None:
         if model not in MODELS:
-            raise ConfigurationError(f"StaticEmbedder has no model {model!r}: set MODEL to one of {list(MODELS)!r}.")
+            raise ConfigurationError(
+                f"StaticEmbedder has no model {model!r}: set MODEL to one of {list(MODELS)!r}."
+            )
         if dimensions != MODELS[model]:
             raise ConfigurationError(
-                f"{model!r} has {MODELS[model]} dimensions, not {dimensions!r}: set DIMENSIONS to {MODELS[model]}."
+                f"{model!r} has {MODELS[model]} dimensions, not {dimensions!r}: set DIMENSIONS to "
+                f"{MODELS[model]}."
             )
         self.model, self.dimensions = model, dimensions
         self._loaded: _Loaded | None = None
@@ -70,8 +78,7 @@ class StaticEmbedder(Embedder):
         import numpy as np
 
         loaded = self.load()
-        lowered = [text.lower() for text in texts]
-        ids = [encoding.ids for encoding in loaded.tokenizer.encode_batch_fast(lowered, add_special_tokens=False)]
+        ids = loaded.tokenizer.ids([text.lower() for text in texts])
         matrix = np.zeros((len(ids), self.dimensions), np.float32)
         for row, text_ids in enumerate(ids):
             if text_ids:
@@ -108,7 +115,49 @@ class StaticEmbedder(Embedder):
         tokenizer = Tokenizer.from_file(str(directory / _TOKENIZER))
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        return _Loaded(np.ascontiguousarray(table[:, : self.dimensions]), tokenizer)
+        return _Loaded(np.ascontiguousarray(table[:, : self.dimensions]), _WordTokenizer(tokenizer))
+
+
+class _WordTokenizer:
+    """Gives exactly the tokens of ``tokenizer``, faster, by remembering those of words.
+
+    No token of this vocabulary reaches across a single space, so the tokens of a text are those of its words. What
+    breaks the rule (several spaces in a row, the sign for a space itself, a special token) is tokenized whole.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._recent: dict[str, list[int]] = {}
+        self._older: dict[str, list[int]] = {}
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        split = [None if any(sign in text for sign in _SIGNS) else text.split(" ") for text in texts]
+        # An empty word comes from a space at either end.
+        split = [None if words is None or not (words[0] and words[-1]) else words for words in split]
+        known = self._known(set(chain.from_iterable(filter(None, split))))
+        whole = iter(self._encode([text for text, words in zip(texts, split, strict=True) if words is None]))
+        return [
+            next(whole) if words is None else list(chain.from_iterable(map(known.__getitem__, words)))
+            for words in split
+        ]
+
+    def _known(self, words: set[str]) -> dict[str, list[int]]:
+        recent, older = self._recent, self._older
+        known = {word: ids for word in words if (ids := recent.get(word))}
+        missing = words - known.keys()
+        found = {word: ids for word in missing if (ids := older.get(word))}
+        unseen = list(missing - found.keys())
+        found.update(zip(unseen, self._encode(unseen), strict=True))
+        recent.update(item for item in found.items() if len(item[0]) <= _WORD_LENGTH)
+        known.update(found)
+        if len(recent) > _REMEMBERED_WORDS:
+            self._recent, self._older = {}, recent
+        return known
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [
+            encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        ]
 
 
 def _source() -> Path:

@@ -21,24 +21,30 @@ def check_texts(texts: Sequence[str], limits: BatchLimits) -> None:
         PermanentEmbeddingError: names the position of the first text at fault.
     """
     if isinstance(texts, str):
-        raise PermanentEmbeddingError(f"Expected a list of texts and got one string, {shorten(texts)!r}: put it in a list.")
+        raise PermanentEmbeddingError(
+            f"Expected a list of texts and got one string, {shorten(texts)!r}: put it in a list."
+        )
     if len(texts) > limits.max_texts:
         raise PermanentEmbeddingError(
-            f"{len(texts)} texts in one call, where at most {limits.max_texts} may be: split them with split_batches()."
+            f"{len(texts)} texts in one call, where at most {limits.max_texts} may be: split them with "
+            "split_batches()."
         )
     for position, text in enumerate(texts):
         _check_text(text, position)
     characters = sum(map(len, texts))
     if characters > limits.max_characters:
         raise PermanentEmbeddingError(
-            f"{characters} characters in one call of {len(texts)} texts, where at most {limits.max_characters} may be: "
+            f"{characters} characters in one call of {len(texts)} texts, where at most "
+            f"{limits.max_characters} may be: "
             "split the call with split_batches(), and a longer text into chunks."
         )
 
 
 def _check_text(text: object, position: int) -> None:
     if not isinstance(text, str):
-        raise PermanentEmbeddingError(f"Text {position} is {type(text).__name__!r}, not a string: pass text only.")
+        raise PermanentEmbeddingError(
+            f"Text {position} is {type(text).__name__!r}, not a string: pass text only."
+        )
     if not text or text.isspace():
         raise PermanentEmbeddingError(
             f"Text {position} is empty ({shorten(text)!r}), and an empty text has no vector: leave it out."
@@ -47,7 +53,8 @@ def _check_text(text: object, position: int) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise PermanentEmbeddingError(
-            f"Text {position} holds the lone surrogate {text[error.start]!r} at {error.start}, which is not Unicode: "
+            f"Text {position} holds the lone surrogate {text[error.start]!r} at {error.start}, which is "
+            "not Unicode: "
             "decode the source with errors='replace'."
         ) from error
 
@@ -61,7 +68,8 @@ def check_vectors(vectors: Sequence[Sequence[float]], *, model: str, dimensions:
     for position, vector in enumerate(vectors):
         if len(vector) != dimensions:
             raise PermanentEmbeddingError(
-                f"The model {model!r} returned {len(vector)} dimensions for text {position}, and DIMENSIONS is "
+                f"The model {model!r} returned {len(vector)} dimensions for text {position}, and "
+                "DIMENSIONS is "
                 f"{dimensions}: set DIMENSIONS (or the model) so that both agree."
             )
         # The sum of squares is not finite if any number is not, and 0 only for the zero vector.
@@ -74,7 +82,7 @@ def check_vectors(vectors: Sequence[Sequence[float]], *, model: str, dimensions:
 
 
 def check_matrix(matrix: "npt.NDArray[np.float32]", *, model: str) -> None:
-    """``check_vectors`` for a matrix (texts, dimensions) that a local model computed; rows are of length 1 or zero.
+    """``check_vectors`` for a matrix (texts, dimensions) that a local model computed.
 
     Raises:
         PermanentEmbeddingError: names the model and the position.
@@ -89,7 +97,7 @@ def check_matrix(matrix: "npt.NDArray[np.float32]", *, model: str) -> None:
 
 
 def split_batches(texts: Sequence[str], limits: BatchLimits) -> Iterator[Sequence[str]]:
-    """Consecutive runs of ``texts`` that each fit into ``limits``; a text that is too long alone is a run of its own."""
+    """Consecutive runs of ``texts`` that each fit into ``limits``; a text that is too long is a run of its own."""
     start, characters = 0, 0
     for position, text in enumerate(texts):
         over = characters + len(text) > limits.max_characters or position - start >= limits.max_texts

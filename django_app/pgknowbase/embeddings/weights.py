@@ -38,7 +38,9 @@ def require(modules: tuple[str, ...], *, backend: str, install: str) -> None:
     """
     for module in modules:
         if not is_installed(module):
-            raise MissingExtraError(f"{backend} needs the package {module!r}, which is not installed: {install}.")
+            raise MissingExtraError(
+                f"{backend} needs the package {module!r}, which is not installed: {install}."
+            )
 
 
 def verify(path: Path, digest: str, *, install: str) -> None:
@@ -51,7 +53,8 @@ def verify(path: Path, digest: str, *, install: str) -> None:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
         raise MissingExtraError(
-            f"{path.name!r} of the package {path.parent.parent.name!r} has sha256 {found!r}, where {digest!r} was "
+            f"{path.name!r} of the package {path.parent.parent.name!r} has sha256 {found!r}, where "
+            f"{digest!r} was "
             f"tested: remove that package and {install}."
         )
 
