@@ -31,8 +31,8 @@ class Embedder(ABC):
     """One model, reached one way. Instances are safe to share between threads.
 
     Documents and queries have a method each, because some models treat them differently. Errors are
-    ``RetryableEmbeddingError`` or ``PermanentEmbeddingError``, nothing else; a vector that is not finite, is zero or
-    has another length than ``dimensions`` never leaves a backend.
+    ``RetryableEmbeddingError`` or ``PermanentEmbeddingError``, nothing else; a vector that is not finite, is
+    zero or has another length than ``dimensions`` never leaves a backend.
     """
 
     model: str

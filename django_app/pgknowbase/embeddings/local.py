@@ -1,0 +1,159 @@
+"""all-MiniLM-L6-v2 on this machine's CPU: no network, no key, no torch."""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pgknowbase.embeddings import minilm
+from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector
+from pgknowbase.embeddings.cache import cache_directory, is_cached, read_or_build
+from pgknowbase.embeddings.validation import check_matrix, check_texts, shorten
+from pgknowbase.embeddings.weights import require
+from pgknowbase.errors import ConfigurationError, PermanentEmbeddingError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+PRECISIONS = ("int8", "fp32")
+_PADDED_TOKENS = 2048  # per run of the model: fills a few cores, stays in their caches
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    session: Any
+    tokenizer: Any
+
+
+class LocalEmbedder(Embedder):
+    """all-MiniLM-L6-v2: 384 dimensions, length 1, English, at most 256 tokens (the rest is not read).
+
+    The model is built from the installed weights once per machine (seconds), kept in the cache directory, and
+    loaded at the first use. One instance is shared by all threads.
+
+    Args:
+        model: ``"all-MiniLM-L6-v2"``.
+        dimensions: 384.
+        precision: ``"int8"`` (23 MB, faster) or ``"fp32"`` (87 MB).
+        threads: CPU threads of one call; default all of them.
+        cache_dir: where the built model is kept; default ``PGKNOWBASE_CACHE_DIR``, else the user's cache
+            directory.
+
+    Raises:
+        ConfigurationError: an argument is wrong.
+        MissingExtraError: a package or the weights are absent.
+    """
+
+    limits = BatchLimits(max_texts=256, max_characters=1_000_000)
+
+    def __init__(
+        self,
+        *,
+        model: str = minilm.MODEL,
+        dimensions: int = minilm.DIMENSIONS,
+        precision: str = "int8",
+        threads: int | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if model != minilm.MODEL:
+            raise ConfigurationError(f"LocalEmbedder has no model {model!r}: set MODEL to {minilm.MODEL!r}.")
+        if dimensions != minilm.DIMENSIONS:
+            raise ConfigurationError(
+                f"{model!r} has {minilm.DIMENSIONS} dimensions, not {dimensions!r}: set DIMENSIONS to "
+                f"{minilm.DIMENSIONS}."
+            )
+        if precision not in PRECISIONS:
+            raise ConfigurationError(f"PRECISION {precision!r} is unknown: use one of {PRECISIONS!r}.")
+        if threads is not None and (not isinstance(threads, int) or threads < 1):
+            raise ConfigurationError(
+                f"THREADS is {threads!r}: use a whole number from 1 on, or leave it out."
+            )
+        self.model, self.dimensions, self.precision = model, dimensions, precision
+        self.threads = threads or os.cpu_count() or 1
+        self.path: Path = cache_directory(cache_dir) / f"{model}-{precision}-v{minilm.FORMAT_VERSION}.onnx"
+        self._loaded: _Loaded | None = None
+        self._lock = threading.Lock()
+        require(("numpy", "onnxruntime", "tokenizers"), backend="LocalEmbedder", install=minilm.INSTALL)
+        if not is_cached(self.path):
+            minilm.require_weights()
+
+    def embed_documents(self, texts: Sequence[str]) -> Embeddings:
+        """Vectors and the token counts that the model read, special tokens included. See ``Embedder``."""
+        check_texts(texts, self.limits)
+        if not texts:
+            return Embeddings([], [])
+        import numpy as np
+
+        loaded = self.load()
+        ids = [encoding.ids for encoding in loaded.tokenizer.encode_batch_fast(list(texts))]
+        for position, text_ids in enumerate(ids):
+            if len(text_ids) <= 2:  # only the marks of start and end
+                raise PermanentEmbeddingError(
+                    f"Text {position} ({shorten(texts[position])!r}) has no token that {self.model!r} can "
+                    "read: leave it out."
+                )
+        matrix = np.empty((len(ids), self.dimensions), np.float32)
+        for rows in _by_length(ids):
+            matrix[rows] = _run(loaded.session, [ids[row] for row in rows])
+        check_matrix(matrix, model=self.model)
+        return Embeddings(matrix.tolist(), [len(text_ids) for text_ids in ids])
+
+    def embed_query(self, text: str) -> Vector:
+        """Queries and documents are embedded alike. See ``Embedder``."""
+        return self.embed_documents([text]).vectors[0]
+
+    def load(self) -> "_Loaded":
+        """Build (if need be) and load the model now instead of at the first use.
+
+        Raises:
+            ConfigurationError: the cache directory cannot be written.
+            MissingExtraError: a package or the weights are absent.
+        """
+        if self._loaded is None:
+            with self._lock:
+                if self._loaded is None:
+                    self._loaded = self._open()
+        return self._loaded
+
+    def _open(self) -> _Loaded:
+        import onnxruntime  # type: ignore[import-untyped]
+        from tokenizers import Tokenizer
+
+        data = read_or_build(self.path, lambda target: minilm.build(target, precision=self.precision))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
+        # Threads that spin while they wait take the CPU from the database and from other workers.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        tokenizer = Tokenizer.from_str(session.get_modelmeta().custom_metadata_map[minilm.TOKENIZER_KEY])
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_length=minilm.MAX_TOKENS)
+        return _Loaded(session, tokenizer)
+
+
+def _by_length(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Positions of texts, shortest first, in groups that hold at most ``_PADDED_TOKENS`` once padded."""
+    group: list[int] = []
+    for row in sorted(range(len(ids)), key=lambda row: len(ids[row])):
+        if group and (len(group) + 1) * len(ids[row]) > _PADDED_TOKENS:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _run(session: Any, ids: Sequence[Sequence[int]]) -> "npt.NDArray[np.float32]":
+    import numpy as np
+
+    shape = (len(ids), max(map(len, ids)))
+    tokens, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for row, text_ids in enumerate(ids):
+        tokens[row, : len(text_ids)] = text_ids
+        mask[row, : len(text_ids)] = 1
+    vectors: npt.NDArray[np.float32] = session.run(None, {"input_ids": tokens, "attention_mask": mask})[0]
+    return vectors
