@@ -48,7 +48,7 @@ class Account:
 
     def first_closed(self, directories: Sequence[Path]) -> Path | None:
         """The first of ``directories`` that exists and that this account may not enter."""
-        script = 'n=0; for d; do if test -e "$d" && ! test -x "$d"; then echo $n; exit; fi; n=$((n+1)); done'
+        script = 'n=0; for d; do if test -d "$d" && ! test -x "$d"; then echo $n; exit; fi; n=$((n+1)); done'
         found = self.run(["/bin/sh", "-c", script, "sh", *directories], cwd=Path("/")).stdout.strip()
         return directories[int(found)] if found else None
 

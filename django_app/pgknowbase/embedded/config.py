@@ -38,6 +38,12 @@ def database_config(url_or_server: str | EmbeddedPostgres, /, **overrides: Any) 
             f"{unknown[0]!r} is no key of DATABASES: write keys in capitals, as Django does."
         )
     config |= overrides
+    if not set(config["PORT"]) <= set("0123456789,"):
+        raise ConfigurationError(
+            f"The database URL {_masked(url)!r} has no number as its port: percent-encode special "
+            f"characters in "
+            f"user and password, such as '/' as '%2F'."
+        )
     if not config["NAME"]:
         raise ConfigurationError(
             f"The database URL {_masked(url)!r} names no database: add it after the host, as in "

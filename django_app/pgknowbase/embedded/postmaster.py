@@ -99,7 +99,7 @@ def launch(
             break
         time.sleep(_POLL)
     else:
-        _signal(pid, signal.SIGQUIT)
+        _abort(pid)
         raise EmbeddedPostgresError(
             f"Postgres in {str(data_dir)!r} was not ready within {timeout:g} s; its "
             f"log:\n{_log_since(log, begin)}\n"
@@ -173,6 +173,15 @@ def _alive(pid: int) -> bool:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def _abort(pid: int) -> None:
+    """End a server that did not become ready: it must not come up after we said that it had not."""
+    for number, patience in ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+        _signal(pid, number)
+        deadline = time.monotonic() + patience
+        while _alive(pid) and time.monotonic() < deadline:
+            time.sleep(_POLL)
 
 
 def _signal(pid: int, number: signal.Signals) -> bool:
