@@ -66,7 +66,7 @@ def server():
 
 def test_health_and_static_files(server):
     answers = ask(server.url, "/healthz", "/static/admin/css/base.css", "/elsewhere")
-    assert answers == ["200 OK True", "200 OK True", "400 Bad Request True"]
+    assert answers == ["200 OK True", "200 OK True", "404 Not Found True"]
 
 
 def test_health_without_a_database(server):
