@@ -1,0 +1,232 @@
+"""``EmbeddedPostgres``: one data directory, one server, any number of processes that share it."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from pgknowbase.errors import EmbeddedPostgresError
+
+if sys.platform != "win32":
+    from pgknowbase.embedded import cluster, postmaster, sockets
+    from pgknowbase.embedded.account import Account, account_for
+    from pgknowbase.embedded.binaries import bin_directory
+    from pgknowbase.embedded.locks import USERS_FILE, Usage, exclusive, in_use
+
+KEEP_FILE = "pgknowbase.keep"
+_RESERVED = frozenset(
+    {
+        "data_directory",
+        "hba_file",
+        "listen_addresses",
+        "port",
+        "unix_socket_directories",
+        "unix_socket_permissions",
+    }
+)
+
+
+class EmbeddedPostgres:
+    """A Postgres server of your own in ``data_dir``: for demos, tests and desktops (extra ``embedded``).
+
+    Args:
+        data_dir: created if absent, with its parents; one cluster each.
+        version: major version, 18 or 16; an existing directory must be of that version.
+        options: server settings such as ``{"fsync": "off"}``; used when this call starts the server, not when
+            it finds it running.
+        port: None for a Unix socket alone; a number to listen on 127.0.0.1 too, with a generated password;
+            0 for any free port.
+        database: the database that ``url`` names; created if absent.
+        keep: leave the server running when its last user leaves, until ``stop(force=True)``.
+        timeout: seconds to wait for a start (crash recovery included) or for a stop.
+
+    Every process that started or joined the server counts as a user until it calls ``stop`` or dies.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str],
+        *,
+        version: int = 18,
+        options: Mapping[str, str | int | float | bool] | None = None,
+        port: int | None = None,
+        database: str = "postgres",
+        keep: bool = False,
+        timeout: float = 60.0,
+    ) -> None:
+        if sys.platform == "win32":
+            raise EmbeddedPostgresError(
+                "The embedded Postgres needs Linux or macOS: set DATABASE_URL to a server."
+            )
+        self.data_dir = Path(data_dir).expanduser().resolve()
+        self.version = version
+        self.port = port
+        self.database = database
+        self.keep = keep
+        self.timeout = timeout
+        self.options = _checked_options(options or {})
+        self._usage: Usage | None = None
+
+    def __repr__(self) -> str:
+        return f"EmbeddedPostgres({str(self.data_dir)!r}, version={self.version!r}, port={self.port!r})"
+
+    def start(self) -> Self:
+        """Start the server, or join it when it runs already; safe from any number of processes at once.
+
+        Raises:
+            MissingExtraError: the package with the Postgres programs is not installed.
+            EmbeddedPostgresError: it cannot be started; the message says why and what to do.
+        """
+        account = account_for(self.data_dir)
+        binaries = bin_directory(self.version, account)
+        cluster.ensure_directory(self.data_dir, account)
+        with exclusive(self.data_dir, timeout=self.timeout):
+            sync = self.options.get("fsync", "on") not in ("off", "false", "0", "no")
+            cluster.ensure_cluster(self.data_dir, account, binaries, self.version, sync=sync)
+            if self._usage is None:
+                self._usage = Usage(self.data_dir)
+                account.own(self.data_dir / USERS_FILE)
+            try:
+                self._join_or_launch(account, binaries)
+            except BaseException:
+                self._leave()
+                raise
+        return self
+
+    def stop(self, *, force: bool = False) -> bool:
+        """Leave the server, and stop it when nobody else uses it and nobody asked to keep it.
+
+        With ``force`` it is stopped in any case. Also stops a server whose starter died without stopping it.
+        Returns whether the server was stopped.
+        """
+        self._leave()
+        if not self.data_dir.is_dir():
+            return False
+        with exclusive(self.data_dir, timeout=self.timeout):
+            server = postmaster.read_postmaster(self.data_dir)
+            if server is None:
+                return False
+            if not force and ((self.data_dir / KEEP_FILE).exists() or in_use(self.data_dir)):
+                return False
+            postmaster.halt(server, self.data_dir, self.timeout)
+            sockets.remove_directory(Path(server.socket_dir), self.data_dir)
+            (self.data_dir / KEEP_FILE).unlink(missing_ok=True)
+        return True
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a server of this directory accepts connections, whoever started it."""
+        server = postmaster.read_postmaster(self.data_dir)
+        return server is not None and server.status == "ready"
+
+    @property
+    def url(self) -> str:
+        """A libpq URL: the socket's, or with ``port`` the TCP one with its password."""
+        server = self._running()
+        database = quote(self.database, safe="")
+        if self.port is None:
+            host = quote(os.fsencode(server.socket_dir), safe="")
+            return f"postgresql://{cluster.SUPERUSER}@/{database}?host={host}&port={server.port}"
+        password = quote(cluster.read_password(self.data_dir) or "", safe="")
+        return f"postgresql://{cluster.SUPERUSER}:{password}@127.0.0.1:{server.port}/{database}"
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _leave(self) -> None:
+        if self._usage is not None:
+            self._usage.release()
+            self._usage = None
+
+    def _running(self) -> "postmaster.Postmaster":
+        server = postmaster.read_postmaster(self.data_dir)
+        if server is None:
+            raise EmbeddedPostgresError(f"No server runs on {str(self.data_dir)!r}: call start() first.")
+        return server
+
+    def _join_or_launch(self, account: "Account", binaries: Path) -> None:
+        server = postmaster.read_postmaster(self.data_dir)
+        if server is not None and server.status == "stopping":
+            postmaster.wait_until_gone(server, self.data_dir, self.timeout)
+            server = None
+        keep = self.data_dir / KEEP_FILE
+        if server is None:
+            keep.unlink(missing_ok=True)
+            server = self._launch(account, binaries)
+        else:
+            server = postmaster.wait_until_ready(server, self.data_dir, self.timeout)
+            self._check_port(server)
+        if self.keep:
+            keep.touch(mode=0o600)
+            account.own(keep)
+        self._provide(server, account)
+
+    def _launch(self, account: "Account", binaries: Path) -> "postmaster.Postmaster":
+        directory = sockets.socket_directory(self.data_dir, account)
+        quoted = str(directory).replace('"', '""')
+        port = sockets.free_port() if self.port == 0 else self.port
+        settings = self.options | {
+            "unix_socket_directories": f'"{quoted}"',
+            "unix_socket_permissions": "0700",
+            "hba_file": str(cluster.write_access_rules(self.data_dir, account)),
+            "listen_addresses": "" if port is None else "127.0.0.1",
+            "port": str(port or 5432),
+        }
+        return postmaster.launch(self.data_dir, account, binaries, settings, self.timeout)
+
+    def _check_port(self, server: "postmaster.Postmaster") -> None:
+        if self.port is None or (server.listens and self.port in (0, server.port)):
+            return
+        where = f"on port {server.port}" if server.listens else "without TCP"
+        raise EmbeddedPostgresError(
+            f"The server of {str(self.data_dir)!r} already runs {where}, and port {self.port!r} was asked "
+            f"for: stop it "
+            f"first with stop(force=True), or leave port out."
+        )
+
+    def _provide(self, server: "postmaster.Postmaster", account: "Account") -> None:
+        """The password and the database that ``url`` promises."""
+        password = None
+        if self.port is not None and cluster.read_password(self.data_dir) is None:
+            password = cluster.new_password(self.data_dir, account)
+        if password is None and self.database == "postgres":
+            return
+        with psycopg.connect(
+            host=server.socket_dir,
+            port=server.port,
+            user=cluster.SUPERUSER,
+            dbname="postgres",
+            autocommit=True,
+        ) as connection:
+            if password is not None:
+                role = sql.Identifier(cluster.SUPERUSER)
+                connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
+            known = connection.execute(
+                "SELECT 1 FROM pg_database WHERE datname = %s", [self.database]
+            ).fetchone()
+            if known is None:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.database)))
+
+
+def _checked_options(options: Mapping[str, str | int | float | bool]) -> dict[str, str]:
+    reserved = sorted(_RESERVED.intersection(name.lower() for name in options))
+    if reserved:
+        raise EmbeddedPostgresError(
+            f"The option {reserved[0]!r} is set by EmbeddedPostgres itself: take it out of options (for "
+            f"TCP, pass port=)."
+        )
+    return {
+        name: ("on" if value else "off") if isinstance(value, bool) else str(value)
+        for name, value in options.items()
+    }
