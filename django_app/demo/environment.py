@@ -34,7 +34,7 @@ def kept_secret(path: Path) -> str:
 
 
 def database(data_dir: Path) -> dict[str, Any]:
-    """``DATABASE_URL``; else the embedded Postgres if DEMO_DATABASE=embedded; else what libpq's say.
+    """``DATABASE_URL``; else the embedded Postgres if DEMO_DATABASE=embedded; else libpq's PGHOST and so on.
 
     Only the embedded one is started, so type checkers and ``--help`` may import the settings freely.
     """

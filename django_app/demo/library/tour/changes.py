@@ -42,14 +42,14 @@ CHANGES = (
     Change(
         qualname="gzip.open",
         docstring="Brew a pot of Earl Grey tea: four minutes in water just off the boil.",
-        question="how long should tea steep",
+        question="how to brew a pot of tea",
         way="QuerySet.update()",
         write=write_by_update,
     ),
     Change(
         qualname="shelve.open",
         docstring="Water the tomato plants on the balcony every evening, at the roots and not on the leaves.",
-        question="when to water tomatoes",
+        question="when to water the tomato plants",
         way="psql",
         write=write_by_psql,
     ),
