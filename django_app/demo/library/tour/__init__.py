@@ -1,0 +1,1 @@
+"""The steps of ``manage.py demo``, each usable by itself."""

@@ -1,0 +1,56 @@
+"""The search page."""
+
+import logging
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+from pgknowbase.errors import PgKnowbaseError
+
+from demo.library.forms import SearchForm
+from demo.library.highlight import highlight
+from demo.library.search import anything_indexed, find
+
+logger = logging.getLogger(__name__)
+
+MAX_RESULTS = 25
+EXAMPLES = (
+    "read a gzip file line by line",
+    "temporary directory that deletes itself",
+    "run a function in another process",
+    "send an email with an attachment",
+    "protect a form against cross site request forgery",
+)
+
+
+@require_safe
+def search(request: HttpRequest) -> HttpResponse:
+    """The form, and the answers if something was asked."""
+    form = SearchForm(request.GET if "q" in request.GET else None)
+    context: dict[str, Any] = {"form": form, "examples": EXAMPLES}
+    status = 200
+    if form.is_bound and not form.is_valid():
+        status = 400
+    elif form.is_bound:
+        try:
+            context |= _answer(form.cleaned_data)
+        except (PgKnowbaseError, DatabaseError) as error:
+            logger.exception("A search failed")
+            context["error"] = str(error) if settings.DEBUG else "The search is not available at the moment."
+            status = 503
+    return render(request, "library/search.html", context, status=status)
+
+
+def _answer(asked: dict[str, str]) -> dict[str, Any]:
+    started = time.perf_counter()
+    hits = find(asked["q"], library=asked["library"], kind=asked["kind"], limit=MAX_RESULTS)
+    milliseconds = (time.perf_counter() - started) * 1000
+    return {
+        "results": [(hit, highlight(hit.text, asked["q"])) for hit in hits],
+        "milliseconds": milliseconds,
+        "empty_index": not hits and not anything_indexed(),
+    }
