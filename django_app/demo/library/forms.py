@@ -27,6 +27,6 @@ class SearchForm(forms.Form):
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, use_required_attribute=True, **kwargs)
+        super().__init__(*args, **kwargs)
         if not self.is_bound:
             self.fields["q"].widget.attrs["autofocus"] = True

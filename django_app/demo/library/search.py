@@ -45,7 +45,15 @@ def anything_indexed() -> bool:
 def _find_modules(query: str, library: str, limit: int) -> list[Hit]:
     modules = Module.objects.filter(library=library) if library else Module.objects.all()
     return [
-        Hit(m.name, m.name, MODULE_KIND, m.library, m.summary, _text(m), m.similarity)
+        Hit(
+            m.name,
+            m.name,
+            MODULE_KIND,
+            m.library,
+            m.summary,
+            _chunk_text(m.matched_chunk, m.get_external_title()),
+            m.similarity,
+        )
         for m in modules.semantic_search(query, limit=limit)
     ]
 
@@ -63,13 +71,13 @@ def _find_entries(query: str, library: str, kind: str, limit: int) -> list[Hit]:
             kind=e.kind,
             library=e.module.library,
             summary=e.summary,
-            text=_text(e),
+            text=_chunk_text(e.matched_chunk, e.get_external_title()),
             similarity=e.similarity,
         )
         for e in entries.semantic_search(query, limit=limit)
     ]
 
 
-def _text(row: Module | Entry) -> str:
-    """The matching chunk without the title that was embedded with it."""
-    return row.matched_chunk.removeprefix(f"{row.get_external_title()}\n")
+def _chunk_text(chunk: str, title: str) -> str:
+    """The chunk without the title that was embedded with it."""
+    return chunk.removeprefix(f"{title}\n")

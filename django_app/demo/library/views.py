@@ -21,7 +21,7 @@ MAX_RESULTS = 25
 EXAMPLES = (
     "read a gzip file line by line",
     "temporary directory that deletes itself",
-    "run a function in another process",
+    "cache the result of an expensive function",
     "send an email with an attachment",
     "protect a form against cross site request forgery",
 )

@@ -24,7 +24,9 @@ SKIPPED_PARTS = frozenset(
     {"test", "tests", "testing", "migrations", "locale", "_vendor", "_bundled", "__pycache__"}
 )
 SKIPPED_PACKAGES = (
+    "asyncio.windows_",
     "encodings.",
+    "multiprocessing.popen_",
     "django.conf.app_template",
     "django.conf.project_template",
     "django.contrib.admindocs",

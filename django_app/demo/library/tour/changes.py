@@ -27,6 +27,14 @@ class Change:
     way: str
     write: Callable[[str, str], object]
 
+    def is_found(self) -> bool:
+        """Whether the question has the changed entry as its best answer."""
+        return best_answer(self.question) == self.qualname
+
+    def is_forgotten(self) -> bool:
+        """Whether the question has another best answer, or none."""
+        return not self.is_found()
+
 
 def write_by_update(qualname: str, docstring: str) -> None:
     """``QuerySet.update()``: no ``save()``, no signals."""
@@ -38,6 +46,14 @@ def write_by_psql(qualname: str, docstring: str) -> None:
     run_psql(UPDATE_SQL, qualname=qualname, docstring=docstring)
 
 
+# Seen by a search once the worker has started and loaded its model; only the changes after it are timed.
+WARM_UP = Change(
+    qualname="gzip.open",
+    docstring="Preheat the oven and let the bread dough rise for an hour.",
+    question="how long must bread dough rise",
+    way="QuerySet.update()",
+    write=write_by_update,
+)
 CHANGES = (
     Change(
         qualname="gzip.open",
@@ -56,15 +72,18 @@ CHANGES = (
 )
 
 
-def show_change(change: Change, worker: ManagedProcess) -> Iterator[str]:
-    """Lines to print: the best answer before, the change, the best answer after with the lag."""
-    yield f"  {change.question!r} finds {_best(change.question) or 'nothing'}"
+def apply(change: Change, worker: ManagedProcess) -> float:
+    """Write the change and wait until the search finds it; milliseconds from the commit."""
     change.write(change.qualname, change.docstring)
     started = time.perf_counter()
-    wait_until(
-        lambda: _best(change.question) == change.qualname, worker, f"the new text of {change.qualname}"
-    )
-    milliseconds = (time.perf_counter() - started) * 1000
+    wait_until(change.is_found, worker, f"the new text of {change.qualname}")
+    return (time.perf_counter() - started) * 1000
+
+
+def show_change(change: Change, worker: ManagedProcess) -> Iterator[str]:
+    """Lines to print: the best answer before, the change, the best answer after with the lag."""
+    yield f"  {change.question!r} finds {best_answer(change.question) or 'nothing'}"
+    milliseconds = apply(change, worker)
     yield f"  {change.qualname} rewritten by {change.way}"
     yield f"  {change.question!r} finds {change.qualname}, {milliseconds:.0f} ms after the commit"
 
@@ -76,7 +95,9 @@ def restored(changes: tuple[Change, ...]) -> Iterator[None]:
     originals = dict(Entry.objects.filter(qualname__in=names).values_list("qualname", "docstring"))
     missing = set(names) - originals.keys()
     if missing:
-        raise CommandError(f"{', '.join(sorted(missing))} is not loaded: run 'manage.py load_library' first.")
+        raise CommandError(
+            f"{', '.join(sorted(missing))} is not loaded: run 'manage.py load_library' without --limit."
+        )
     try:
         yield
     finally:
@@ -88,9 +109,7 @@ def wait_until_restored(changes: tuple[Change, ...], worker: ManagedProcess) -> 
     """Wait until no question finds its changed entry any more; milliseconds."""
     started = time.perf_counter()
     for change in changes:
-        wait_until(
-            lambda c=change: _best(c.question) != c.qualname, worker, f"the old text of {change.qualname}"
-        )
+        wait_until(change.is_forgotten, worker, f"the old text of {change.qualname}")
     return (time.perf_counter() - started) * 1000
 
 
@@ -109,6 +128,7 @@ def wait_until(done: Callable[[], bool], worker: ManagedProcess, what: str) -> N
         time.sleep(POLL_SECONDS)
 
 
-def _best(question: str) -> str:
+def best_answer(question: str) -> str:
+    """The name of the best answer, or ``""``."""
     hits = find(question, limit=1)
     return hits[0].name if hits else ""

@@ -4,6 +4,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError
@@ -55,9 +56,9 @@ def drain(log: Path, *, quiet: bool = False) -> float:
         ) as bar,
     ):
         while worker.is_running():
-            _show(bar)
+            _show(bar, sources)
             time.sleep(POLL_SECONDS)
-        _show(bar)
+        _show(bar, sources)
     seconds = time.perf_counter() - started
     counts = count_index()
     if counts.completed < sources:
@@ -69,9 +70,9 @@ def drain(log: Path, *, quiet: bool = False) -> float:
     return seconds
 
 
-def _show(bar: "tqdm[object]") -> None:
+def _show(bar: "tqdm[Any]", sources: int) -> None:
     counts = count_index()
-    bar.n = min(counts.completed + counts.failed, bar.total)
+    bar.n = min(counts.completed + counts.failed, sources)
     bar.set_postfix(chunks=counts.chunks)
 
 

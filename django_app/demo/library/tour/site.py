@@ -38,7 +38,13 @@ def serve(port: int, logs: Path, say: Callable[[str], object]) -> None:
     quiet = {"DJANGO_DEBUG": "0"}
     with (
         ManagedProcess("pgknowbase_worker", log=logs / "worker.log", environment=quiet) as worker,
-        ManagedProcess("runserver", "--noreload", f"{HOST}:{port}", log=logs / "site.log") as site,
+        ManagedProcess(
+            "runserver",
+            "--noreload",
+            f"{HOST}:{port}",
+            log=logs / "site.log",
+            environment={"DJANGO_DEBUG": "1"},
+        ) as site,
     ):
         _wait_for(address, site)
         say(f"Search  {address}/")

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from demo.library.management.commands.load_library import positive
 from demo.library.models import Entry, Module
-from demo.library.tour.changes import CHANGES, restored, show_change, wait_until_restored
+from demo.library.tour.changes import CHANGES, WARM_UP, apply, restored, show_change, wait_until_restored
 from demo.library.tour.indexing import count_index, count_sources, drain
 from demo.library.tour.processes import ManagedProcess
 from demo.library.tour.questions import QUESTIONS, answer, warm_up
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         parser.add_argument("--serve", action="store_true", help="then keep a worker and the site running")
         parser.add_argument("--port", type=port_number, default=8000, help="port of --serve (default: 8000)")
         parser.add_argument("--fresh", action="store_true", help="forget the loaded rows first")
-        parser.add_argument("--limit", type=int, help="entries of each library, as for load_library")
+        parser.add_argument("--limit", type=positive, help="entries of each library, as for load_library")
 
     def handle(self, *, serve: bool, port: int, fresh: bool, limit: int | None, **options: Any) -> None:
         """Run all steps; a failed one is a CommandError and leaves nothing running."""
@@ -108,6 +109,7 @@ class Command(BaseCommand):
             "pgknowbase_worker", log=self._logs / "worker.log", environment={"DJANGO_DEBUG": "0"}
         ) as worker:
             with restored(CHANGES):
+                self.stdout.write(f"  the worker is up: {apply(WARM_UP, worker) / 1000:.1f} s")
                 for change in CHANGES:
                     for line in show_change(change, worker):
                         self.stdout.write(line)
