@@ -1,9 +1,37 @@
-"""Settings of the test project; the database comes from tests.database (embedded unless DATABASE_URL is set)."""
+"""Settings of the test project: an embedded Postgres of its own for each run, or the server that DATABASE_URL names."""
 
-SECRET_KEY = "tests"
+import atexit
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from pgknowbase.embedded import EmbeddedPostgres, database_config
+
+# Nothing here needs to survive a crash.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "60"}
+
+
+def _database() -> dict[str, Any]:
+    if url := os.environ.get("DATABASE_URL"):
+        return database_config(url)
+    directory = tempfile.mkdtemp(prefix="pgknowbase-tests-")
+    server = EmbeddedPostgres(directory, options=FAST).start()
+
+    def remove(owner: int = os.getpid()) -> None:
+        if os.getpid() == owner:
+            server.stop(force=True)
+            shutil.rmtree(directory, ignore_errors=True)
+
+    atexit.register(remove)
+    return database_config(server)
+
+
+SECRET_KEY = "tests"  # noqa: S105
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-DATABASES: dict = {}
+ROOT_URLCONF = "tests.urls"
+DATABASES = {"default": _database()}
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -12,7 +40,28 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "pgtrigger",
     "pgknowbase",
+    "tests.blog",
 ]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 PGKNOWBASE = {
     "EMBEDDINGS": {
         "default": {
@@ -21,4 +70,5 @@ PGKNOWBASE = {
             "DIMENSIONS": 256,
         },
     },
+    "WORKER": {"RETRY_DELAY": 0.05, "POLL_INTERVAL": 0.02},
 }

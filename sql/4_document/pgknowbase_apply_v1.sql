@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_apply_v1(source_id integer, rows jsonb)
 RETURNS TABLE (object_key text, outcome text, external_data_id bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
+#variable_conflict use_column
 DECLARE
     _changed text[];
     _failed text[];

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_remove_v1(source_id integer, object_keys t
 RETURNS TABLE (object_key text, external_data_id bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
+#variable_conflict use_column
 BEGIN
     PERFORM 1 FROM pgknowbase_document AS d
     WHERE d.source = source_id AND d.id = ANY (object_keys) ORDER BY d.id FOR UPDATE;

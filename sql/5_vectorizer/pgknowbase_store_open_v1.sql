@@ -10,6 +10,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_store_open_v1(
 RETURNS TABLE (source integer, id text, state text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
+#variable_conflict use_column
 DECLARE
     _store text;
     _sources integer[];

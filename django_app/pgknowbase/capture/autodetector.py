@@ -23,10 +23,10 @@ class CaptureAutodetectorMixin:
 
 
 def install() -> None:
-    """Wrap the autodetector that ``makemigrations`` and ``migrate`` use, whoever wrapped it before."""
-    for command in (makemigrations, migrate):
-        current: Any = command.Command.autodetector
-        if not issubclass(current, CaptureAutodetectorMixin):
-            wrapped: Any = type("MigrationAutodetector", (CaptureAutodetectorMixin, current), {})
-            command.Command.autodetector = wrapped
-            command.MigrationAutodetector = wrapped  # type: ignore[misc]
+    """Wrap the autodetector that ``makemigrations`` and ``migrate`` share, whoever wrapped it before."""
+    current: Any = makemigrations.Command.autodetector
+    if not issubclass(current, CaptureAutodetectorMixin):
+        current = type("MigrationAutodetector", (CaptureAutodetectorMixin, current), {})
+    for module in (makemigrations, migrate):
+        module.Command.autodetector = current
+        module.MigrationAutodetector = current  # type: ignore[misc]

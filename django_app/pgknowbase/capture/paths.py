@@ -1,7 +1,7 @@
 """Watched paths: what each entry of ``watch_fields`` means on a model."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
@@ -9,7 +9,7 @@ from django.db.models.constants import LOOKUP_SEP
 
 from pgknowbase.errors import ConfigurationError
 
-ConcreteField = models.Field[Any, Any]
+ConcreteField: TypeAlias = "models.Field[Any, Any]"
 
 
 class PathNotSupportedError(ConfigurationError):

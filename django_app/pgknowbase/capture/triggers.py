@@ -86,7 +86,7 @@ def capture_triggers(source: Source) -> list[CaptureTrigger]:
 
 def quote(name: str) -> str:
     """``name`` as a Postgres identifier."""
-    return connections["default"].ops.quote_name(name.replace('"', '""'))
+    return connections["default"].ops.quote_name(name)
 
 
 def key_columns(model: type[models.Model]) -> list[str]:

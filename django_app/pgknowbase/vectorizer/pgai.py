@@ -1,7 +1,7 @@
 """The one door to the package ``pgai``: its catalog's installation and its configuration classes."""
 
+import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +34,9 @@ class Splitter:
         return [config.formatting.format(chunk, row) for chunk in config.chunking.into_chunks(row, content)]
 
 
-def splitter(row: Mapping[str, Any]) -> Splitter:
-    """The splitter of a vectorizer, from its row in ``ai.vectorizer`` as JSON."""
+def splitter(row: str) -> Splitter:
+    """The splitter of a vectorizer, from its row in ``ai.vectorizer`` as JSON text."""
     _switch_tracing_off()
     from pgai.vectorizer import Vectorizer
 
-    return Splitter(Vectorizer.model_validate(dict(row)))
+    return Splitter(Vectorizer.model_validate(json.loads(row)))

@@ -1,0 +1,76 @@
+"""``manage.py pgknowbase_worker``: keeps the index in step with the rows."""
+
+import logging
+import os
+import signal
+import sys
+from argparse import ArgumentParser
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from pgknowbase.errors import PgKnowbaseError
+from pgknowbase.management.arguments import positive
+from pgknowbase.worker import Worker, WorkerTotals
+
+
+class Command(BaseCommand):
+    help = "Render changed rows, chunk and embed them. The first SIGTERM or SIGINT ends after the current batch, a second at once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--once", action="store_true", help="work off what is due, then exit")
+        parser.add_argument("--batch-size", type=positive, help="outbox events per transaction")
+        parser.add_argument("--concurrency", type=positive, help="provider calls at the same time")
+        parser.add_argument("--relay-only", action="store_true", help="leave embedding to another worker, such as pgai's")
+        parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+
+    def handle(
+        self,
+        *,
+        once: bool,
+        batch_size: int | None,
+        concurrency: int | None,
+        relay_only: bool,
+        no_progress: bool,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
+        logging.basicConfig(level=logging.INFO if verbosity > 1 else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+        with tqdm(unit=" documents", disable=True if no_progress or verbosity == 0 else None, file=sys.stderr) as bar:
+
+            def show(totals: WorkerTotals) -> None:
+                bar.update(totals.documents - bar.n)
+                bar.set_postfix(events=totals.events, embedded=totals.embedded, failed=totals.failed + totals.report.failed)
+
+            worker = Worker(batch_size=batch_size, concurrency=concurrency, relay_only=relay_only, progress=show)
+            _listen(worker)
+            try:
+                totals = worker.run_until_idle() if once else worker.run()
+            except PgKnowbaseError as error:
+                raise CommandError(str(error)) from error
+        self.stdout.write(summary(totals))
+
+
+def summary(totals: WorkerTotals) -> str:
+    """One line of figures."""
+    report = totals.report
+    return (
+        f"{totals.events} events: {report.created} created, {report.updated} updated, {report.metadata} metadata,"
+        f" {report.unchanged} unchanged, {report.removed} removed, {report.failed} failed; {totals.documents} documents"
+        f" indexed, {totals.embedded} texts embedded, {totals.failed} refused, {totals.again} to be tried again"
+    )
+
+
+def _listen(worker: Worker) -> None:
+    def first(number: int, frame: FrameType | None) -> None:
+        worker.stop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, second)
+
+    def second(number: int, frame: FrameType | None) -> None:
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, first)

@@ -1,0 +1,78 @@
+"""``manage.py sync_external_models``: brings the existing rows of source models into the index."""
+
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from pgknowbase.conf import get_settings
+from pgknowbase.errors import PgKnowbaseError
+from pgknowbase.management.arguments import as_table, positive
+from pgknowbase.registry import Source, source_by_label, sources
+from pgknowbase.relay.sync import SyncReport, known_keys, row_keys, sync_keys
+
+COLUMNS = ("created", "updated", "metadata", "unchanged", "removed", "failed")
+
+
+class Command(BaseCommand):
+    help = "Render the existing rows of source models and remove what has no row any more; the worker embeds them."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("models", nargs="*", metavar="app.Model", help="default: every source model")
+        parser.add_argument("--batch-size", type=positive, default=500, help="rows per transaction (500)")
+        parser.add_argument("--force", action="store_true", help="embed every chunk anew")
+        parser.add_argument("--dry-run", action="store_true", help="count rows, write nothing")
+
+    def handle(
+        self, *, models: Sequence[str], batch_size: int, force: bool, dry_run: bool, verbosity: int, **options: Any
+    ) -> None:
+        using = get_settings().database
+        try:
+            chosen = [source_by_label(label) for label in models] or sources()
+        except PgKnowbaseError as error:
+            raise CommandError(str(error)) from error
+        if not chosen:
+            raise CommandError("There is no source model: let a model inherit from ExternalDataMixin.")
+        if dry_run:
+            rows = [[s.label, s.model._base_manager.using(using).count()] for s in chosen]
+            self.stdout.write(as_table(["model", "rows"], rows))
+            return
+        results = [(s, *self._sync(s, using, batch_size, force, verbosity)) for s in chosen]
+        table = [[s.label, *(getattr(report, c) for c in COLUMNS), round(seconds, 1)] for s, report, seconds in results]
+        self.stdout.write(as_table(["model", *COLUMNS, "seconds"], table))
+        failures = [(s.label, *failure) for s, report, _ in results for failure in report.failures]
+        for label, key, error in failures[:20]:
+            self.stderr.write(f"{label} {key}: {error}")
+        if failures:
+            raise CommandError(f"{len(failures)} rows failed; the worker will try them again. See pgknowbase_status.")
+
+    def _sync(self, source: Source, using: str, batch_size: int, force: bool, verbosity: int) -> tuple[SyncReport, float]:
+        started = time.perf_counter()
+        report = SyncReport()
+        total = source.model._base_manager.using(using).count()
+        with tqdm(
+            total=total, desc=source.label, unit=" rows", disable=True if verbosity == 0 else None, file=sys.stderr
+        ) as bar:
+            for keys in row_keys(source, using, batch_size):
+                report.add(sync_keys(source, keys, using, force=force))
+                bar.update(len(keys))
+        for keys in known_keys(source, using, batch_size):
+            alive = {row.external_source_id for row in source.model._base_manager.using(using).filter(pk__in=_pks(source, keys))}
+            report.add(sync_keys(source, [key for key in keys if key not in alive], using))
+        return report, time.perf_counter() - started
+
+
+def _pks(source: Source, keys: Sequence[str]) -> list[Any]:
+    from pgknowbase.keys import parse_key
+
+    found = []
+    for key in keys:
+        try:
+            found.append(parse_key(source.model, key))
+        except PgKnowbaseError:
+            continue
+    return found

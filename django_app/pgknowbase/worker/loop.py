@@ -1,0 +1,155 @@
+"""The worker's loop: relay and executor side by side, each on a thread and a connection of its own."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connections
+
+from pgknowbase.conf import get_settings
+from pgknowbase.relay.relay import Relay
+from pgknowbase.relay.sync import SyncReport
+from pgknowbase.vectorizer.executor import Executor
+
+logger = logging.getLogger("pgknowbase.worker")
+
+LONGEST_PAUSE = 30.0
+
+
+@dataclass
+class WorkerTotals:
+    """What a worker did since it started."""
+
+    events: int = 0
+    report: SyncReport = field(default_factory=SyncReport)
+    documents: int = 0
+    embedded: int = 0
+    again: int = 0
+    failed: int = 0
+
+
+class _Batch(Protocol):
+    @property
+    def idle(self) -> bool: ...
+
+
+class Worker:
+    """Runs relay and executor until ``stop`` is called, or until there is nothing left to do.
+
+    ``stop`` lets both finish the batch they are at. Whatever a killed worker was at is done by the next one.
+    """
+
+    def __init__(
+        self,
+        using: str | None = None,
+        *,
+        batch_size: int | None = None,
+        concurrency: int | None = None,
+        relay_only: bool = False,
+        progress: Callable[[WorkerTotals], None] | None = None,
+    ) -> None:
+        settings = get_settings()
+        self.using = using or settings.database
+        self.interval = settings.worker.poll_interval
+        self.batch_size = batch_size
+        self.concurrency = concurrency
+        self.relay_only = relay_only
+        self.progress = progress or (lambda totals: None)
+        self.totals = WorkerTotals()
+        self._stopping = threading.Event()
+        self._failure: BaseException | None = None
+
+    def stop(self) -> None:
+        """Ask for the end after the current batches."""
+        self._stopping.set()
+
+    def run_until_idle(self) -> WorkerTotals:
+        """Work until outbox and queue hold nothing that is due; for ``--once`` and tests. Runs in this thread."""
+        relay = Relay(self.using, batch_size=self.batch_size)
+        executor = None if self.relay_only else Executor(self.using, concurrency=self.concurrency)
+        try:
+            while not self._stopping.is_set():
+                idle = self._relay(relay)
+                if executor is not None:
+                    idle = self._execute(executor) and idle
+                if idle:
+                    break
+        finally:
+            if executor is not None:
+                executor.close()
+        return self.totals
+
+    def run(self) -> WorkerTotals:
+        """Work until ``stop``. Errors of the database are waited out.
+
+        Raises:
+            PgKnowbaseError: the settings and the active space do not agree, at start.
+        """
+        turns: list[tuple[str, Callable[[], bool]]] = []
+        relay = Relay(self.using, batch_size=self.batch_size)
+        turns.append(("relay", lambda: self._relay(relay)))
+        executor = None if self.relay_only else Executor(self.using, concurrency=self.concurrency)
+        if executor is not None:
+            vectorizer = executor
+            turns.append(("vectorizer", lambda: self._execute(vectorizer)))
+        threads = [threading.Thread(target=self._loop, args=turn, name=f"pgknowbase-{turn[0]}") for turn in turns]
+        for thread in threads:
+            thread.start()
+        try:
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(0.5)
+        finally:
+            self.stop()
+            if executor is not None:
+                executor.close()
+        if self._failure is not None:
+            raise self._failure
+        return self.totals
+
+    def _loop(self, name: str, turn: Callable[[], bool]) -> None:
+        failures = 0
+        try:
+            while not self._stopping.is_set():
+                try:
+                    idle, failures = turn(), 0
+                except (OperationalError, InterfaceError, DatabaseError) as error:
+                    failures += 1
+                    pause = min(LONGEST_PAUSE, self.interval * 2**failures)
+                    logger.warning("%s: %s; trying again in %.1f s", name, str(error).strip(), pause)
+                    close_old_connections()
+                    self._pause(pause)
+                    continue
+                if idle:
+                    close_old_connections()
+                    self._pause(self.interval)
+        except BaseException as error:  # noqa: BLE001 - carried over to the main thread, which raises it
+            self._failure = error
+            self._stopping.set()
+        finally:
+            connections.close_all()
+
+    def _pause(self, seconds: float) -> None:
+        self._stopping.wait(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+
+    def _relay(self, relay: Relay) -> bool:
+        batch = relay.run_once()
+        self.totals.events += batch.events
+        self.totals.report.add(batch.report)
+        return self._told(batch)
+
+    def _execute(self, executor: Executor) -> bool:
+        batch = executor.run_once()
+        self.totals.documents += batch.written
+        self.totals.embedded += batch.embedded
+        self.totals.again += batch.again
+        self.totals.failed += batch.failed
+        return self._told(batch)
+
+    def _told(self, batch: _Batch) -> bool:
+        if not batch.idle:
+            self.progress(self.totals)
+        return batch.idle
