@@ -29,7 +29,13 @@ def test_embed_as_json(static):
 
 def test_embed_as_table():
     out = embed("hello")
-    assert {line.split()[0] for line in out.splitlines()} >= {"model", "dimensions", "norm", "milliseconds", "vector"}
+    assert {line.split()[0] for line in out.splitlines()} >= {
+        "model",
+        "dimensions",
+        "norm",
+        "milliseconds",
+        "vector",
+    }
     assert "query" in out
 
 
@@ -44,7 +50,9 @@ def test_embed_without_settings():
         embed("x")
 
 
-@pytest.mark.parametrize("arguments", [("--port", "70000"), ("--port", "-1"), ("--max-texts", "0"), ("--embedding", "no")])
+@pytest.mark.parametrize(
+    "arguments", [("--port", "70000"), ("--port", "-1"), ("--max-texts", "0"), ("--embedding", "no")]
+)
 def test_server_refuses(arguments):
     with pytest.raises(CommandError):
         call_command("pgknowbase_embedding_server", *arguments)
@@ -57,7 +65,11 @@ def test_server_says_that_the_port_is_taken():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_server_serves_and_stops(number):
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.settings",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     environment["PGKNOWBASE_SERVER_KEY"] = "k"
     command = [sys.executable, "-m", "django", "pgknowbase_embedding_server", "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

@@ -4,9 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.test import override_settings
-
 from pgknowbase import embeddings
-from pgknowbase.embeddings import BatchLimits, Embedder, Embeddings, StaticEmbedder, get_embedder, split_batches
+from pgknowbase.embeddings import (
+    BatchLimits,
+    Embedder,
+    Embeddings,
+    StaticEmbedder,
+    get_embedder,
+    split_batches,
+)
 from pgknowbase.errors import ConfigurationError
 
 HERE = __name__
@@ -34,7 +40,9 @@ class NoEmbedder:
 
 def settings(**entry):
     entry = {"BACKEND": f"{HERE}.Fake", "MODEL": "fake", "DIMENSIONS": 1, **entry}
-    return override_settings(PGKNOWBASE={"EMBEDDINGS": {"default": entry, "other": {**entry, "MODEL": "second"}}})
+    return override_settings(
+        PGKNOWBASE={"EMBEDDINGS": {"default": entry, "other": {**entry, "MODEL": "second"}}}
+    )
 
 
 def test_the_default_is_that_of_the_space():

@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import json
 import logging
@@ -9,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
-
 from pgknowbase.embeddings import BatchLimits, Embedder, Embeddings, OpenAIEmbedder
 from pgknowbase.embeddings.server import EmbeddingServer, ServerLimits
 from pgknowbase.errors import PermanentEmbeddingError, RetryableEmbeddingError
@@ -236,7 +236,10 @@ def test_api_key(serve, fake):
         assert answer.json()["error"]["code"] == "invalid_api_key"
         assert httpx2.get(f"{url}/models", headers=header).status_code == 401
     good = {"Authorization": "Bearer sécret".encode()}
-    assert httpx2.post(f"{url}/embeddings", json={"model": "fake", "input": "x"}, headers=good).status_code == 200
+    assert (
+        httpx2.post(f"{url}/embeddings", json={"model": "fake", "input": "x"}, headers=good).status_code
+        == 200
+    )
     assert httpx2.get(url.removesuffix("/v1") + "/health").status_code == 200
     assert fake.calls == [["x"]]
 
@@ -247,7 +250,11 @@ def test_our_client_against_our_server(serve, static, monkeypatch):
     texts = ["Grüße", "مرحبا", "नमस्ते", "你好"] * 20
     for form in ("float", "base64"):
         client = OpenAIEmbedder(
-            model="wordllama-256", dimensions=256, base_url=server.url, encoding_format=form, send_dimensions=True
+            model="wordllama-256",
+            dimensions=256,
+            base_url=server.url,
+            encoding_format=form,
+            send_dimensions=True,
         )
         with ThreadPoolExecutor(4) as pool:
             assert list(pool.map(client.embed_query, texts)) == [static.embed_query(text) for text in texts]
@@ -283,3 +290,24 @@ def test_no_more_than_concurrency_compute_at_once(serve, fake):
         assert len(fake.calls) == 2
         fake.wait.set()
         assert [answer.result().status_code for answer in answers] == [200] * 5
+
+
+def test_openai_client_as_pgai_uses_it(serve, static):
+    openai = pytest.importorskip("openai")
+
+    async def call(url):
+        async with openai.AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as client:
+            create = client.embeddings.with_streaming_response.create
+            more = {"dimensions": 256, "user": openai.NOT_GIVEN, "encoding_format": "float"}
+            async with create(input=["a", "b"], model="wordllama-256", **more) as response:
+                streamed = json.loads(b"".join([part async for part in response.iter_bytes(65536)]))
+            decoded = await client.embeddings.create(input=["a", "b"], model="default")
+            with pytest.raises(openai.NotFoundError, match="is not served"):
+                await client.embeddings.create(input="a", model="gpt")
+            return streamed, decoded
+
+    streamed, decoded = asyncio.run(call(serve(static).url))
+    expected = static.embed_documents(["a", "b"])
+    assert [item["embedding"] for item in streamed["data"]] == expected.vectors
+    assert [item.embedding for item in decoded.data] == expected.vectors
+    assert streamed["usage"]["total_tokens"] == sum(expected.tokens)
