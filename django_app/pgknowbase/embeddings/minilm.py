@@ -2,7 +2,8 @@
 
 The wheel's own metadata and import need torch; nothing of it is imported here. The encoder (BERT, 6 layers,
 12 heads, width 384) is written node by node with the package ``onnx``: word, position and type embeddings,
-post-norm layers with GELU by erf, mean pooling over the attention mask, L2 norm. Devlin et al. 2019; Reimers
+post-norm layers with GELU by erf, mean pooling over the tokens, L2 norm.
+Texts of a run must have the same number of tokens: there is no mask for padding. Devlin et al. 2019; Reimers
 and Gurevych 2019.
 """
 
@@ -83,7 +84,7 @@ def build(target: Path, *, precision: str) -> None:
 
 
 def _quantize(graph: "onnx.ModelProto", target: Path) -> None:
-    """Dynamic int8; weights in 7 bits, so that CPUs without VNNI do not saturate and give the same vectors."""
+    """Dynamic int8; 7 bits of weights, so that CPUs without VNNI neither saturate nor differ."""
     from onnxruntime.quantization import QuantType, quantize_dynamic  # type: ignore[import-untyped]
 
     graph.metadata_props.add(key="onnx.quant.pre_process", value="onnxruntime.quant")  # else it warns
@@ -134,22 +135,15 @@ def _model(weights: "Weights") -> "onnx.ModelProto":
     def weight(name: str) -> str:
         return graph.constant(name, weights[name], "float32")
 
-    mask = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
-    graph.constant("axis_1", [1], "int64")
-    graph.constant("axis_2", [2], "int64")
-    graph.constant("axes_1_2", [1, 2], "int64")
+    graph.constant("head_shape", [0, 0, _HEADS, DIMENSIONS // _HEADS], "int64")
     hidden = _embeddings(graph, weights, weight)
-    bias = _attention_bias(graph, mask)
     for layer in range(_LAYERS):
-        hidden = _layer(graph, weights, weight, f"encoder.layer.{layer}.", hidden, bias)
-    _pool(graph, hidden, mask)
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "tokens"])
-        for name in ("input_ids", "attention_mask")
-    ]
+        hidden = _layer(graph, weights, weight, f"encoder.layer.{layer}.", hidden)
+    _pool(graph, hidden)
+    tokens = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["texts", "tokens"])
     output = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["texts", DIMENSIONS])
     model = helper.make_model(
-        helper.make_graph(graph.nodes, MODEL, inputs, [output], graph.constants),
+        helper.make_graph(graph.nodes, MODEL, [tokens], [output], graph.constants),
         opset_imports=[helper.make_opsetid("", 17)],
         ir_version=8,
         producer_name="pgknowbase",
@@ -181,29 +175,18 @@ def _embeddings(graph: _Graph, weights: "Weights", weight: Callable[[str], str])
     return _norm(graph, weight, "embeddings.LayerNorm", graph.add("Add", words, positions))
 
 
-def _attention_bias(graph: _Graph, mask: str) -> str:
-    """0 for a token, a large negative number for padding; shape (texts, 1, 1, tokens)."""
-    one, low = graph.constant("one", 1.0, "float32"), graph.constant("low", -1e9, "float32")
-    hidden = graph.add("Mul", graph.add("Sub", one, mask), low)
-    return graph.add("Unsqueeze", hidden, "axes_1_2")
-
-
 def _heads(graph: _Graph, value: str, order: list[int]) -> str:
-    if "head_shape" not in {constant.name for constant in graph.constants}:
-        graph.constant("head_shape", [0, 0, _HEADS, DIMENSIONS // _HEADS], "int64")
     return graph.add("Transpose", graph.add("Reshape", value, "head_shape"), perm=order)
 
 
-def _layer(
-    graph: _Graph, weights: "Weights", weight: Callable[[str], str], prefix: str, hidden: str, bias: str
-) -> str:
+def _layer(graph: _Graph, weights: "Weights", weight: Callable[[str], str], prefix: str, hidden: str) -> str:
     query, key, value = (
         _dense(graph, weights, weight, f"{prefix}attention.self.{part}", hidden)
         for part in ("query", "key", "value")
     )
     scale = graph.constant(f"{prefix}scale", 1 / math.sqrt(DIMENSIONS / _HEADS), "float32")
     scores = graph.add("MatMul", _heads(graph, query, [0, 2, 1, 3]), _heads(graph, key, [0, 2, 3, 1]))
-    scores = graph.add("Softmax", graph.add("Add", graph.add("Mul", scores, scale), bias), axis=-1)
+    scores = graph.add("Softmax", graph.add("Mul", scores, scale), axis=-1)
     mixed = graph.add(
         "Transpose", graph.add("MatMul", scores, _heads(graph, value, [0, 2, 1, 3])), perm=[0, 2, 1, 3]
     )
@@ -224,13 +207,10 @@ def _gelu(graph: _Graph, value: str, prefix: str) -> str:
     return graph.add("Mul", graph.add("Mul", value, curve), half)
 
 
-def _pool(graph: _Graph, hidden: str, mask: str) -> None:
-    """Mean over the tokens that the mask keeps, then L2 norm; the result is named ``vectors``."""
+def _pool(graph: _Graph, hidden: str) -> None:
+    """Mean over the tokens, then L2 norm; the result is named ``vectors``."""
     from onnx import helper
 
-    total = graph.add(
-        "ReduceSum", graph.add("Mul", hidden, graph.add("Unsqueeze", mask, "axis_2")), "axis_1", keepdims=0
-    )
-    mean = graph.add("Div", total, graph.add("ReduceSum", mask, "axis_1", keepdims=1))
+    mean = graph.add("ReduceMean", hidden, axes=[1], keepdims=0)
     length = graph.add("ReduceL2", mean, axes=[1], keepdims=1)
     graph.nodes.append(helper.make_node("Div", [mean, length], ["vectors"], name="vectors"))

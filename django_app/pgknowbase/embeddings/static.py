@@ -121,8 +121,8 @@ class StaticEmbedder(Embedder):
 class _WordTokenizer:
     """Gives exactly the tokens of ``tokenizer``, faster, by remembering those of words.
 
-    No token of this vocabulary reaches across a single space, so the tokens of a text are those of its words. What
-    breaks the rule (several spaces in a row, the sign for a space itself, a special token) is tokenized whole.
+    No token of this vocabulary reaches across a single space, so the tokens of a text are those of its words.
+    What breaks the rule (several spaces in a row, the sign for a space, a special token) is tokenized whole.
     """
 
     def __init__(self, tokenizer: Any) -> None:

@@ -97,7 +97,7 @@ def check_matrix(matrix: "npt.NDArray[np.float32]", *, model: str) -> None:
 
 
 def split_batches(texts: Sequence[str], limits: BatchLimits) -> Iterator[Sequence[str]]:
-    """Consecutive runs of ``texts`` that each fit into ``limits``; a text that is too long is a run of its own."""
+    """Consecutive runs of ``texts`` that each fit into ``limits``; a longer text is a run of its own."""
     start, characters = 0, 0
     for position, text in enumerate(texts):
         over = characters + len(text) > limits.max_characters or position - start >= limits.max_texts

@@ -47,8 +47,8 @@ class Command(BaseCommand):
         numbers = ", ".join(f"{value:.4f}" for value in result.pop("vector")[:_SHOWN])
         for name, value in result.items():
             shown = f"{value:.6g}" if isinstance(value, float) else value
-            self.stdout.write(f"{name:<12}{shown}")
-        self.stdout.write(f"{'vector':<12}{numbers}, ...")
+            self.stdout.write(f"{name:<14}{shown}")
+        self.stdout.write(f"{'vector':<14}{numbers}, ...")
 
 
 def _measure(embedder: Embedder, text: str, *, document: bool) -> dict[str, Any]:
