@@ -28,6 +28,22 @@ def servers_in(directory: Path) -> list[psutil.Process]:
     return found
 
 
+def postmasters_in(directory: Path) -> list[psutil.Process]:
+    """Those of ``servers_in`` that are not children of another."""
+    found = servers_in(directory)
+    pids = {process.pid for process in found}
+    return [process for process in found if process.ppid() not in pids]
+
+
+def end_servers_in(directory: Path) -> list[psutil.Process]:
+    """Kill what should not be there; returns what was."""
+    left = servers_in(directory)
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=10)
+    return left
+
+
 @pytest.fixture(scope="session")
 def cluster_template() -> Iterator[Path]:
     """One cluster made by initdb, for tests that are not about making one."""
@@ -40,15 +56,20 @@ def cluster_template() -> Iterator[Path]:
 
 
 @pytest.fixture
+def cluster(cluster_template: Path) -> Iterator[Path]:
+    """The same stopped cluster for every test that leaves it as it was."""
+    yield cluster_template
+    assert not end_servers_in(cluster_template)
+    (cluster_template / "pgknowbase.keep").unlink(missing_ok=True)
+
+
+@pytest.fixture
 def place() -> Iterator[Path]:
     """A directory that Postgres may pass through (``tmp_path`` is closed to all but root)."""
     directory = Path(tempfile.mkdtemp(prefix="pgk-"))
     directory.chmod(0o711)
     yield directory
-    left = servers_in(directory)
-    for process in left:
-        process.kill()
-    psutil.wait_procs(left, timeout=10)
+    left = end_servers_in(directory)
     shutil.rmtree(directory)
     assert not left, f"left running: {left}"
 

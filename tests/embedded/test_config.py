@@ -64,14 +64,13 @@ def test_bad_urls_say_what_to_do_and_hide_the_password(url, message):
     assert caught.value.__cause__ is None
 
 
-def test_from_a_server_over_socket_and_tcp(data_dir):
-    with EmbeddedPostgres(data_dir, options=FAST, port=0) as server:
+def test_from_a_server_over_socket_and_tcp(cluster):
+    with EmbeddedPostgres(cluster, options=FAST, port=0) as server, EmbeddedPostgres(cluster) as joined:
         over_tcp = database_config(server, CONN_MAX_AGE=None)
         assert over_tcp["HOST"] == "127.0.0.1"
         assert over_tcp["PASSWORD"]
         assert over_tcp["CONN_MAX_AGE"] is None
-        over_socket = database_config(EmbeddedPostgres(data_dir).start())
-        assert over_socket["HOST"] == str(data_dir)
+        over_socket = database_config(joined)
+        assert over_socket["HOST"] == str(cluster)
         assert over_socket["PORT"] == over_tcp["PORT"]
         assert over_socket["PASSWORD"] == ""
-        assert server.stop() is True or EmbeddedPostgres(data_dir).stop(force=True)

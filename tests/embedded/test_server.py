@@ -5,13 +5,12 @@ import shutil
 import time
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 from pgknowbase.embedded import EmbeddedPostgres, sockets
 from pgknowbase.errors import EmbeddedPostgresError
 
-from tests.embedded.conftest import AS_ROOT, FAST, servers_in
+from tests.embedded.conftest import AS_ROOT, FAST, end_servers_in, postmasters_in, servers_in
 
 
 def ask(url: str, query: str) -> object:
@@ -51,9 +50,9 @@ def test_version_16(place):
         EmbeddedPostgres(place / "pg").start()
 
 
-def test_second_start_joins_and_the_last_to_leave_stops(data_dir):
-    first = EmbeddedPostgres(data_dir, options=FAST).start()
-    second = EmbeddedPostgres(data_dir).start()
+def test_second_start_joins_and_the_last_to_leave_stops(cluster):
+    first = EmbeddedPostgres(cluster, options=FAST).start()
+    second = EmbeddedPostgres(cluster).start()
     assert ask(first.url, "SELECT pg_postmaster_start_time()") == ask(
         second.url, "SELECT pg_postmaster_start_time()"
     )
@@ -65,21 +64,21 @@ def test_second_start_joins_and_the_last_to_leave_stops(data_dir):
     assert second.stop() is False
 
 
-def test_force_stops_under_other_users(data_dir):
-    first = EmbeddedPostgres(data_dir, options=FAST).start()
-    assert EmbeddedPostgres(data_dir).stop() is False
-    assert EmbeddedPostgres(data_dir).stop(force=True) is True
+def test_force_stops_under_other_users(cluster):
+    first = EmbeddedPostgres(cluster, options=FAST).start()
+    assert EmbeddedPostgres(cluster).stop() is False
+    assert EmbeddedPostgres(cluster).stop(force=True) is True
     assert first.start().is_running
     assert first.stop() is True
 
 
-def test_keep_survives_the_last_user_until_forced(data_dir):
-    EmbeddedPostgres(data_dir, options=FAST, keep=True).start().stop()
-    with EmbeddedPostgres(data_dir) as visitor:
+def test_keep_survives_the_last_user_until_forced(cluster):
+    EmbeddedPostgres(cluster, options=FAST, keep=True).start().stop()
+    with EmbeddedPostgres(cluster) as visitor:
         assert visitor.is_running
     assert visitor.is_running
-    assert EmbeddedPostgres(data_dir).stop(force=True) is True
-    with EmbeddedPostgres(data_dir, options=FAST) as later:
+    assert end_servers_in(cluster)  # so that nobody takes the wish to keep it back
+    with EmbeddedPostgres(cluster, options=FAST) as later:
         pass
     assert not later.is_running
 
@@ -117,11 +116,11 @@ def test_tcp_rules_hold_for_a_cluster_made_with_trust(data_dir):
             psycopg.connect(**(right | {"password": "wrong"}))
 
 
-def test_socket_only_by_default(data_dir):
-    with EmbeddedPostgres(data_dir, options=FAST) as server:
+def test_socket_only_by_default(cluster):
+    with EmbeddedPostgres(cluster, options=FAST) as server:
         assert ask(server.url, "SELECT current_setting('listen_addresses')") == ""
         with pytest.raises(EmbeddedPostgresError, match="already runs without TCP"):
-            EmbeddedPostgres(data_dir, port=0).start()
+            EmbeddedPostgres(cluster, port=0).start()
 
 
 @pytest.mark.parametrize("name", ["long-" * 25, "日本語 naïve", 'quo"te$HOME`', "comma,comma"])
@@ -133,6 +132,7 @@ def test_odd_paths(place, data_dir, name):
         host = Path(psycopg.conninfo.conninfo_to_dict(server.url)["host"])
         assert len(os.fsencode(host)) < 95
         assert host.stat().st_mode & 0o077 == 0
+        assert (host / ".s.PGSQL.5432").stat().st_mode & 0o077 == 0
     assert host == target or not host.exists()
 
 
@@ -151,35 +151,37 @@ def test_a_socket_directory_open_to_others_is_refused(place, data_dir, monkeypat
         server.start()
 
 
-def test_a_database_of_its_own(data_dir):
-    with EmbeddedPostgres(data_dir, options=FAST, database="knowledge base") as server:
+def test_a_database_of_its_own(cluster):
+    with EmbeddedPostgres(cluster, options=FAST, database="knowledge base") as server:
         assert ask(server.url, "SELECT current_database()") == "knowledge base"
     with server:
         assert ask(server.url, "SELECT current_database()") == "knowledge base"
 
 
-def test_killed_server_is_started_again(data_dir):
-    server = EmbeddedPostgres(data_dir, options=FAST).start()
-    killed = servers_in(data_dir)
-    for process in killed:
-        process.kill()
-    psutil.wait_procs(killed, timeout=10)
-    assert (data_dir / "postmaster.pid").exists()
+def test_killed_server_is_started_again(cluster):
+    server = EmbeddedPostgres(cluster, options=FAST).start()
+    assert end_servers_in(cluster)
+    assert (cluster / "postmaster.pid").exists()
     assert not server.is_running
     server.start()
     assert ask(server.url, "SELECT 1") == 1
     assert server.stop() is True
 
 
-def test_stale_pid_file_that_names_a_living_stranger(data_dir):
-    (data_dir / "postmaster.pid").write_text(
-        f"{os.getpid()}\n{data_dir}\n1\n5432\n{data_dir}\n\n 1 1\nready\n"
-    )
-    server = EmbeddedPostgres(data_dir, options=FAST)
-    assert not server.is_running
-    assert server.stop() is False
-    with server:
-        assert ask(server.url, "SELECT 1") == 1
+@pytest.mark.parametrize("stranger", ["python", "postgres"])
+def test_stale_pid_file_that_names_a_living_stranger(place, data_dir, cluster, stranger):
+    """Postgres itself refuses to start while a process of that number lives under the same account."""
+    with EmbeddedPostgres(cluster, options=FAST) as other:
+        (postmaster,) = postmasters_in(cluster)
+        pid = postmaster.pid if stranger == "postgres" else os.getpid()
+        lines = [pid, data_dir, 1, 5432, data_dir, "", "1 1", "ready", ""]
+        (data_dir / "postmaster.pid").write_text("\n".join(map(str, lines)))
+        server = EmbeddedPostgres(data_dir, options=FAST)
+        assert not server.is_running
+        assert server.stop(force=True) is False
+        with server:
+            assert ask(server.url, "SELECT current_setting('data_directory')") == str(data_dir)
+        assert other.is_running
 
 
 def test_creation_killed_in_initdb_and_while_moving_in(place, data_dir):
@@ -198,7 +200,7 @@ def test_creation_killed_in_initdb_and_while_moving_in(place, data_dir):
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="needs root")
-def test_root_steps_down(data_dir):
-    with EmbeddedPostgres(data_dir, options=FAST):
-        assert {process.uids().real for process in servers_in(data_dir)} == {data_dir.stat().st_uid}
-        assert data_dir.stat().st_uid != 0
+def test_root_steps_down(cluster):
+    with EmbeddedPostgres(cluster, options=FAST):
+        assert {process.uids().real for process in servers_in(cluster)} == {cluster.stat().st_uid}
+        assert cluster.stat().st_uid != 0

@@ -23,7 +23,9 @@ class Account:
     name: str
     switch: bool
 
-    def run(self, command: Sequence[str | Path], *, cwd: Path) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: Sequence[str | Path], *, cwd: Path, inherit: Sequence[int] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Run ``command`` to its end as this account and return its exit status and text."""
         credentials: dict[str, Any] = {}
         if self.switch:
@@ -37,6 +39,7 @@ class Account:
             text=True,
             errors="replace",
             umask=0o077,
+            pass_fds=inherit,
             start_new_session=True,
             check=False,
             **credentials,

@@ -54,12 +54,18 @@ def ensure_directory(data_dir: Path, account: Account) -> None:
         )
 
 
-def ensure_cluster(data_dir: Path, account: Account, binaries: Path, version: int, *, sync: bool) -> None:
-    """Make ``data_dir`` a Postgres cluster of ``version`` unless it is one. Needs the directory's lock."""
+def ensure_cluster(
+    data_dir: Path, account: Account, binaries: Path, version: int, *, turn: int, sync: bool
+) -> None:
+    """Make ``data_dir`` a Postgres cluster of ``version`` unless it is one.
+
+    ``turn`` is the descriptor of the directory's lock. initdb inherits it, so that nobody interferes with an
+    initdb whose starter was killed.
+    """
     if not _is_cluster(data_dir):
         _check_empty(data_dir)
         if not (data_dir / _GROWN).exists():
-            _initdb(data_dir, account, binaries, version, sync=sync)
+            _initdb(data_dir, account, binaries, version, turn=turn, sync=sync)
         _move_in(data_dir)
     found = (data_dir / "PG_VERSION").read_text().strip()
     if found != str(version):
@@ -120,7 +126,7 @@ def _check_reach(data_dir: Path, account: Account) -> None:
         )
 
 
-def _initdb(data_dir: Path, account: Account, binaries: Path, version: int, *, sync: bool) -> None:
+def _initdb(data_dir: Path, account: Account, binaries: Path, version: int, *, turn: int, sync: bool) -> None:
     workplace = data_dir / _GROWING
     shutil.rmtree(workplace, ignore_errors=True)
     provider = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if version >= 17 else []
@@ -136,13 +142,12 @@ def _initdb(data_dir: Path, account: Account, binaries: Path, version: int, *, s
     ]
     fixed += ["--no-instructions", *provider, *([] if sync else ["--no-sync"])]
     for locale in ("C.UTF-8", "C"):  # not every system has C.UTF-8 in its C library
-        made = account.run([*fixed, f"--locale={locale}"], cwd=data_dir)
+        made = account.run([*fixed, f"--locale={locale}"], cwd=data_dir, inherit=[turn])
         if made.returncode == 0:
             break
         if "invalid locale" not in made.stderr:
             break
     if made.returncode != 0:
-        shutil.rmtree(workplace, ignore_errors=True)
         raise EmbeddedPostgresError(
             f"initdb could not create a cluster in {str(data_dir)!r}: "
             f"{tail(made.stderr)}{advice(made.stderr)}"

@@ -16,11 +16,14 @@ USERS_FILE = "pgknowbase.users"
 
 
 @contextmanager
-def exclusive(directory: Path, *, timeout: float) -> Iterator[None]:
-    """Hold the turn of ``directory`` (an flock on the directory itself; no file is left behind)."""
+def exclusive(directory: Path, *, timeout: float) -> Iterator[int]:
+    """Hold the turn of ``directory`` (an flock on the directory itself; no file is left behind).
+
+    Yields the descriptor: a child that inherits it holds the turn too, even when this process is killed.
+    """
     descriptor = _lock_directory(directory, time.monotonic() + timeout, timeout)
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -105,6 +105,11 @@ def launch(
             f"log:\n{_log_since(log, begin)}\n"
             f"To mend it: raise timeout=, or see the lines above."
         )
+    earlier = read_postmaster(data_dir)
+    if (
+        earlier is not None
+    ):  # launched by a process that was killed before its server had written its pid file
+        return wait_until_ready(earlier, data_dir, timeout)
     text = _log_since(log, begin)
     raise EmbeddedPostgresError(
         f"Postgres in {str(data_dir)!r} did not start; its log:\n{text}{advice(text)}"
@@ -177,7 +182,7 @@ def _alive(pid: int) -> bool:
 
 def _abort(pid: int) -> None:
     """End a server that did not become ready: it must not come up after we said that it had not."""
-    for number, patience in ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+    for number, patience in ((signal.SIGQUIT, 1.0), (signal.SIGKILL, 5.0)):
         _signal(pid, number)
         deadline = time.monotonic() + patience
         while _alive(pid) and time.monotonic() < deadline:

@@ -86,9 +86,9 @@ class EmbeddedPostgres:
         account = account_for(self.data_dir)
         binaries = bin_directory(self.version, account)
         cluster.ensure_directory(self.data_dir, account)
-        with exclusive(self.data_dir, timeout=self.timeout):
+        with exclusive(self.data_dir, timeout=self.timeout) as turn:
             sync = self.options.get("fsync", "on") not in ("off", "false", "0", "no")
-            cluster.ensure_cluster(self.data_dir, account, binaries, self.version, sync=sync)
+            cluster.ensure_cluster(self.data_dir, account, binaries, self.version, turn=turn, sync=sync)
             if self._usage is None:
                 self._usage = Usage(self.data_dir)
                 account.own(self.data_dir / USERS_FILE)
