@@ -1,5 +1,4 @@
 from django.db import migrations
-
 from pgknowbase.migration_operations import DropSpaces, RunSQLFile
 
 

@@ -1,5 +1,4 @@
 import pytest
-
 from pgknowbase.worker import Worker
 
 

@@ -1,8 +1,8 @@
 """One row's way from trigger to search result."""
 
 import pytest
-
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
+
 from tests.blog.models import Article, Category, Note
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +52,7 @@ def test_similar_and_cross_model(drain):
     Article.objects.create(title="Database", body="An index speeds up a query.")
     Note.notes.create(text="A note about boiling pasta in water.")
     drain()
-    assert [row.title for row in rice.similar(2, threshold=-1)][0] == "Noodles"
+    assert [row.title for row in rice.similar(2, threshold=-1)] == ["Noodles", "Database"]
     hits = ExternalData.objects.search("cooking pasta", limit=2, threshold=-1)
     assert {hit.source_model for hit in hits} == {Note, Article}
     assert [h.source_model for h in ExternalData.objects.search("cooking pasta", models=[Note])] == [Note]

@@ -91,4 +91,6 @@ def get_settings() -> Settings:
         return Settings.model_validate(raw)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'PGKNOWBASE'}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(f"settings.PGKNOWBASE is wrong: {faults}. Correct it (see docs/settings.md).") from error
+        raise ConfigurationError(
+            f"settings.PGKNOWBASE is wrong: {faults}. Correct it (see docs/settings.md)."
+        ) from error

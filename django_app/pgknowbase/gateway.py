@@ -22,15 +22,26 @@ SPACE_ACTIVATE = "SELECT pgknowbase_space_activate_v1(%s)"
 SPACE_DROP = "SELECT pgknowbase_space_drop_v1(%s)"
 VECTORIZER = "SELECT to_jsonb(v) FROM ai.vectorizer AS v WHERE v.id = %s"
 VECTOR_OID = "SELECT 'vector'::regtype::oid::int"
-QUEUE_CLAIM = "SELECT item::text, lease, attempts, source, id, title, content FROM pgknowbase_queue_claim_v1(%s, %s, %s, %s, %s)"
+QUEUE_CLAIM = (
+    "SELECT item::text, lease, attempts, source, id, title, content FROM pgknowbase_queue_claim_v1(%s, %s, %s, %s, %s)"
+)
 QUEUE_RELEASE = "SELECT pgknowbase_queue_release_v1(%s, %s::tid[], %s, %s, %s)"
 QUEUE_FAIL = "SELECT pgknowbase_queue_fail_v1(%s, %s::tid, %s, %s)"
 QUEUE_PENDING = "SELECT ai.vectorizer_queue_pending(%s, true)"
 CHUNKS = "SELECT * FROM pgknowbase_chunks_v1(%s, %s::int[], %s::text[])"
-STORE_OPEN = "SELECT * FROM pgknowbase_store_open_v1(%s, %s::int[], %s::text[], %s::text[], %s::int[], %s::text[], %s::int[], %s::int[], %s::text[])"
+STORE_OPEN = (
+    "SELECT * FROM pgknowbase_store_open_v1("
+    "%s, %s::int[], %s::text[], %s::text[], %s::int[], %s::text[], %s::int[], %s::int[], %s::text[])"
+)
 STORE_CLOSE = "SELECT pgknowbase_store_close_v1(%s, %s::tid[], %s, %s::int[], %s::text[])"
-SEARCH_DENSE = "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], %s::text[], %s::bigint[], NULL, %s, %s)"
-SIMILAR = "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], %s::text[], %s::bigint[], %s)"
+SEARCH_DENSE = (
+    "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], "
+    "%s::text[], %s::bigint[], NULL, %s, %s)"
+)
+SIMILAR = (
+    "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], "
+    "%s::text[], %s::bigint[], %s)"
+)
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 
@@ -66,8 +77,8 @@ def copy_chunks(using: str, schema: str, table: str, vector_oid: int, rows: Sequ
     dumper = type("VectorDumper", (VectorBinaryDumper,), {"oid": vector_oid})
     connection = connections[using]
     connection.ensure_connection()
-    assert connection.connection is not None
-    with connection.connection.cursor() as cursor:
+    raw: Any = connection.connection
+    with raw.cursor() as cursor:
         cursor.adapters.register_dumper(Vector, dumper)
         with cursor.copy(statement.format(sql.Identifier(schema, table))) as copy:
             copy.set_types(["int4", "text", "int4", "text", vector_oid, "int4"])

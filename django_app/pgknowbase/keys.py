@@ -22,11 +22,11 @@ def parse_key(model: type[models.Model], key: str) -> Any:
     Raises:
         PgKnowbaseError: ``key`` is no key of ``model``.
     """
-    pk = model._meta.pk
-    assert pk is not None
+    pk: Any = model._meta.pk
     try:
         if isinstance(pk, models.CompositePrimaryKey):
-            return tuple(field.to_python(part) for field, part in zip(pk.fields, json.loads(key), strict=True))
+            fields: Any = pk.fields
+            return tuple(field.to_python(part) for field, part in zip(fields, json.loads(key), strict=True))
         return pk.to_python(key)
     except (ValidationError, ValueError, TypeError) as error:
         raise PgKnowbaseError(

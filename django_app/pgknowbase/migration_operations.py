@@ -7,10 +7,10 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.utils import DatabaseError
-from psycopg import conninfo
+from psycopg import conninfo, pq
 
 from pgknowbase.errors import ConfigurationError
-from pgknowbase.sql import read_sql
+from pgknowbase.sql_files import read_sql
 
 MINIMUM_POSTGRES = 150000
 MINIMUM_PGVECTOR = (0, 8)
@@ -30,12 +30,20 @@ class RunSQLFile(Operation):
         """Nothing: Django's models do not know these objects."""
 
     def database_forwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
     ) -> None:
         schema_editor.execute(read_sql(self.path), params=None)
 
     def database_backwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
     ) -> None:
         name = self.path.rpartition("/")[2].removesuffix(".sql")
         schema_editor.execute(f"DROP {self.kind} IF EXISTS {schema_editor.quote_name(name)}", params=None)
@@ -53,7 +61,11 @@ class CreateVectorExtension(Operation):
         """Nothing: an extension is no model."""
 
     def database_forwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
     ) -> None:
         connection: Any = schema_editor.connection
         if connection.vendor != "postgresql" or connection.pg_version < MINIMUM_POSTGRES:
@@ -77,7 +89,11 @@ class CreateVectorExtension(Operation):
             )
 
     def database_backwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
     ) -> None:
         """Leaves the extension in place."""
 
@@ -97,7 +113,11 @@ class InstallPgai(Operation):
         """Nothing: the catalog is pgai's own."""
 
     def database_forwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
     ) -> None:
         from pgknowbase.vectorizer.pgai import install
 
@@ -108,7 +128,11 @@ class InstallPgai(Operation):
             schema_editor.execute(f"COMMENT ON SCHEMA ai IS '{MARK}'", params=None)
 
     def database_backwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
     ) -> None:
         schema_editor.execute(read_sql("0_extension/pgai_drop_v1.sql"), params=None)
 
@@ -128,12 +152,20 @@ class DropSpaces(Operation):
         """Nothing."""
 
     def database_forwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
     ) -> None:
         """Nothing."""
 
     def database_backwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
     ) -> None:
         schema_editor.execute("SELECT pgknowbase_space_drop_v1(id) FROM pgknowbase_space", params=None)
 
@@ -151,7 +183,7 @@ def _has_schema(alias: str) -> bool:
 def _conninfo(alias: str) -> str:
     """A libpq connection string to the database that Django calls ``alias``."""
     params = connections[alias].get_connection_params()
-    names = {option.keyword.decode() for option in conninfo.pq.Conninfo.get_defaults()}
+    names = {option.keyword.decode() for option in pq.Conninfo.get_defaults()}
     return conninfo.make_conninfo(**{key: value for key, value in params.items() if key in names and value is not None})
 
 

@@ -57,9 +57,7 @@ def test_reexports_have_their_public_name(python, qualname):
     assert entry(python, qualname).docstring
 
 
-@pytest.mark.parametrize(
-    "hidden", ["asyncio.runners.run", "posix.getcwd", "posixpath.join", "unittest.case.TestCase"]
-)
+@pytest.mark.parametrize("hidden", ["asyncio.runners.run", "posix.getcwd", "posixpath.join", "unittest.case.TestCase"])
 def test_reexports_appear_once(python, hidden):
     assert hidden not in {e.qualname for e in python.entries}
 
@@ -85,9 +83,7 @@ def test_names_are_public_unique_and_documented(library, request):
     assert not [n for n in names if any(part.startswith("_") for part in n.split("."))]
     assert min(len(e.docstring) for e in records.entries) >= 20
     assert {e.module for e in records.entries} <= {m.name for m in records.modules}
-    assert not [
-        m.name for m in records.modules if {"tests", "migrations", "locale"} & set(m.name.split(".")[1:])
-    ]
+    assert not [m.name for m in records.modules if {"tests", "migrations", "locale"} & set(m.name.split(".")[1:])]
 
 
 def test_limit_prefers_the_top_of_packages():

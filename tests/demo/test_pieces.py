@@ -68,9 +68,7 @@ def test_settings_start_no_server_unless_asked(monkeypatch, tmp_path):
 
 
 def test_importing_the_settings_for_production_writes_nothing_and_is_not_debug(tmp_path):
-    code = (
-        "from demo import settings; print(settings.DEBUG, repr(settings.SECRET_KEY), settings.ALLOWED_HOSTS)"
-    )
+    code = "from demo import settings; print(settings.DEBUG, repr(settings.SECRET_KEY), settings.ALLOWED_HOSTS)"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

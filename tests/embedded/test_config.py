@@ -35,9 +35,7 @@ def test_hosts(url, host, port):
 
 
 def test_overrides():
-    config = database_config(
-        "postgresql://h/db?sslmode=require", NAME="other", CONN_MAX_AGE=60, OPTIONS={"pool": True}
-    )
+    config = database_config("postgresql://h/db?sslmode=require", NAME="other", CONN_MAX_AGE=60, OPTIONS={"pool": True})
     assert config["NAME"] == "other"
     assert config["CONN_MAX_AGE"] == 60
     assert config["OPTIONS"] == {"sslmode": "require", "pool": True}

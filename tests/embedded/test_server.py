@@ -53,9 +53,7 @@ def test_version_16(place):
 def test_second_start_joins_and_the_last_to_leave_stops(cluster):
     first = EmbeddedPostgres(cluster, options=FAST).start()
     second = EmbeddedPostgres(cluster).start()
-    assert ask(first.url, "SELECT pg_postmaster_start_time()") == ask(
-        second.url, "SELECT pg_postmaster_start_time()"
-    )
+    assert ask(first.url, "SELECT pg_postmaster_start_time()") == ask(second.url, "SELECT pg_postmaster_start_time()")
     assert first.start() is first
     assert first.stop() is False
     assert second.is_running

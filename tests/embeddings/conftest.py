@@ -94,9 +94,7 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture
-def make_embedder(
-    provider: Provider, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., OpenAIEmbedder]]:
+def make_embedder(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., OpenAIEmbedder]]:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test-secret")
     made: list[OpenAIEmbedder] = []
 

@@ -40,9 +40,7 @@ class NoEmbedder:
 
 def settings(**entry):
     entry = {"BACKEND": f"{HERE}.Fake", "MODEL": "fake", "DIMENSIONS": 1, **entry}
-    return override_settings(
-        PGKNOWBASE={"EMBEDDINGS": {"default": entry, "other": {**entry, "MODEL": "second"}}}
-    )
+    return override_settings(PGKNOWBASE={"EMBEDDINGS": {"default": entry, "other": {**entry, "MODEL": "second"}}})
 
 
 def test_the_default_is_that_of_the_space():

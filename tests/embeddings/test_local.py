@@ -59,8 +59,7 @@ def _forward(weights, ids):
     for layer in range(6):
         at = f"encoder.layer.{layer}"
         q, k, v = (
-            dense(x, f"{at}.attention.self.{n}").reshape(-1, 12, 32).swapaxes(0, 1)
-            for n in ("query", "key", "value")
+            dense(x, f"{at}.attention.self.{n}").reshape(-1, 12, 32).swapaxes(0, 1) for n in ("query", "key", "value")
         )
         scores = np.exp(q @ k.swapaxes(1, 2) / math.sqrt(32))
         mixed = (scores / scores.sum(-1, keepdims=True) @ v).swapaxes(0, 1).reshape(-1, 384)
@@ -83,9 +82,7 @@ def test_fp32_is_the_model(fp32):
 
 
 def test_int8_is_near_fp32(local, fp32):
-    cosines = np.sum(
-        np.multiply(local.embed_documents(TEXTS).vectors, fp32.embed_documents(TEXTS).vectors), axis=1
-    )
+    cosines = np.sum(np.multiply(local.embed_documents(TEXTS).vectors, fp32.embed_documents(TEXTS).vectors), axis=1)
     assert cosines.min() >= 0.97
 
 

@@ -236,10 +236,7 @@ def test_api_key(serve, fake):
         assert answer.json()["error"]["code"] == "invalid_api_key"
         assert httpx2.get(f"{url}/models", headers=header).status_code == 401
     good = {"Authorization": "Bearer sécret".encode()}
-    assert (
-        httpx2.post(f"{url}/embeddings", json={"model": "fake", "input": "x"}, headers=good).status_code
-        == 200
-    )
+    assert httpx2.post(f"{url}/embeddings", json={"model": "fake", "input": "x"}, headers=good).status_code == 200
     assert httpx2.get(url.removesuffix("/v1") + "/health").status_code == 200
     assert fake.calls == [["x"]]
 

@@ -94,9 +94,7 @@ def test_case_does_not_matter(static):
 def test_meaning(static):
     texts = ["The cat sleeps on the sofa", "Interest rates and inflation rose", "A goal in the last minute"]
     documents = np.array(static.embed_documents(texts).vectors)
-    queries = np.array(
-        [static.embed_query(q) for q in ("a sleeping kitten", "economy and banks", "football match")]
-    )
+    queries = np.array([static.embed_query(q) for q in ("a sleeping kitten", "economy and banks", "football match")])
     assert (documents @ queries.T).argmax(0).tolist() == [0, 1, 2]
 
 
@@ -136,9 +134,7 @@ def test_missing_weights_or_packages(monkeypatch):
             "find_spec",
             lambda n, *rest, gone=name: None if n == gone else find_spec(n, *rest),
         )
-        with pytest.raises(
-            MissingExtraError, match=r"django-pgknowbase\[static\].*`pip install --no-deps wordllama`"
-        ):
+        with pytest.raises(MissingExtraError, match=r"django-pgknowbase\[static\].*`pip install --no-deps wordllama`"):
             StaticEmbedder()
 
 
@@ -148,9 +144,7 @@ def test_other_weights_are_refused(monkeypatch):
         StaticEmbedder().load()
 
 
-@pytest.mark.parametrize(
-    "options", [{"model": "wordllama-512"}, {"model": "wordllama-64"}, {"dimensions": 128}]
-)
+@pytest.mark.parametrize("options", [{"model": "wordllama-512"}, {"model": "wordllama-64"}, {"dimensions": 128}])
 def test_wrong_options(options):
     with pytest.raises(ConfigurationError):
         StaticEmbedder(**options)

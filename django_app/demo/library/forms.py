@@ -19,9 +19,7 @@ class SearchForm(forms.Form):
         error_messages={"required": "Type what you are looking for."},
         widget=forms.TextInput(attrs={"type": "search", "placeholder": "read a gzip file line by line"}),
     )
-    library = forms.ChoiceField(
-        label="Library", required=False, choices=[("", "All libraries"), *Library.choices]
-    )
+    library = forms.ChoiceField(label="Library", required=False, choices=[("", "All libraries"), *Library.choices])
     kind = forms.ChoiceField(
         label="Kind", required=False, choices=[("", "All kinds"), (MODULE_KIND, "Module"), *Kind.choices]
     )

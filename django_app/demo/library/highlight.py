@@ -10,9 +10,7 @@ MIN_WORD = 3
 
 def highlight(text: str, query: str) -> SafeString:
     """``text`` escaped, with the words of ``query`` inside ``<mark>``."""
-    words = sorted(
-        {re.escape(w) for w in re.findall(r"\w+", query) if len(w) >= MIN_WORD}, key=len, reverse=True
-    )
+    words = sorted({re.escape(w) for w in re.findall(r"\w+", query) if len(w) >= MIN_WORD}, key=len, reverse=True)
     if not words:
         return conditional_escape(text)
     parts = re.split(rf"\b({'|'.join(words)})", text, flags=re.IGNORECASE)

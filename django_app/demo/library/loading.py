@@ -23,9 +23,7 @@ class LoadReport:
     total: int
 
     def __add__(self, other: "LoadReport") -> "LoadReport":
-        return LoadReport(
-            self.written + other.written, self.removed + other.removed, self.total + other.total
-        )
+        return LoadReport(self.written + other.written, self.removed + other.removed, self.total + other.total)
 
 
 @transaction.atomic
@@ -49,9 +47,7 @@ def load_records(
         for record in records.entries
     ]
     report += _write(entries, Entry.objects.all(), "qualname", ENTRY_FIELDS, on_progress)
-    removed = _remove(
-        Entry.objects.filter(module__library=library), "qualname", (r.qualname for r in records.entries)
-    )
+    removed = _remove(Entry.objects.filter(module__library=library), "qualname", (r.qualname for r in records.entries))
     removed += _remove(Module.objects.filter(library=library), "name", (r.name for r in records.modules))
     return report + LoadReport(0, removed, 0)
 

@@ -14,7 +14,11 @@ class CaptureAutodetectorMixin:
     """Adds to each capture trigger's operation a dependency on pgknowbase's migrations."""
 
     def add_operation(
-        self, app_label: str, operation: Any, dependencies: Iterable[Any] | None = None, beginning: bool = False
+        self,
+        app_label: str,
+        operation: Any,
+        dependencies: Iterable[Any] | None = None,
+        beginning: bool = False,
     ) -> None:
         if isinstance(operation, AddTrigger) and isinstance(operation.trigger, CaptureTriggerV1):
             outbox = OperationDependency("pgknowbase", "outboxevent", None, OperationDependency.Type.CREATE)
@@ -29,4 +33,4 @@ def install() -> None:
         current = type("MigrationAutodetector", (CaptureAutodetectorMixin, current), {})
     for module in (makemigrations, migrate):
         module.Command.autodetector = current
-        module.MigrationAutodetector = current  # type: ignore[misc]
+        vars(module)["MigrationAutodetector"] = current

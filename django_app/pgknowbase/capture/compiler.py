@@ -3,9 +3,10 @@
 The class names and the template of a version are frozen: migrations refer to them. A change is a new version.
 """
 
+from django.db import connections
 from pgtrigger import compiler
 
-from pgknowbase.sql import read_sql
+from pgknowbase.sql_files import read_sql
 
 
 class CaptureSqlV1(compiler.UpsertTriggerSql):
@@ -24,10 +25,10 @@ class CaptureTriggerV1(compiler.Trigger):
 
     @property
     def uninstall_sql(self) -> str:
-        return read_sql("1_trigger/capture_drop_v1.sql").format(pgid=self.sql.pgid, table=_quote(self.sql.table))
+        return read_sql("1_trigger/capture_drop_v1.sql").format(pgid=self.sql.pgid, table=quote(self.sql.table))
 
 
-def _quote(table: str) -> str:
-    from pgtrigger import utils
-
-    return str(utils.quote(table))
+def quote(name: str) -> str:
+    """``name`` as a Postgres identifier."""
+    quoted: str = connections["default"].ops.quote_name(name)
+    return quoted

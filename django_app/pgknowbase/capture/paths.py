@@ -25,7 +25,7 @@ class WatchedColumn:
 
     @property
     def column(self) -> str:
-        return self.field.column
+        return str(self.field.column)
 
 
 def resolve_path(model: type[models.Model], path: str) -> WatchedColumn:
@@ -38,20 +38,22 @@ def resolve_path(model: type[models.Model], path: str) -> WatchedColumn:
     label = model._meta.label
     first, *rest = path.split(LOOKUP_SEP)
     if first == "pk":
-        raise ConfigurationError(f"{path!r} of {label!r} is the key, which is always watched: take it out of watch_fields.")
+        raise ConfigurationError(
+            f"{path!r} of {label!r} is the key, which is always watched: take it out of watch_fields."
+        )
     try:
         field = model._meta.get_field(first)
     except FieldDoesNotExist as error:
         known = ", ".join(sorted(field.name for field in model._meta.get_fields()))
-        raise ConfigurationError(
-            f"{path!r} is no field of {label!r}: use one of {known}."
-        ) from error
+        raise ConfigurationError(f"{path!r} is no field of {label!r}: use one of {known}.") from error
     if rest:
         if not field.is_relation:
-            raise ConfigurationError(f"{path!r} of {label!r} goes through {first!r}, which is no relation: write {first!r}.")
+            raise ConfigurationError(
+                f"{path!r} of {label!r} goes through {first!r}, which is no relation: write {first!r}."
+            )
         _check_related(model, field, path, rest)
         raise _not_yet(label, path, "is a column across a relation")
-    if field.many_to_many or field.one_to_many or field.auto_created and not field.concrete:
+    if field.many_to_many or field.one_to_many or (field.auto_created and not field.concrete):
         raise _not_yet(label, path, "is a to-many relation")
     if not isinstance(field, models.Field) or not getattr(field, "column", None):
         raise _not_yet(label, path, "has no column of its own")

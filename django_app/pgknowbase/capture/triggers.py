@@ -4,14 +4,15 @@ Measured over 200k rows: an UPDATE is cheapest row by row behind a WHEN clause, 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import pgtrigger
-from django.db import connections, models
+from django.db import models
 from pgtrigger import compiler
 
-from pgknowbase.capture.compiler import CaptureSqlV1, CaptureTriggerV1
+from pgknowbase.capture.compiler import CaptureSqlV1, CaptureTriggerV1, quote
 from pgknowbase.registry import Source
-from pgknowbase.sql import read_sql
+from pgknowbase.sql_files import read_sql
 
 INSERT, UPDATE, DELETE, TRUNCATE = (f"pgknowbase_{name}" for name in ("insert", "update", "delete", "truncate"))
 
@@ -26,7 +27,7 @@ class _Distinct(pgtrigger.Condition):
 class CaptureTrigger(pgtrigger.Trigger):
     """A trigger that writes the outbox."""
 
-    def compile(self, model: type[models.Model]) -> compiler.Trigger:
+    def compile(self, model: Any) -> compiler.Trigger:
         """The trigger with its SQL, as it goes into a migration."""
         return CaptureTriggerV1(
             name=self.name,
@@ -55,7 +56,7 @@ def capture_triggers(source: Source) -> list[CaptureTrigger]:
             when=pgtrigger.After,
             operation=pgtrigger.Insert,
             level=pgtrigger.Statement,
-            referencing=pgtrigger.Referencing(new="new_rows"),
+            referencing=pgtrigger.Referencing(new="new_rows"),  # type: ignore[no-untyped-call]
             func=_body("insert", source),
         ),
         CaptureTrigger(
@@ -71,7 +72,7 @@ def capture_triggers(source: Source) -> list[CaptureTrigger]:
             when=pgtrigger.After,
             operation=pgtrigger.Delete,
             level=pgtrigger.Statement,
-            referencing=pgtrigger.Referencing(old="old_rows"),
+            referencing=pgtrigger.Referencing(old="old_rows"),  # type: ignore[no-untyped-call]
             func=_body("delete", source),
         ),
         CaptureTrigger(
@@ -84,15 +85,9 @@ def capture_triggers(source: Source) -> list[CaptureTrigger]:
     ]
 
 
-def quote(name: str) -> str:
-    """``name`` as a Postgres identifier."""
-    return connections["default"].ops.quote_name(name)
-
-
 def key_columns(model: type[models.Model]) -> list[str]:
     """Columns of the primary key."""
-    pk = model._meta.pk
-    assert pk is not None
+    pk: Any = model._meta.pk
     return [field.column for field in getattr(pk, "fields", [pk])]
 
 
@@ -102,13 +97,17 @@ def _key(model: type[models.Model], row: str) -> str:
 
 
 def _body(operation: str, source: Source) -> str:
-    return read_sql(f"1_trigger/{operation}_v1.sql").format(
-        source="'" + source.label.replace("'", "''") + "'",
-        old_key=_key(source.model, "OLD"),
-        new_key=_key(source.model, "NEW"),
-        old_rows_key=_key(source.model, "old_rows"),
-        new_rows_key=_key(source.model, "new_rows"),
-    ).strip()
+    return (
+        read_sql(f"1_trigger/{operation}_v1.sql")
+        .format(
+            source="'" + source.label.replace("'", "''") + "'",
+            old_key=_key(source.model, "OLD"),
+            new_key=_key(source.model, "NEW"),
+            old_rows_key=_key(source.model, "old_rows"),
+            new_rows_key=_key(source.model, "new_rows"),
+        )
+        .strip()
+    )
 
 
 def register_triggers(source: Source) -> None:

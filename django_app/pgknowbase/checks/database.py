@@ -34,7 +34,5 @@ def check_space(databases: Sequence[str] | None = None, **kwargs: Any) -> list[C
             )
         ]
     except SpaceMismatchError as error:
-        return [
-            Error(str(error), hint="Run 'manage.py pgknowbase_space list' to compare.", id="pgknowbase.E020")
-        ]
+        return [Error(str(error), hint="Run 'manage.py pgknowbase_space list' to compare.", id="pgknowbase.E020")]
     return []

@@ -18,7 +18,12 @@ def check_source_models(**kwargs: Any) -> list[CheckMessage]:
             source_of(model)
         except PathNotSupportedError as error:
             messages.append(
-                Error(str(error), obj=model, hint="docs/models.md lists what can be watched.", id="pgknowbase.E011")
+                Error(
+                    str(error),
+                    obj=model,
+                    hint="docs/models.md lists what can be watched.",
+                    id="pgknowbase.E011",
+                )
             )
         except ConfigurationError as error:
             messages.append(

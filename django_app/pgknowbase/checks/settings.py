@@ -16,7 +16,11 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if not apps.is_installed("pgtrigger"):
         messages.append(
-            Error("'pgtrigger' is not installed.", hint="Add 'pgtrigger' to INSTALLED_APPS.", id="pgknowbase.E002")
+            Error(
+                "'pgtrigger' is not installed.",
+                hint="Add 'pgtrigger' to INSTALLED_APPS.",
+                id="pgknowbase.E002",
+            )
         )
     try:
         settings = get_settings()

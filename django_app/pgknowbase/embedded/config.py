@@ -34,9 +34,7 @@ def database_config(url_or_server: str | EmbeddedPostgres, /, **overrides: Any) 
     config["OPTIONS"] = parameters | dict(overrides.pop("OPTIONS", {}))
     unknown = [key for key in overrides if not key.isupper()]
     if unknown:
-        raise ConfigurationError(
-            f"{unknown[0]!r} is no key of DATABASES: write keys in capitals, as Django does."
-        )
+        raise ConfigurationError(f"{unknown[0]!r} is no key of DATABASES: write keys in capitals, as Django does.")
     config |= overrides
     if not set(config["PORT"]) <= set("0123456789,"):
         raise ConfigurationError(
@@ -46,8 +44,7 @@ def database_config(url_or_server: str | EmbeddedPostgres, /, **overrides: Any) 
         )
     if not config["NAME"]:
         raise ConfigurationError(
-            f"The database URL {_masked(url)!r} names no database: add it after the host, as in "
-            f"'…@host:5432/name'."
+            f"The database URL {_masked(url)!r} names no database: add it after the host, as in '…@host:5432/name'."
         )
     return config
 
@@ -82,8 +79,7 @@ def embedded_database(
 def _parse(url: str) -> dict[str, Any]:
     if not url.startswith(_SCHEMES):
         raise ConfigurationError(
-            f"The database URL {_masked(url)!r} is not Postgres's: write "
-            f"'postgresql://user:password@host:5432/name'."
+            f"The database URL {_masked(url)!r} is not Postgres's: write 'postgresql://user:password@host:5432/name'."
         )
     try:
         return {key: value for key, value in conninfo_to_dict(url).items() if value is not None}
@@ -99,9 +95,7 @@ def _parse(url: str) -> dict[str, Any]:
 
 
 def _secrets(url: str) -> list[str]:
-    return [
-        part for match in re.findall(r"://[^:/?#]*:(.*)@|[?&]password=([^&]*)", url) for part in match if part
-    ]
+    return [part for match in re.findall(r"://[^:/?#]*:(.*)@|[?&]password=([^&]*)", url) for part in match if part]
 
 
 def _masked(url: str) -> str:

@@ -61,9 +61,7 @@ class EmbeddedPostgres:
         timeout: float = 60.0,
     ) -> None:
         if sys.platform == "win32":
-            raise EmbeddedPostgresError(
-                "The embedded Postgres needs Linux or macOS: set DATABASE_URL to a server."
-            )
+            raise EmbeddedPostgresError("The embedded Postgres needs Linux or macOS: set DATABASE_URL to a server.")
         self.data_dir = Path(data_dir).expanduser().resolve()
         self.version = version
         self.port = port
@@ -212,9 +210,7 @@ class EmbeddedPostgres:
             if password is not None:
                 role = sql.Identifier(cluster.SUPERUSER)
                 connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
-            known = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", [self.database]
-            ).fetchone()
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [self.database]).fetchone()
             if known is None:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(self.database)))
 
@@ -227,6 +223,5 @@ def _checked_options(options: Mapping[str, str | int | float | bool]) -> dict[st
             f"TCP, pass port=)."
         )
     return {
-        name: ("on" if value else "off") if isinstance(value, bool) else str(value)
-        for name, value in options.items()
+        name: ("on" if value else "off") if isinstance(value, bool) else str(value) for name, value in options.items()
     }

@@ -73,9 +73,7 @@ def _make_private(directory: Path, owner: int, *, mode: int = 0o700) -> None:
         directory.chmod(mode)
     except FileExistsError:
         found = directory.lstat()
-        safe = (
-            stat.S_ISDIR(found.st_mode) and found.st_uid in (owner, 0) and not found.st_mode & 0o777 & ~mode
-        )
+        safe = stat.S_ISDIR(found.st_mode) and found.st_uid in (owner, 0) and not found.st_mode & 0o777 & ~mode
         if not safe:
             raise EmbeddedPostgresError(
                 f"The socket directory {str(directory)!r} is not a private directory of user {owner}: "

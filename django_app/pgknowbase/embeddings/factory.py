@@ -46,8 +46,7 @@ def _build(alias: str, entry: EmbeddingSettings) -> Embedder:
         backend = import_string(entry.backend)
     except ImportError as error:
         raise ConfigurationError(
-            f"The backend {entry.backend!r} of the embedding {alias!r} cannot be imported ({error}): "
-            "correct BACKEND."
+            f"The backend {entry.backend!r} of the embedding {alias!r} cannot be imported ({error}): correct BACKEND."
         ) from error
     if not (isinstance(backend, type) and issubclass(backend, Embedder)):
         raise ConfigurationError(

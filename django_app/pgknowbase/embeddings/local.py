@@ -67,9 +67,7 @@ class LocalEmbedder(Embedder):
         if precision not in PRECISIONS:
             raise ConfigurationError(f"PRECISION {precision!r} is unknown: use one of {PRECISIONS!r}.")
         if threads is not None and (not isinstance(threads, int) or threads < 1):
-            raise ConfigurationError(
-                f"THREADS is {threads!r}: use a whole number from 1 on, or leave it out."
-            )
+            raise ConfigurationError(f"THREADS is {threads!r}: use a whole number from 1 on, or leave it out.")
         self.model, self.dimensions, self.precision = model, dimensions, precision
         self.threads = threads or os.cpu_count() or 1
         self.path: Path = cache_directory(cache_dir) / f"{model}-{precision}-v{minilm.FORMAT_VERSION}.onnx"

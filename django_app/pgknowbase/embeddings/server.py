@@ -174,23 +174,17 @@ class EmbeddingHandler(BaseHTTPRequestHandler):
     def _models(self) -> list[dict[str, Any]]:
         names = dict.fromkeys((self.server.embedder.model, self.server.alias))
         created = self.server.started
-        return [
-            {"id": name, "object": "model", "created": created, "owned_by": "pgknowbase"} for name in names
-        ]
+        return [{"id": name, "object": "model", "created": created, "owned_by": "pgknowbase"} for name in names]
 
     def _read_body(self) -> bytes:
         if "transfer-encoding" in self.headers:
             self.close_connection = True
-            raise RequestError(
-                HTTPStatus.LENGTH_REQUIRED, "Chunked bodies are not read: send Content-Length."
-            )
+            raise RequestError(HTTPStatus.LENGTH_REQUIRED, "Chunked bodies are not read: send Content-Length.")
         lengths = set(self.headers.get_all("content-length") or ["0"])
         length = lengths.pop()
         if lengths or not (length.isascii() and length.isdigit()):
             self.close_connection = True
-            raise RequestError(
-                HTTPStatus.BAD_REQUEST, f"Content-Length {length[:40]!r} is no number: correct it."
-            )
+            raise RequestError(HTTPStatus.BAD_REQUEST, f"Content-Length {length[:40]!r} is no number: correct it.")
         limit = self.server.limits.max_bytes
         if len(length) > 18 or int(length) > limit:
             self.close_connection = True

@@ -24,9 +24,7 @@ class Limits(Protocol):
 class RequestError(Exception):
     """A request that is answered with an error; the message ends with what the client should do."""
 
-    def __init__(
-        self, status: HTTPStatus, message: str, *, param: str | None = None, code: str | None = None
-    ) -> None:
+    def __init__(self, status: HTTPStatus, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
         self.status, self.param, self.code = status, param, code
 
@@ -65,14 +63,10 @@ def parse_request(body: bytes, *, names: Sequence[str], dimensions: int, limits:
         raise RequestError(HTTPStatus.NOT_FOUND, message, param="model", code="model_not_found")
     wanted = data.get("dimensions")
     if wanted is not None and (type(wanted) is not int or wanted != dimensions):
-        raise _bad(
-            f"{model!r} has {dimensions} dimensions, not {shorten(repr(wanted))}: leave it out.", "dimensions"
-        )
+        raise _bad(f"{model!r} has {dimensions} dimensions, not {shorten(repr(wanted))}: leave it out.", "dimensions")
     form = data.get("encoding_format")
     if form not in (None, "float", "base64"):
-        raise _bad(
-            f"encoding_format {shorten(repr(form))} is unknown: use 'float' or 'base64'.", "encoding_format"
-        )
+        raise _bad(f"encoding_format {shorten(repr(form))} is unknown: use 'float' or 'base64'.", "encoding_format")
     return EmbeddingRequest(model, _texts(data.get("input"), limits), form == "base64")
 
 

@@ -56,13 +56,10 @@ class StaticEmbedder(Embedder):
 
     def __init__(self, *, model: str = "wordllama-256", dimensions: int = 256) -> None:
         if model not in MODELS:
-            raise ConfigurationError(
-                f"StaticEmbedder has no model {model!r}: set MODEL to one of {list(MODELS)!r}."
-            )
+            raise ConfigurationError(f"StaticEmbedder has no model {model!r}: set MODEL to one of {list(MODELS)!r}.")
         if dimensions != MODELS[model]:
             raise ConfigurationError(
-                f"{model!r} has {MODELS[model]} dimensions, not {dimensions!r}: set DIMENSIONS to "
-                f"{MODELS[model]}."
+                f"{model!r} has {MODELS[model]} dimensions, not {dimensions!r}: set DIMENSIONS to {MODELS[model]}."
             )
         self.model, self.dimensions = model, dimensions
         self._loaded: _Loaded | None = None
@@ -155,9 +152,7 @@ class _WordTokenizer:
         return known
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [
-            encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        ]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def _source() -> Path:

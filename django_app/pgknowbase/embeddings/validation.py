@@ -26,8 +26,7 @@ def check_texts(texts: Sequence[str], limits: BatchLimits) -> None:
         )
     if len(texts) > limits.max_texts:
         raise PermanentEmbeddingError(
-            f"{len(texts)} texts in one call, where at most {limits.max_texts} may be: split them with "
-            "split_batches()."
+            f"{len(texts)} texts in one call, where at most {limits.max_texts} may be: split them with split_batches()."
         )
     for position, text in enumerate(texts):
         _check_text(text, position)
@@ -42,9 +41,7 @@ def check_texts(texts: Sequence[str], limits: BatchLimits) -> None:
 
 def _check_text(text: object, position: int) -> None:
     if not isinstance(text, str):
-        raise PermanentEmbeddingError(
-            f"Text {position} is {type(text).__name__!r}, not a string: pass text only."
-        )
+        raise PermanentEmbeddingError(f"Text {position} is {type(text).__name__!r}, not a string: pass text only.")
     if not text or text.isspace():
         raise PermanentEmbeddingError(
             f"Text {position} is empty ({shorten(text)!r}), and an empty text has no vector: leave it out."

@@ -38,9 +38,7 @@ def require(modules: tuple[str, ...], *, backend: str, install: str) -> None:
     """
     for module in modules:
         if not is_installed(module):
-            raise MissingExtraError(
-                f"{backend} needs the package {module!r}, which is not installed: {install}."
-            )
+            raise MissingExtraError(f"{backend} needs the package {module!r}, which is not installed: {install}.")
 
 
 def verify(path: Path, digest: str, *, install: str) -> None:

@@ -50,9 +50,7 @@ class ExternalData(models.Model):
     is_public = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     similarity_threshold = models.FloatField(default=0.5)
-    status = models.CharField(
-        max_length=10, choices=ExternalDataStatus.choices, default=ExternalDataStatus.PENDING
-    )
+    status = models.CharField(max_length=10, choices=ExternalDataStatus.choices, default=ExternalDataStatus.PENDING)
     error = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     retry_at = models.DateTimeField(null=True, blank=True)

@@ -61,7 +61,7 @@ class Rendered:
             text = json.dumps(record, cls=DjangoJSONEncoder, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise RenderError(
-                f"get_external_metadata() of {self.object_key!r} returned what is no JSON ({error}): return JSON values."
+                f"get_external_metadata() of {self.object_key!r} returned no JSON ({error}): return JSON values."
             ) from error
         _text("get_external_metadata", text)
         if _has_nul(self.metadata):
@@ -122,7 +122,9 @@ def _field_text(row: models.Model, field: Any) -> str:
         value = getattr(row, field.attname)
     if value is None:
         return ""
-    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    return (
+        json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    )
 
 
 def _owner_id(source: Source, row: models.Model) -> Any:

@@ -81,7 +81,13 @@ def sync_objects(
     if force and records:
         gateway.fetch(using, gateway.REQUEUE, content_type_id, list(records), True)
     failed = {key for key, _ in report.failures}
-    _remove(source, content_type_id, [key for key in wanted if key not in records and key not in failed], using, report)
+    _remove(
+        source,
+        content_type_id,
+        [key for key in wanted if key not in records and key not in failed],
+        using,
+        report,
+    )
     _record_failures(source, content_type_id, using, report)
     return report
 
@@ -136,7 +142,12 @@ def _apply(source: Source, content_type_id: int, records: dict[str, str], using:
     for key, outcome, external_data_id in written:
         setattr(report, outcome, getattr(report, outcome) + 1)
         _after_commit(
-            using, external_data_synced, source, object_key=key, outcome=outcome, external_data_id=external_data_id
+            using,
+            external_data_synced,
+            source,
+            object_key=key,
+            outcome=outcome,
+            external_data_id=external_data_id,
         )
     report.unchanged += len(records) - len(written)
 

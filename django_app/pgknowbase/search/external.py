@@ -36,7 +36,7 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
     ) -> Self:
         """The objects nearest in meaning to ``query``, of the given source models or of all, best first.
 
-        Each carries ``similarity`` and ``matched_chunk``. The options are those of ``SemanticQuerySet.semantic_search``.
+        Each carries ``similarity`` and ``matched_chunk``. Options as in ``SemanticQuerySet.semantic_search``.
 
         Raises:
             SearchError: an argument is out of range.
@@ -57,7 +57,7 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
             key_of=_external_data_key,
             narrowed=by_external_data_id,
         )
-        return ranked(self, found)  # type: ignore[return-value]
+        return ranked(self, found)
 
     async def asearch(self, query: str, **options: Any) -> Self:
         """Async twin of ``search``; the result is evaluated already."""
@@ -68,5 +68,14 @@ def _external_data_key(hit: Hit) -> str:
     return str(hit.external_data_id)
 
 
-class ExternalDataManager(models.Manager.from_queryset(ExternalDataQuerySet)):  # type: ignore[misc]
+if TYPE_CHECKING:
+
+    class _Manager(models.Manager[Any], ExternalDataQuerySet):  # type: ignore[misc]
+        """What ``from_queryset`` gives."""
+
+else:
+    _Manager = models.Manager.from_queryset(ExternalDataQuerySet)
+
+
+class ExternalDataManager(_Manager):
     """The manager of ``ExternalData``."""

@@ -88,9 +88,7 @@ class LikeQuery:
         """The ``limit`` nearest objects that satisfy ``filters``, best first."""
         below = get_settings().search.exact_below
         with _explained():
-            rows = gateway.fetch(
-                using, gateway.SIMILAR, self.source, self.object_key, limit, *filters.params(), below
-            )
+            rows = gateway.fetch(using, gateway.SIMILAR, self.source, self.object_key, limit, *filters.params(), below)
         return [Hit(*row) for row in rows]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.db import models
@@ -121,14 +121,26 @@ class SemanticQuerySet(models.QuerySet[Row]):
             key_of=attrgetter("object_key"),
             narrowed=by_object_key,
         )
-        return ranked(self, search)  # type: ignore[return-value]
+        return ranked(self, search)
 
 
-async def evaluated(rows: Any) -> Any:
+Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
+
+
+async def evaluated(rows: Rows) -> Rows:
     """``rows`` with its result fetched, so that it can be walked without another await."""
-    await sync_to_async(rows._fetch_all)()
+    await sync_to_async(rows._fetch_all)()  # type: ignore[attr-defined]
     return rows
 
 
-class SemanticManager(models.Manager.from_queryset(SemanticQuerySet)[Row]):  # type: ignore[misc]
+if TYPE_CHECKING:
+
+    class _Manager(models.Manager[Row], SemanticQuerySet[Row]):  # type: ignore[misc]
+        """What ``from_queryset`` gives."""
+
+else:
+    _Manager = models.Manager.from_queryset(SemanticQuerySet)
+
+
+class SemanticManager(_Manager[Row]):
     """The manager that ``ExternalDataMixin`` brings; models with their own use ``SemanticQuerySet.as_manager()``."""

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import EmptyResultSet
 from django.db import models
@@ -12,7 +12,7 @@ from django.db.models.expressions import Expression
 from django.db.models.functions import Cast
 
 from pgknowbase.conf import get_settings
-from pgknowbase.keys import object_key
+from pgknowbase.keys import object_key, parse_key
 from pgknowbase.search.hits import Filters, Hit, Query
 
 WIDEST = 20_000
@@ -65,10 +65,6 @@ class Search:
         return self.query.hits(using, self.limit, self.narrowed(filters, _keys(rows)))
 
     def _passing(self, rows: "models.QuerySet[Any]", hits: list[Hit]) -> list[Hit]:
-        pk = self.base.model._meta.pk
-        assert pk is not None
-        from pgknowbase.keys import parse_key
-
         pks = [parse_key(self.base.model, self.key_of(hit)) for hit in hits]
         alive = set(_keys(rows.filter(pk__in=pks))) if pks else set()
         return [hit for hit in hits if self.key_of(hit) in alive]
@@ -88,10 +84,10 @@ class HitValues(Expression):
         self.search = search
         self.attribute = attribute
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         found = self.search.found(connection.alias)
         values = {key: getattr(hit, self.attribute) for key, hit in found.items()}
-        return "%s::jsonb", [json.dumps(values, ensure_ascii=False)]
+        return "%s::jsonb", (json.dumps(values, ensure_ascii=False),)
 
 
 class IsHit(Expression):
@@ -103,7 +99,7 @@ class IsHit(Expression):
     def __init__(self, search: Search, pk: Any = None) -> None:
         super().__init__()
         self.search = search
-        self.pk = pk or models.F("pk")
+        self.pk: Any = pk or models.F("pk")
 
     def get_source_expressions(self) -> list[Any]:
         return [self.pk]
@@ -111,20 +107,21 @@ class IsHit(Expression):
     def set_source_expressions(self, exprs: Any) -> None:
         (self.pk,) = exprs
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
-        from pgknowbase.keys import parse_key
-
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         model = self.search.base.model
         pks = [parse_key(model, key) for key in self.search.found(connection.alias)]
         if not pks:
             raise EmptyResultSet
         sql, params = compiler.compile(self.pk.get_lookup("in")(self.pk, pks))
-        return sql, list(params)
+        return sql, tuple(params)
 
 
-def ranked(queryset: "models.QuerySet[Any]", search: Search) -> "models.QuerySet[Any]":
+Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
+
+
+def ranked(queryset: Rows, search: Search) -> Rows:
     """``queryset`` with the hits of ``search`` alone, best first, each with ``similarity`` and ``matched_chunk``."""
-    rows = queryset._chain()  # type: ignore[attr-defined]
+    rows: Any = queryset._chain()  # type: ignore[attr-defined]
     rows.query.clear_limits()
     rows.query.distinct_fields = ()
     key = Cast("pk", models.TextField())
@@ -132,7 +129,8 @@ def ranked(queryset: "models.QuerySet[Any]", search: Search) -> "models.QuerySet
         similarity=Cast(_look_up(HitValues(search, "similarity"), key), models.FloatField()),
         matched_chunk=_look_up(HitValues(search, "chunk"), key),
     )
-    return rows.order_by("-similarity", "pk")
+    ordered: Rows = rows.order_by("-similarity", "pk")
+    return ordered
 
 
 def _look_up(values: HitValues, key: Any) -> models.Func:

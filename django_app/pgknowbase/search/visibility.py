@@ -17,7 +17,7 @@ class _Everything(Enum):
 
 
 EVERYTHING = _Everything.EVERYTHING
-Viewer: TypeAlias = Union[models.Model, "AnonymousUser", None, Literal[_Everything.EVERYTHING]]
+Viewer: TypeAlias = Union[models.Model, "AnonymousUser", Literal[_Everything.EVERYTHING], None]
 
 
 def viewer_param(visible_to: Viewer) -> str | None:

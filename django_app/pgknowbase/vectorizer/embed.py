@@ -75,7 +75,7 @@ def check_vector(embedder: Embedder, vector: Vector) -> None:
     """
     if len(vector) != embedder.dimensions:
         raise PermanentEmbeddingError(
-            f"{embedder.model!r} returned {len(vector)} dimensions instead of {embedder.dimensions}: correct DIMENSIONS."
+            f"{embedder.model!r} returned {len(vector)} dimensions instead of {embedder.dimensions}: set DIMENSIONS."
         )
     norm = math.hypot(*vector)
     if not math.isfinite(norm) or norm == 0:

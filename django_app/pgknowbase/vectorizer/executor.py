@@ -1,10 +1,10 @@
-"""The vectorizer executor: from pgai's queue to chunks and embeddings, with no transaction open over a provider call."""
+"""The vectorizer executor: from pgai's queue to chunks and embeddings; no transaction is open over a provider call."""
 
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
@@ -35,7 +35,7 @@ class Leased:
     attempts: int
     title: str
     content: str
-    plan: ChunkPlan = ChunkPlan((), ())
+    plan: ChunkPlan = field(default_factory=lambda: ChunkPlan((), ()))
 
     @property
     def digest(self) -> str:
@@ -154,7 +154,7 @@ class Executor:
 
     def _delay(self, error: EmbeddingError, attempts: int) -> float:
         wish = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
-        backoff = self.settings.retry_delay * 2 ** min(attempts, 30)
+        backoff: float = self.settings.retry_delay * 2 ** min(attempts, 30)
         return min(max(backoff, wish or 0), max(self.settings.retry_delay_max, wish or 0))
 
     def _release(self, documents: Sequence[Leased], lease: datetime, delay: float, reason: str) -> None:
@@ -175,9 +175,7 @@ class Executor:
             written = [key for key in by_key if states.get(key) == "open"]
             busy = [by_key[key] for key in by_key if states.get(key) == "busy"]
             rows = [
-                (*key, seq, text, *outcome.vectors[text])
-                for key in written
-                for seq, text in by_key[key].plan.missing
+                (*key, seq, text, *outcome.vectors[text]) for key in written for seq, text in by_key[key].plan.missing
             ]
             if rows:
                 gateway.copy_chunks(self.using, self.space.store_schema, self.space.store_table, self.vector_oid, rows)

@@ -43,7 +43,11 @@ class SpaceSpec:
     def differences(self, other: "SpaceSpec") -> list[str]:
         """One line for each part in which ``other`` is not as this one."""
         mine, theirs = asdict(self), asdict(other)
-        return [f"{name} is {theirs[name]!r}, the settings say {mine[name]!r}" for name in mine if mine[name] != theirs[name]]
+        return [
+            f"{name} is {theirs[name]!r}, the settings say {mine[name]!r}"
+            for name in mine
+            if mine[name] != theirs[name]
+        ]
 
 
 def active_space(using: str) -> EmbeddingSpace | None:
@@ -103,8 +107,8 @@ def matching_space(using: str, *, ignore_backend: bool = False) -> EmbeddingSpac
         faults = [fault for fault in faults if not fault.startswith("backend ")]
     if faults:
         raise SpaceMismatchError(
-            f"The active embedding space {space.name!r} differs from the settings: {'; '.join(faults)}. Put the settings"
-            " back, or run 'manage.py pgknowbase_space rebuild' to embed everything anew"
+            f"The active embedding space {space.name!r} differs from the settings: {'; '.join(faults)}. Put the"
+            " settings back, or run 'manage.py pgknowbase_space rebuild' to embed everything anew"
             " ('pgknowbase_space accept' if only the backend differs and its vectors are the same)."
         )
     return space

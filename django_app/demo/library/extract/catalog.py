@@ -94,8 +94,6 @@ def _module_records(
     """Every module that has an entry or a docstring of its own."""
     docstrings = {entry.module: "" for entry in entries}
     for name, module in modules.items():
-        if is_public(name) and (
-            len(module.docstring) >= MIN_DOCSTRING["module"] or _public(name) in docstrings
-        ):
+        if is_public(name) and (len(module.docstring) >= MIN_DOCSTRING["module"] or _public(name) in docstrings):
             docstrings[_public(name)] = docstrings.get(_public(name)) or module.docstring
     return [ModuleRecord(library, name, docstrings[name]) for name in sorted(docstrings)]

@@ -20,9 +20,7 @@ _REMOVED = (
     " ossaudiodev pipes smtpd sndhdr spwd sunau telnetlib uu xdrlib"
 )
 SKIPPED_TOP_LEVEL = frozenset(f"{_TOOLS} {_OTHER_PLATFORMS} {_REMOVED}".split())
-SKIPPED_PARTS = frozenset(
-    {"test", "tests", "testing", "migrations", "locale", "_vendor", "_bundled", "__pycache__"}
-)
+SKIPPED_PARTS = frozenset({"test", "tests", "testing", "migrations", "locale", "_vendor", "_bundled", "__pycache__"})
 SKIPPED_PACKAGES = (
     "asyncio.windows_",
     "encodings.",

@@ -59,9 +59,7 @@ def parse_module(name: str, path: Path) -> ParsedModule:
             imports += [NameImport(target, a.name, a.asname or a.name) for a in node.names]
         elif (assigned := _assigned_docstring(node)) is not None:
             definitions.setdefault(assigned.name, [assigned])
-    return ParsedModule(
-        name, is_package, ast.get_docstring(tree) or "", _declared(tree), definitions, imports
-    )
+    return ParsedModule(name, is_package, ast.get_docstring(tree) or "", _declared(tree), definitions, imports)
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
@@ -128,9 +126,7 @@ def _function_definition(node: FunctionNode, *, owner: str = "") -> Definition:
     decorators = {ast.unparse(d).rpartition(".")[2] for d in node.decorator_list}
     bound = bool(owner) and "staticmethod" not in decorators
     signature = "" if {"property", "cached_property"} & decorators else _signature(node, bound=bound)
-    return Definition(
-        "method" if owner else "function", name, signature, ast.get_docstring(node) or "", node.lineno
-    )
+    return Definition("method" if owner else "function", name, signature, ast.get_docstring(node) or "", node.lineno)
 
 
 def _signature(node: FunctionNode, *, bound: bool) -> str:

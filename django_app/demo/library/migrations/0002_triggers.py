@@ -6,43 +6,134 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('library', '0001_initial'),
-        ('pgknowbase', '0003_functions'),
+        ("library", "0001_initial"),
+        ("pgknowbase", "0003_functions"),
     ]
 
     operations = [
         pgtrigger.migrations.AddTrigger(
-            model_name='entry',
-            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(name='pgknowbase_insert', sql=pgknowbase.capture.compiler.CaptureSqlV1(func='INSERT INTO pgknowbase_outbox (source, object_key, op) SELECT \'library.Entry\', new_rows."id"::text, \'I\' FROM new_rows;', hash='93be497ab3d4a0bf9bd3e259f6a4dd37aaf367c4', level='STATEMENT', operation='INSERT', pgid='pgtrigger_pgknowbase_insert_7f7f6', referencing='REFERENCING NEW TABLE AS new_rows ', table='library_entry', when='AFTER')),
+            model_name="entry",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_insert",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    func="INSERT INTO pgknowbase_outbox (source, object_key, op) SELECT 'library.Entry', new_rows.\"id\"::text, 'I' FROM new_rows;",
+                    hash="93be497ab3d4a0bf9bd3e259f6a4dd37aaf367c4",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_pgknowbase_insert_7f7f6",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="library_entry",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='entry',
-            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(name='pgknowbase_update', sql=pgknowbase.capture.compiler.CaptureSqlV1(condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."qualname" IS DISTINCT FROM NEW."qualname" OR OLD."kind" IS DISTINCT FROM NEW."kind" OR OLD."signature" IS DISTINCT FROM NEW."signature" OR OLD."docstring" IS DISTINCT FROM NEW."docstring" OR OLD."module_id" IS DISTINCT FROM NEW."module_id")', func='INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES (\'library.Entry\', NEW."id"::text, \'U\');\n    IF OLD."id"::text IS DISTINCT FROM NEW."id"::text THEN\n        INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES (\'library.Entry\', OLD."id"::text, \'D\');\n    END IF;', hash='af0817e6f2ebe4c9f80b697d7ac1c1a015a8e73f', operation='UPDATE', pgid='pgtrigger_pgknowbase_update_f2a68', table='library_entry', when='AFTER')),
+            model_name="entry",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_update",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."qualname" IS DISTINCT FROM NEW."qualname" OR OLD."kind" IS DISTINCT FROM NEW."kind" OR OLD."signature" IS DISTINCT FROM NEW."signature" OR OLD."docstring" IS DISTINCT FROM NEW."docstring" OR OLD."module_id" IS DISTINCT FROM NEW."module_id")',
+                    func="INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ('library.Entry', NEW.\"id\"::text, 'U');\n    IF OLD.\"id\"::text IS DISTINCT FROM NEW.\"id\"::text THEN\n        INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ('library.Entry', OLD.\"id\"::text, 'D');\n    END IF;",
+                    hash="af0817e6f2ebe4c9f80b697d7ac1c1a015a8e73f",
+                    operation="UPDATE",
+                    pgid="pgtrigger_pgknowbase_update_f2a68",
+                    table="library_entry",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='entry',
-            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(name='pgknowbase_delete', sql=pgknowbase.capture.compiler.CaptureSqlV1(func='INSERT INTO pgknowbase_outbox (source, object_key, op) SELECT \'library.Entry\', old_rows."id"::text, \'D\' FROM old_rows;', hash='0d9183458da4967905f56c7fd7805f7766c26d07', level='STATEMENT', operation='DELETE', pgid='pgtrigger_pgknowbase_delete_f18ed', referencing='REFERENCING OLD TABLE AS old_rows ', table='library_entry', when='AFTER')),
+            model_name="entry",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_delete",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    func="INSERT INTO pgknowbase_outbox (source, object_key, op) SELECT 'library.Entry', old_rows.\"id\"::text, 'D' FROM old_rows;",
+                    hash="0d9183458da4967905f56c7fd7805f7766c26d07",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_pgknowbase_delete_f18ed",
+                    referencing="REFERENCING OLD TABLE AS old_rows ",
+                    table="library_entry",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='entry',
-            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(name='pgknowbase_truncate', sql=pgknowbase.capture.compiler.CaptureSqlV1(func="INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ('library.Entry', NULL, 'T');", hash='6270c993f941c51dd68e2fd8c9078416d17150db', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_pgknowbase_truncate_8869c', table='library_entry', when='AFTER')),
+            model_name="entry",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_truncate",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    func="INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ('library.Entry', NULL, 'T');",
+                    hash="6270c993f941c51dd68e2fd8c9078416d17150db",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_pgknowbase_truncate_8869c",
+                    table="library_entry",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='module',
-            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(name='pgknowbase_insert', sql=pgknowbase.capture.compiler.CaptureSqlV1(func='INSERT INTO pgknowbase_outbox (source, object_key, op) SELECT \'library.Module\', new_rows."id"::text, \'I\' FROM new_rows;', hash='342cf32893ae45e896f2e30abd04397fe39aa909', level='STATEMENT', operation='INSERT', pgid='pgtrigger_pgknowbase_insert_0ddd5', referencing='REFERENCING NEW TABLE AS new_rows ', table='library_module', when='AFTER')),
+            model_name="module",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_insert",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    func="INSERT INTO pgknowbase_outbox (source, object_key, op) SELECT 'library.Module', new_rows.\"id\"::text, 'I' FROM new_rows;",
+                    hash="342cf32893ae45e896f2e30abd04397fe39aa909",
+                    level="STATEMENT",
+                    operation="INSERT",
+                    pgid="pgtrigger_pgknowbase_insert_0ddd5",
+                    referencing="REFERENCING NEW TABLE AS new_rows ",
+                    table="library_module",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='module',
-            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(name='pgknowbase_update', sql=pgknowbase.capture.compiler.CaptureSqlV1(condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."name" IS DISTINCT FROM NEW."name" OR OLD."docstring" IS DISTINCT FROM NEW."docstring")', func='INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES (\'library.Module\', NEW."id"::text, \'U\');\n    IF OLD."id"::text IS DISTINCT FROM NEW."id"::text THEN\n        INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES (\'library.Module\', OLD."id"::text, \'D\');\n    END IF;', hash='606fd76f08d107dcbe1e63d574664d0133b7c623', operation='UPDATE', pgid='pgtrigger_pgknowbase_update_25bae', table='library_module', when='AFTER')),
+            model_name="module",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_update",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."name" IS DISTINCT FROM NEW."name" OR OLD."docstring" IS DISTINCT FROM NEW."docstring")',
+                    func="INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ('library.Module', NEW.\"id\"::text, 'U');\n    IF OLD.\"id\"::text IS DISTINCT FROM NEW.\"id\"::text THEN\n        INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ('library.Module', OLD.\"id\"::text, 'D');\n    END IF;",
+                    hash="606fd76f08d107dcbe1e63d574664d0133b7c623",
+                    operation="UPDATE",
+                    pgid="pgtrigger_pgknowbase_update_25bae",
+                    table="library_module",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='module',
-            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(name='pgknowbase_delete', sql=pgknowbase.capture.compiler.CaptureSqlV1(func='INSERT INTO pgknowbase_outbox (source, object_key, op) SELECT \'library.Module\', old_rows."id"::text, \'D\' FROM old_rows;', hash='5ed94a77241bc46ed805a49ca3b6bb79619a9d68', level='STATEMENT', operation='DELETE', pgid='pgtrigger_pgknowbase_delete_fb626', referencing='REFERENCING OLD TABLE AS old_rows ', table='library_module', when='AFTER')),
+            model_name="module",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_delete",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    func="INSERT INTO pgknowbase_outbox (source, object_key, op) SELECT 'library.Module', old_rows.\"id\"::text, 'D' FROM old_rows;",
+                    hash="5ed94a77241bc46ed805a49ca3b6bb79619a9d68",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_pgknowbase_delete_fb626",
+                    referencing="REFERENCING OLD TABLE AS old_rows ",
+                    table="library_module",
+                    when="AFTER",
+                ),
+            ),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='module',
-            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(name='pgknowbase_truncate', sql=pgknowbase.capture.compiler.CaptureSqlV1(func="INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ('library.Module', NULL, 'T');", hash='55f3add79242f1cbfbeca0bc073cc558d05ce488', level='STATEMENT', operation='TRUNCATE', pgid='pgtrigger_pgknowbase_truncate_2223a', table='library_module', when='AFTER')),
+            model_name="module",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_truncate",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    func="INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ('library.Module', NULL, 'T');",
+                    hash="55f3add79242f1cbfbeca0bc073cc558d05ce488",
+                    level="STATEMENT",
+                    operation="TRUNCATE",
+                    pgid="pgtrigger_pgknowbase_truncate_2223a",
+                    table="library_module",
+                    when="AFTER",
+                ),
+            ),
         ),
     ]

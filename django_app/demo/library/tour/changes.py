@@ -95,9 +95,7 @@ def restored(changes: tuple[Change, ...]) -> Iterator[None]:
     originals = dict(Entry.objects.filter(qualname__in=names).values_list("qualname", "docstring"))
     missing = set(names) - originals.keys()
     if missing:
-        raise CommandError(
-            f"{', '.join(sorted(missing))} is not loaded: run 'manage.py load_library' without --limit."
-        )
+        raise CommandError(f"{', '.join(sorted(missing))} is not loaded: run 'manage.py load_library' without --limit.")
     try:
         yield
     finally:

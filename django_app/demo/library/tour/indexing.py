@@ -51,9 +51,7 @@ def drain(log: Path, *, quiet: bool = False) -> float:
     sources = count_sources()
     with (
         ManagedProcess("pgknowbase_worker", "--once", log=log, environment={"DJANGO_DEBUG": "0"}) as worker,
-        tqdm(
-            total=sources, desc="index", unit="row", file=sys.stderr, disable=quiet or None, leave=False
-        ) as bar,
+        tqdm(total=sources, desc="index", unit="row", file=sys.stderr, disable=quiet or None, leave=False) as bar,
     ):
         while worker.is_running():
             _show(bar, sources)

@@ -16,25 +16,17 @@ _SHOWN = 6
 class Command(BaseCommand):
     """Embeds one text and shows what came back."""
 
-    help = (
-        "Embed a text with a backend of PGKNOWBASE['EMBEDDINGS'] and show the vector, its norm and the time."
-    )
+    help = "Embed a text with a backend of PGKNOWBASE['EMBEDDINGS'] and show the vector, its norm and the time."
     requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The text and how to embed it."""
         parser.add_argument("text", help="what to embed")
-        parser.add_argument(
-            "--embedding", metavar="ALIAS", help="entry of EMBEDDINGS; default: that of SPACE"
-        )
+        parser.add_argument("--embedding", metavar="ALIAS", help="entry of EMBEDDINGS; default: that of SPACE")
         parser.add_argument("--document", action="store_true", help="embed as a document instead of a query")
-        parser.add_argument(
-            "--format", choices=("table", "json"), default="table", help="json has all numbers"
-        )
+        parser.add_argument("--format", choices=("table", "json"), default="table", help="json has all numbers")
 
-    def handle(
-        self, *, text: str, embedding: str | None, document: bool, format: str, **options: Any
-    ) -> None:
+    def handle(self, *, text: str, embedding: str | None, document: bool, format: str, **options: Any) -> None:
         """Raises CommandError for every mistake of the caller or the settings."""
         try:
             embedder = get_embedder(embedding)

@@ -27,12 +27,8 @@ class Command(BaseCommand):
         """Where to listen, what to serve, how much to accept."""
         parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
         parser.add_argument("--port", type=_port, default=8765, help="0: any free one; default: %(default)s")
-        parser.add_argument(
-            "--embedding", metavar="ALIAS", help="entry of EMBEDDINGS; default: that of SPACE"
-        )
-        parser.add_argument(
-            "--max-bytes", type=_positive, default=_LIMITS.max_bytes, help="of a request's body"
-        )
+        parser.add_argument("--embedding", metavar="ALIAS", help="entry of EMBEDDINGS; default: that of SPACE")
+        parser.add_argument("--max-bytes", type=_positive, default=_LIMITS.max_bytes, help="of a request's body")
         parser.add_argument("--max-texts", type=_positive, default=_LIMITS.max_texts, help="of one request")
 
     def handle(
@@ -52,8 +48,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except OSError as error:
             raise CommandError(
-                f"Cannot listen on {host!r}, port {port} ({error.strerror or error}): choose another with "
-                "--port."
+                f"Cannot listen on {host!r}, port {port} ({error.strerror or error}): choose another with --port."
             ) from error
         self._serve(server)
 

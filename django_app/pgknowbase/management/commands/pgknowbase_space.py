@@ -48,5 +48,7 @@ class Command(BaseCommand):
         self.stdout.write(as_table(["space", *asdict(wanted), "state"], rows))
 
     def _agreed(self) -> bool:
-        self.stdout.write("This drops every embedding of the active space; searches find nothing until it is filled again.")
+        self.stdout.write(
+            "This drops every embedding of the active space; searches find nothing until it is filled again."
+        )
         return input("Type 'yes' to go on: ") == "yes"

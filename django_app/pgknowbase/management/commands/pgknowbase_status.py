@@ -10,7 +10,19 @@ from pgknowbase.conf import get_settings
 from pgknowbase.management.arguments import as_json, as_table
 from pgknowbase.vectorizer.spaces import active_space
 
-COLUMNS = ("source", "total", "completed", "pending", "processing", "failed", "dead", "chunks", "outbox", "oldest_pending", "last_processed")
+COLUMNS = (
+    "source",
+    "total",
+    "completed",
+    "pending",
+    "processing",
+    "failed",
+    "dead",
+    "chunks",
+    "outbox",
+    "oldest_pending",
+    "last_processed",
+)
 
 
 class Command(BaseCommand):
@@ -19,7 +31,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=("table", "json"), default="table")
 
-    def handle(self, *, format: str, **options: Any) -> None:  # noqa: A002 - the option's name
+    def handle(self, *, format: str, **options: Any) -> None:
         using = get_settings().database
         rows = gateway.fetch_dicts(using, gateway.STATUS)
         space = active_space(using)

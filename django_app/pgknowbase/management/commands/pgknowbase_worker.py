@@ -17,13 +17,18 @@ from pgknowbase.worker import Worker, WorkerTotals
 
 
 class Command(BaseCommand):
-    help = "Render changed rows, chunk and embed them. The first SIGTERM or SIGINT ends after the current batch, a second at once."
+    help = (
+        "Render changed rows, chunk and embed them. The first SIGTERM or SIGINT ends after the current batch, a second"
+        " at once."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--once", action="store_true", help="work off what is due, then exit")
         parser.add_argument("--batch-size", type=positive, help="outbox events per transaction")
         parser.add_argument("--concurrency", type=positive, help="provider calls at the same time")
-        parser.add_argument("--relay-only", action="store_true", help="leave embedding to another worker, such as pgai's")
+        parser.add_argument(
+            "--relay-only", action="store_true", help="leave embedding to another worker, such as pgai's"
+        )
         parser.add_argument("--no-progress", action="store_true", help="no progress bar")
 
     def handle(
@@ -37,12 +42,19 @@ class Command(BaseCommand):
         verbosity: int,
         **options: Any,
     ) -> None:
-        logging.basicConfig(level=logging.INFO if verbosity > 1 else logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+        logging.basicConfig(
+            level=logging.INFO if verbosity > 1 else logging.WARNING,
+            format="%(asctime)s %(name)s %(message)s",
+        )
         with tqdm(unit=" documents", disable=True if no_progress or verbosity == 0 else None, file=sys.stderr) as bar:
 
             def show(totals: WorkerTotals) -> None:
                 bar.update(totals.documents - bar.n)
-                bar.set_postfix(events=totals.events, embedded=totals.embedded, failed=totals.failed + totals.report.failed)
+                bar.set_postfix(
+                    events=totals.events,
+                    embedded=totals.embedded,
+                    failed=totals.failed + totals.report.failed,
+                )
 
             worker = Worker(batch_size=batch_size, concurrency=concurrency, relay_only=relay_only, progress=show)
             _listen(worker)

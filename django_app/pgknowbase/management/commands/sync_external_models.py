@@ -28,7 +28,14 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="count rows, write nothing")
 
     def handle(
-        self, *, models: Sequence[str], batch_size: int, force: bool, dry_run: bool, verbosity: int, **options: Any
+        self,
+        *,
+        models: Sequence[str],
+        batch_size: int,
+        force: bool,
+        dry_run: bool,
+        verbosity: int,
+        **options: Any,
     ) -> None:
         using = get_settings().database
         try:
@@ -45,23 +52,32 @@ class Command(BaseCommand):
         table = [[s.label, *(getattr(report, c) for c in COLUMNS), round(seconds, 1)] for s, report, seconds in results]
         self.stdout.write(as_table(["model", *COLUMNS, "seconds"], table))
         failures = [(s.label, *failure) for s, report, _ in results for failure in report.failures]
-        for label, key, error in failures[:20]:
-            self.stderr.write(f"{label} {key}: {error}")
+        for label, key, reason in failures[:20]:
+            self.stderr.write(f"{label} {key}: {reason}")
         if failures:
             raise CommandError(f"{len(failures)} rows failed; the worker will try them again. See pgknowbase_status.")
 
-    def _sync(self, source: Source, using: str, batch_size: int, force: bool, verbosity: int) -> tuple[SyncReport, float]:
+    def _sync(
+        self, source: Source, using: str, batch_size: int, force: bool, verbosity: int
+    ) -> tuple[SyncReport, float]:
         started = time.perf_counter()
         report = SyncReport()
         total = source.model._base_manager.using(using).count()
         with tqdm(
-            total=total, desc=source.label, unit=" rows", disable=True if verbosity == 0 else None, file=sys.stderr
+            total=total,
+            desc=source.label,
+            unit=" rows",
+            disable=True if verbosity == 0 else None,
+            file=sys.stderr,
         ) as bar:
             for keys in row_keys(source, using, batch_size):
                 report.add(sync_keys(source, keys, using, force=force))
                 bar.update(len(keys))
         for keys in known_keys(source, using, batch_size):
-            alive = {row.external_source_id for row in source.model._base_manager.using(using).filter(pk__in=_pks(source, keys))}
+            alive = {
+                row.external_source_id
+                for row in source.model._base_manager.using(using).filter(pk__in=_pks(source, keys))
+            }
             report.add(sync_keys(source, [key for key in keys if key not in alive], using))
         return report, time.perf_counter() - started
 

@@ -113,9 +113,7 @@ class Command(BaseCommand):
                 for change in CHANGES:
                     for line in show_change(change, worker):
                         self.stdout.write(line)
-            self.stdout.write(
-                f"  both rows restored, index back after {wait_until_restored(CHANGES, worker):.0f} ms"
-            )
+            self.stdout.write(f"  both rows restored, index back after {wait_until_restored(CHANGES, worker):.0f} ms")
 
     def _serve(self, port: int) -> None:
         with self._step(f"Serve on port {port}"):

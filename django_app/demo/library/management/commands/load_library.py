@@ -53,7 +53,5 @@ class Command(BaseCommand):
     def _load(self, library: Library, limit: int, *, quiet: bool) -> LoadReport:
         records = extract_library(library, limit=limit)
         total = len(records.modules) + len(records.entries)
-        with tqdm(
-            total=total, desc=library, unit="row", file=sys.stderr, disable=quiet or None, leave=False
-        ) as bar:
+        with tqdm(total=total, desc=library, unit="row", file=sys.stderr, disable=quiet or None, leave=False) as bar:
             return load_records(library, records, on_progress=bar.update)
