@@ -89,7 +89,10 @@ def launch(
         raise EmbeddedPostgresError(
             f"Postgres could not be started: {tail(started.stderr)}{advice(started.stderr)}"
         )
-    pid = int(started.stdout)
+    return _await_ready(int(started.stdout), data_dir, timeout, log, begin)
+
+
+def _await_ready(pid: int, data_dir: Path, timeout: float, log: Path, begin: int) -> Postmaster:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         server = read_postmaster(data_dir)
@@ -101,9 +104,8 @@ def launch(
     else:
         _abort(pid)
         raise EmbeddedPostgresError(
-            f"Postgres in {str(data_dir)!r} was not ready within {timeout:g} s; its "
-            f"log:\n{_log_since(log, begin)}\n"
-            f"To mend it: raise timeout=, or see the lines above."
+            f"Postgres in {str(data_dir)!r} was not ready within {timeout:g} s; its log:\n"
+            f"{_log_since(log, begin)}\nTo mend it: raise timeout=, or see the lines above."
         )
     earlier = read_postmaster(data_dir)
     if (
