@@ -86,7 +86,10 @@ def python(code: str, *arguments: object, **options: object) -> subprocess.Popen
     """Another Python process that runs ``code``; its arguments are in ``sys.argv[1:]``."""
     library = Path(__file__).parents[2] / "django_app"
     environment = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
-    environment |= {"PYTHONPATH": str(library), "PYTHONWARNINGS": "error::ResourceWarning"}
+    environment |= {
+        "PYTHONPATH": os.pathsep.join([str(library), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "PYTHONWARNINGS": "error::ResourceWarning",
+    }
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,

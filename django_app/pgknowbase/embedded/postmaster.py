@@ -61,7 +61,9 @@ def is_postmaster(pid: int, data_dir: Path) -> bool:
         return False
 
 
-def launch(data_dir: Path, account: Account, binaries: Path, settings: Mapping[str, str], timeout: float) -> Postmaster:
+def launch(
+    data_dir: Path, account: Account, binaries: Path, settings: Mapping[str, str], timeout: float
+) -> Postmaster:
     """Start the server and wait until it accepts connections.
 
     Raises:
@@ -84,8 +86,13 @@ def launch(data_dir: Path, account: Account, binaries: Path, settings: Mapping[s
     ]
     started = account.run(command, cwd=data_dir)
     if not started.stdout.strip().isdigit():
-        raise EmbeddedPostgresError(f"Postgres could not be started: {tail(started.stderr)}{advice(started.stderr)}")
-    pid = int(started.stdout)
+        raise EmbeddedPostgresError(
+            f"Postgres could not be started: {tail(started.stderr)}{advice(started.stderr)}"
+        )
+    return _await_ready(int(started.stdout), data_dir, timeout, log, begin)
+
+
+def _await_ready(pid: int, data_dir: Path, timeout: float, log: Path, begin: int) -> Postmaster:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         server = read_postmaster(data_dir)
@@ -97,15 +104,18 @@ def launch(data_dir: Path, account: Account, binaries: Path, settings: Mapping[s
     else:
         _abort(pid)
         raise EmbeddedPostgresError(
-            f"Postgres in {str(data_dir)!r} was not ready within {timeout:g} s; its "
-            f"log:\n{_log_since(log, begin)}\n"
-            f"To mend it: raise timeout=, or see the lines above."
+            f"Postgres in {str(data_dir)!r} was not ready within {timeout:g} s; its log:\n"
+            f"{_log_since(log, begin)}\nTo mend it: raise timeout=, or see the lines above."
         )
     earlier = read_postmaster(data_dir)
-    if earlier is not None:  # launched by a process that was killed before its server had written its pid file
+    if (
+        earlier is not None
+    ):  # launched by a process that was killed before its server had written its pid file
         return wait_until_ready(earlier, data_dir, timeout)
     text = _log_since(log, begin)
-    raise EmbeddedPostgresError(f"Postgres in {str(data_dir)!r} did not start; its log:\n{text}{advice(text)}")
+    raise EmbeddedPostgresError(
+        f"Postgres in {str(data_dir)!r} did not start; its log:\n{text}{advice(text)}"
+    )
 
 
 def halt(server: Postmaster, data_dir: Path, timeout: float) -> None:

@@ -189,8 +189,7 @@ class EmbeddedPostgres:
         where = f"on port {server.port}" if server.listens else "without TCP"
         raise EmbeddedPostgresError(
             f"The server of {str(self.data_dir)!r} already runs {where}, and port {self.port!r} was asked "
-            f"for: stop it "
-            f"first with stop(force=True), or leave port out."
+            f"for: stop it first with stop(force=True), or leave port out."
         )
 
     def _provide(self, server: "postmaster.Postmaster", account: "Account") -> None:
