@@ -3,6 +3,7 @@
 import json
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -35,6 +36,7 @@ class Provider:
     bodies: list[dict] = field(default_factory=list)
     headers: list[dict] = field(default_factory=list)
     answer: Callable[[dict], tuple[int, dict, bytes] | None] = lambda body: (500, {}, b"unset")
+    drip: float = 0  # seconds between the bytes of an answer
     released: threading.Event = field(default_factory=threading.Event)
 
     def vectors(self, make: Callable[[int, str], object], **more: object) -> None:
@@ -70,7 +72,11 @@ def provider() -> Iterator[Provider]:
             for name, value in {"Content-Length": str(len(content)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(content)
+            for byte in content if state.drip else ():
+                self.wfile.write(bytes([byte]))
+                time.sleep(state.drip)
+            if not state.drip:
+                self.wfile.write(content)
 
         def log_message(self, *args: object) -> None:
             pass

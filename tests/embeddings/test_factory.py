@@ -1,5 +1,6 @@
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -24,6 +25,7 @@ class Fake(Embedder):
 
     def __init__(self, *, model, dimensions, flavour="plain"):
         type(self).built += 1
+        time.sleep(0.01)
         self.model, self.dimensions, self.flavour = model, dimensions, flavour
 
     def embed_documents(self, texts):

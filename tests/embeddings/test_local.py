@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 from pgknowbase.embeddings import LocalEmbedder, minilm
-from pgknowbase.embeddings.cache import cache_directory
+from pgknowbase.embeddings.cache import cache_directory, read_or_build
 from pgknowbase.embeddings.weights import read_safetensors
 from pgknowbase.errors import ConfigurationError, MissingExtraError, PermanentEmbeddingError
 from tokenizers import Tokenizer
@@ -150,6 +150,16 @@ def test_without_checksum_is_rebuilt(tmp_path):
     embedder.path.write_bytes(b"rubbish")
     embedder.load()
     assert len(list(tmp_path.iterdir())) == 2, "nothing temporary stays"
+
+
+def test_build_that_fails_leaves_nothing(tmp_path):
+    def build(target):
+        target.write_bytes(b"half")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        read_or_build(tmp_path / "model", build)
+    assert list(tmp_path.iterdir()) == []
 
 
 def _load(directory):

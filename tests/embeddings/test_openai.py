@@ -92,6 +92,7 @@ def test_answers_without_index_keep_their_order(provider, make_embedder):
         ("Retry_After_Ms", "250", 0.25, 0.25),
         ("Retry_After", format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3500, 3600),
         ("Retry_After", "Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Retry_After", "Wed, 21 Oct 2015 07:28:00 -0000", 0, 0),
     ],
 )
 def test_429_with_retry_after(provider, make_embedder, header, value, low, high):
@@ -174,6 +175,15 @@ def test_slow_server_times_out(provider, make_embedder):
     with pytest.raises(RetryableEmbeddingError, match="TIMEOUT"):
         make_embedder(timeout=0.2).embed_query("x")
     assert time.monotonic() - started < 3
+
+
+def test_dripping_answer_times_out(provider, make_embedder):
+    provider.drip = 0.1
+    provider.fixed(200, b" " * 40)
+    started = time.monotonic()
+    with pytest.raises(RetryableEmbeddingError, match="TIMEOUT"):
+        make_embedder(timeout=0.3).embed_query("x")
+    assert time.monotonic() - started < 2
 
 
 def test_endless_answer_is_cut(provider, make_embedder):

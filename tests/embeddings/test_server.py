@@ -136,6 +136,7 @@ BAD_BODIES = [
             {"input": ["a"] * 6},
             {"dimensions": 3},
             {"dimensions": True},
+            {"dimensions": 2.0},
             {"dimensions": "2"},
             {"encoding_format": "int8"},
             {"encoding_format": ["float"]},
@@ -178,6 +179,12 @@ def test_too_large_body(client):
     answer = post(client, input="x" * 20_000)
     assert answer.status_code == 413
     assert "10000" in answer.json()["error"]["message"]
+
+
+def test_client_that_still_sends_gets_the_answer(serve, fake):
+    server = serve(fake, limits=ServerLimits(max_bytes=2**22))
+    head = b"POST /v1/embeddings HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (2**24)
+    assert raw(server, head + b"x" * 2**24).startswith(b"HTTP/1.1 413")
 
 
 @pytest.mark.parametrize(

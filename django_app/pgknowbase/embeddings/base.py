@@ -32,8 +32,8 @@ class Embedder(ABC):
 
     Documents and queries have a method each, because some models treat them differently. Errors are
     ``RetryableEmbeddingError`` or ``PermanentEmbeddingError``, nothing else; a vector that is not finite, is
-    zero or has another length than ``dimensions`` never leaves a backend. What the settings got wrong (no key, no
-    weights) is a ``ConfigurationError``, when it is built or at its first use.
+    zero or has another length than ``dimensions`` never leaves a backend. What the settings got wrong (no
+    key, no weights) is a ``ConfigurationError``, when it is built or at its first use.
     """
 
     model: str
