@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "pgknowbase",
     "tests.blog",
+    "demo.library",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

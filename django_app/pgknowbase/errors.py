@@ -33,7 +33,11 @@ class RetryableEmbeddingError(EmbeddingError):
 
 
 class PermanentEmbeddingError(EmbeddingError):
-    """The same request will never succeed (refused input, wrong key, wrong dimensions, not a number)."""
+    """The same request will never succeed (refused or too long input, a zero vector, not a number)."""
+
+
+class EmbeddingSetupError(PermanentEmbeddingError):
+    """Every request fails until somebody corrects key, model, address or dimensions; no text is at fault."""
 
 
 class SpaceMismatchError(PgKnowbaseError):

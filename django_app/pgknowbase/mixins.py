@@ -23,6 +23,11 @@ class ExternalDataMixin(models.Model):
 
     objects: ClassVar[SemanticManager[Self]] = SemanticManager()
 
+    if TYPE_CHECKING:
+        # On the rows of a search.
+        similarity: float
+        matched_chunk: str
+
     class Meta:
         abstract = True
 

@@ -21,7 +21,7 @@ EVIL = "Frobnicate the widget <script>alert(1)</script> & <b>rest</b>."
 def records(library: str, *entries: tuple[str, str, str]) -> LibraryRecords:
     modules = sorted({name.partition(".")[0] for name, _, _ in entries})
     return LibraryRecords(
-        [ModuleRecord(library, name, f"The module {name}, which holds things.") for name in modules],
+        [ModuleRecord(library, name, f"The module {name}, with ways to frobnicate the widget.") for name in modules],
         [
             EntryRecord(library, name.partition(".")[0], kind, name, "(widget, *, speed=1)", text, 7)
             for name, kind, text in entries

@@ -61,9 +61,7 @@ def is_postmaster(pid: int, data_dir: Path) -> bool:
         return False
 
 
-def launch(
-    data_dir: Path, account: Account, binaries: Path, settings: Mapping[str, str], timeout: float
-) -> Postmaster:
+def launch(data_dir: Path, account: Account, binaries: Path, settings: Mapping[str, str], timeout: float) -> Postmaster:
     """Start the server and wait until it accepts connections.
 
     Raises:
@@ -86,9 +84,7 @@ def launch(
     ]
     started = account.run(command, cwd=data_dir)
     if not started.stdout.strip().isdigit():
-        raise EmbeddedPostgresError(
-            f"Postgres could not be started: {tail(started.stderr)}{advice(started.stderr)}"
-        )
+        raise EmbeddedPostgresError(f"Postgres could not be started: {tail(started.stderr)}{advice(started.stderr)}")
     return _await_ready(int(started.stdout), data_dir, timeout, log, begin)
 
 
@@ -108,14 +104,10 @@ def _await_ready(pid: int, data_dir: Path, timeout: float, log: Path, begin: int
             f"{_log_since(log, begin)}\nTo mend it: raise timeout=, or see the lines above."
         )
     earlier = read_postmaster(data_dir)
-    if (
-        earlier is not None
-    ):  # launched by a process that was killed before its server had written its pid file
+    if earlier is not None:  # launched by a process that was killed before its server had written its pid file
         return wait_until_ready(earlier, data_dir, timeout)
     text = _log_since(log, begin)
-    raise EmbeddedPostgresError(
-        f"Postgres in {str(data_dir)!r} did not start; its log:\n{text}{advice(text)}"
-    )
+    raise EmbeddedPostgresError(f"Postgres in {str(data_dir)!r} did not start; its log:\n{text}{advice(text)}")
 
 
 def halt(server: Postmaster, data_dir: Path, timeout: float) -> None:

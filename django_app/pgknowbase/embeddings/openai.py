@@ -11,7 +11,12 @@ import httpx2
 from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector
 from pgknowbase.embeddings.openai_response import parse_embeddings, parse_retry_after, provider_message
 from pgknowbase.embeddings.validation import check_texts, check_vectors
-from pgknowbase.errors import ConfigurationError, PermanentEmbeddingError, RetryableEmbeddingError
+from pgknowbase.errors import (
+    ConfigurationError,
+    EmbeddingSetupError,
+    PermanentEmbeddingError,
+    RetryableEmbeddingError,
+)
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 ENCODING_FORMATS: Final = ("float", "base64")
@@ -147,7 +152,9 @@ class OpenAIEmbedder(Embedder):
             wait = parse_retry_after(response.headers)
             return RetryableEmbeddingError(f"{text}. Try again later.", retry_after=wait)
         if status < 400:
-            return PermanentEmbeddingError(f"{text}. Set BASE_URL to where the server really is.")
+            return EmbeddingSetupError(f"{text}. Set BASE_URL to where the server really is.")
+        if status in (401, 403, 404):
+            return EmbeddingSetupError(f"{text}. {_ADVICE[status]}")
         return PermanentEmbeddingError(f"{text}. {_ADVICE.get(status, _ADVICE[400])}")
 
     def _headers(self) -> Mapping[str, str]:

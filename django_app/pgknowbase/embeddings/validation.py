@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pgknowbase.embeddings.base import BatchLimits
-from pgknowbase.errors import PermanentEmbeddingError
+from pgknowbase.errors import EmbeddingSetupError, PermanentEmbeddingError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,11 +60,12 @@ def check_vectors(vectors: Sequence[Sequence[float]], *, model: str, dimensions:
     """Refuse vectors that must not be stored: of another length, not finite, zero.
 
     Raises:
-        PermanentEmbeddingError: names the model, the position and the numbers.
+        EmbeddingSetupError: another length.
+        PermanentEmbeddingError: not finite or zero. Both name the model, the position and the numbers.
     """
     for position, vector in enumerate(vectors):
         if len(vector) != dimensions:
-            raise PermanentEmbeddingError(
+            raise EmbeddingSetupError(
                 f"The model {model!r} returned {len(vector)} dimensions for text {position}, and "
                 "DIMENSIONS is "
                 f"{dimensions}: set DIMENSIONS (or the model) so that both agree."

@@ -70,7 +70,7 @@ def _external_data_key(hit: Hit) -> str:
 
 if TYPE_CHECKING:
 
-    class _Manager(models.Manager[Any], ExternalDataQuerySet):  # type: ignore[misc]
+    class _Manager(ExternalDataQuerySet, models.Manager[Any]):  # type: ignore[misc]
         """What ``from_queryset`` gives."""
 
 else:

@@ -129,13 +129,13 @@ Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 
 async def evaluated(rows: Rows) -> Rows:
     """``rows`` with its result fetched, so that it can be walked without another await."""
-    await sync_to_async(rows._fetch_all)()  # type: ignore[attr-defined]
+    await sync_to_async(rows._fetch_all)()
     return rows
 
 
 if TYPE_CHECKING:
 
-    class _Manager(models.Manager[Row], SemanticQuerySet[Row]):  # type: ignore[misc]
+    class _Manager(SemanticQuerySet[Row], models.Manager[Row]):  # type: ignore[misc]
         """What ``from_queryset`` gives."""
 
 else:

@@ -16,7 +16,7 @@ from pgknowbase.embeddings import get_embedder
 from pgknowbase.embeddings.base import Embedder
 from pgknowbase.errors import EmbeddingError, RetryableEmbeddingError
 from pgknowbase.models import EmbeddingSpace
-from pgknowbase.vectorizer.embed import Outcome, embed_texts
+from pgknowbase.vectorizer.embed import Outcome, concerns_text, embed_texts
 from pgknowbase.vectorizer.pgai import Splitter, splitter
 from pgknowbase.vectorizer.plan import ChunkPlan, document_digest, plan_chunks
 from pgknowbase.vectorizer.spaces import matching_space
@@ -139,7 +139,7 @@ class Executor:
         waiting: dict[EmbeddingError, list[Leased]] = defaultdict(list)
         for document in documents:
             errors = [outcome.errors[text] for _, text in document.plan.missing if text in outcome.errors]
-            permanent = [error for error in errors if not isinstance(error, RetryableEmbeddingError)]
+            permanent = [error for error in errors if concerns_text(error)]
             if permanent:
                 self._fail(document, permanent[0], lease)
                 batch.failed += 1
