@@ -64,6 +64,9 @@ class Note(ExternalDataMixin, models.Model):
             return str(Note.notes.extra(where=["no_such_column = 1"]).count())
         return self.text
 
+    def get_external_title(self):
+        return ""
+
     def should_sync_to_external_data(self):
         return not self.hidden
 
