@@ -42,6 +42,7 @@ SIMILAR = (
     "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], "
     "%s::text[], %s::bigint[], %s)"
 )
+HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 

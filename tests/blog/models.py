@@ -2,6 +2,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+
 from pgknowbase.mixins import ExternalDataMixin
 from pgknowbase.models import ExternalDataType
 from pgknowbase.search.queryset import SemanticQuerySet

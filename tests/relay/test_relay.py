@@ -72,10 +72,14 @@ def test_unchanged_row_is_not_written():
     relay()
     before = ExternalData.objects.values().get()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT xmin::text FROM pgknowbase_externaldata UNION ALL SELECT xmin::text FROM pgknowbase_document")
+        cursor.execute(
+            "SELECT xmin::text FROM pgknowbase_externaldata UNION ALL SELECT xmin::text FROM pgknowbase_document"
+        )
         versions = cursor.fetchall()
         article.sync_to_external_data()
-        cursor.execute("SELECT xmin::text FROM pgknowbase_externaldata UNION ALL SELECT xmin::text FROM pgknowbase_document")
+        cursor.execute(
+            "SELECT xmin::text FROM pgknowbase_externaldata UNION ALL SELECT xmin::text FROM pgknowbase_document"
+        )
         assert cursor.fetchall() == versions
     assert ExternalData.objects.values().get() == before
 

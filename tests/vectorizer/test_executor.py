@@ -143,9 +143,8 @@ def test_provider_down_is_waited_out(index, assert_complete, provider):
     assert queue() == [(str(note.pk), 1)]
     assert pgai_errors() == [("503 from the provider",)]
     assert index().idle
-    seconds = sql(
-        f"SELECT extract(epoch FROM loading_retry_after - now()) FROM ai._vectorizer_q_{active_space('default').vectorizer_id}"
-    )[0][0]
+    table = f"ai._vectorizer_q_{active_space('default').vectorizer_id}"
+    ((seconds,),) = sql(f"SELECT extract(epoch FROM loading_retry_after - now()) FROM {table}")
     assert 50 < seconds <= 60
     provider.before = lambda texts: None
     make_due()

@@ -1,19 +1,19 @@
 """Bringing objects of one source model into step with their committed rows."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from django.db import DataError, connections, models, transaction
+from django.db import DataError, connections, transaction
 from psycopg.pq import TransactionStatus
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
-from pgknowbase.keys import object_key, parse_key
-from pgknowbase.registry import Source, source_of
-from pgknowbase.relay.render import Rendered, RenderError, render
+from pgknowbase.keys import parse_keys
+from pgknowbase.registry import Source
+from pgknowbase.relay.render import Rendered, render
 from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
 
 if TYPE_CHECKING:
@@ -94,12 +94,7 @@ def sync_objects(
 
 def load(source: Source, keys: Sequence[str], using: str) -> "list[ExternalDataMixin]":
     """The rows of ``keys`` that exist, through the model's ``get_external_queryset``."""
-    pks = []
-    for key in keys:
-        try:
-            pks.append(parse_key(source.model, key))
-        except PgKnowbaseError:
-            continue
+    pks = parse_keys(source.model, keys)
     return list(source.model.get_external_queryset().using(using).filter(pk__in=pks)) if pks else []
 
 
@@ -191,78 +186,21 @@ def _send(signal: Any, source: Source, values: dict[str, Any]) -> None:
             logger.error("receiver %r of %s raised", receiver, source.label, exc_info=answer)
 
 
-# By hand
-
-
 def sync_keys(source: Source, keys: Sequence[str], using: str, *, force: bool = False) -> SyncReport:
     """``sync_objects`` in a transaction of its own, with savepoints where a hook's query fails."""
-    for careful in (False, True):
-        try:
-            with transaction.atomic(using=using):
-                return sync_objects(source, keys, using, force=force, careful=careful)
-        except SpoiledTransactionError:
-            continue
-    raise AssertionError("a careful pass cannot spoil its transaction")
+    try:
+        with transaction.atomic(using=using):
+            return sync_objects(source, keys, using, force=force)
+    except SpoiledTransactionError:
+        with transaction.atomic(using=using):
+            return sync_objects(source, keys, using, force=force, careful=True)
 
 
-def sync_model(
-    model: type[models.Model], *, limit: int | None = None, batch_size: int = 500, force: bool = False
-) -> SyncReport:
-    """Bring the committed rows of a source model, at most ``limit``, into the index."""
-    using = get_settings().database
-    source = source_of(model)
-    report = SyncReport()
-    for keys in row_keys(source, using, batch_size, limit=limit):
-        report.add(sync_keys(source, keys, using, force=force))
-    return report
-
-
-def row_keys(source: Source, using: str, batch_size: int, *, limit: int | None = None) -> Iterator[list[str]]:
-    """The object keys of a model's rows, in batches, in the order of the primary key."""
-    queryset = source.model._base_manager.using(using).order_by("pk").values_list("pk", flat=True)
-    batch: list[str] = []
-    for pk in (queryset[:limit] if limit is not None else queryset).iterator(chunk_size=batch_size):
-        batch.append(object_key(pk))
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def known_keys(source: Source, using: str, batch_size: int) -> Iterator[list[str]]:
-    """The object keys that the index knows of a model, in batches, in their own order."""
-    last: str | None = None
-    while True:
-        page = gateway.fetch(using, gateway.KNOWN_KEYS, source.content_type_id(using), last, batch_size)
-        if not page:
-            return
-        yield [row[0] for row in page]
-        last = page[-1][0]
-
-
-def sync_instance(row: "ExternalDataMixin", *, force: bool = False, wait: bool = False) -> SyncReport:
-    """See ``ExternalDataMixin.sync_to_external_data``."""
-    using = row._state.db or get_settings().database
-    source = source_of(type(row))
-    report = sync_keys(source, [row.external_source_id], using, force=force)
-    if wait:
-        from pgknowbase.vectorizer.executor import Executor
-
-        Executor(using).run_document(source.content_type_id(using), row.external_source_id)
-    return report
-
-
-def remove_instance(row: "ExternalDataMixin") -> bool:
-    """See ``ExternalDataMixin.remove_from_external_data``."""
-    using = row._state.db or get_settings().database
-    source = source_of(type(row))
+def remove_keys(source: Source, keys: Sequence[str], using: str) -> SyncReport:
+    """Take objects out of the index until their rows' next change, whether the rows exist or not."""
     report = SyncReport()
     content_type_id = source.content_type_id(using)
     with transaction.atomic(using=using):
-        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, [row.external_source_id])
-        _remove(source, content_type_id, [row.external_source_id], using, report)
-    return report.removed == 1
-
-
-__all__ = ["RenderError", "SyncReport", "sync_keys", "sync_model", "sync_objects"]
+        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, sorted(set(keys)))
+        _remove(source, content_type_id, list(keys), using, report)
+    return report

@@ -13,7 +13,8 @@ from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.management.arguments import as_table, positive
 from pgknowbase.registry import Source, source_by_label, sources
-from pgknowbase.relay.sync import SyncReport, known_keys, row_keys, sync_keys
+from pgknowbase.relay.backfill import orphaned_keys, row_keys
+from pgknowbase.relay.sync import SyncReport, sync_keys
 
 COLUMNS = ("created", "updated", "metadata", "unchanged", "removed", "failed")
 
@@ -73,22 +74,6 @@ class Command(BaseCommand):
             for keys in row_keys(source, using, batch_size):
                 report.add(sync_keys(source, keys, using, force=force))
                 bar.update(len(keys))
-        for keys in known_keys(source, using, batch_size):
-            alive = {
-                row.external_source_id
-                for row in source.model._base_manager.using(using).filter(pk__in=_pks(source, keys))
-            }
-            report.add(sync_keys(source, [key for key in keys if key not in alive], using))
+        for keys in orphaned_keys(source, using, batch_size):
+            report.add(sync_keys(source, keys, using))
         return report, time.perf_counter() - started
-
-
-def _pks(source: Source, keys: Sequence[str]) -> list[Any]:
-    from pgknowbase.keys import parse_key
-
-    found = []
-    for key in keys:
-        try:
-            found.append(parse_key(source.model, key))
-        except PgKnowbaseError:
-            continue
-    return found
