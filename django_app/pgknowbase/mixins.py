@@ -23,6 +23,8 @@ class ExternalDataMixin(models.Model):
 
     objects: ClassVar[SemanticManager[Self]] = SemanticManager()
 
+    is_external_source: ClassVar[bool] = True
+
     if TYPE_CHECKING:
         # On the rows of a search.
         similarity: float

@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from django.db import models
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.keys import object_key, parse_keys
+from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source, source_of
 from pgknowbase.relay.sync import SyncReport, remove_keys, sync_keys
-
-if TYPE_CHECKING:
-    from pgknowbase.mixins import ExternalDataMixin
 
 
 def row_keys(source: Source, using: str, batch_size: int) -> Iterator[list[str]]:
@@ -52,10 +49,10 @@ def sync_model(model: type[models.Model], *, limit: int | None = None, batch_siz
     return report
 
 
-def sync_instance(row: "ExternalDataMixin", *, force: bool = False, wait: bool = False) -> SyncReport:
+def sync_instance(row: SourceRow, *, force: bool = False, wait: bool = False) -> SyncReport:
     """See ``ExternalDataMixin.sync_to_external_data``."""
     using = row._state.db or get_settings().database
-    source = source_of(type(row))
+    source = source_of(row._meta.model)
     report = sync_keys(source, [row.external_source_id], using, force=force)
     if wait:
         from pgknowbase.vectorizer.executor import Executor
@@ -65,7 +62,7 @@ def sync_instance(row: "ExternalDataMixin", *, force: bool = False, wait: bool =
     return report
 
 
-def remove_instance(row: "ExternalDataMixin") -> bool:
+def remove_instance(row: SourceRow) -> bool:
     """See ``ExternalDataMixin.remove_from_external_data``."""
     using = row._state.db or get_settings().database
-    return remove_keys(source_of(type(row)), [row.external_source_id], using).removed == 1
+    return remove_keys(source_of(row._meta.model), [row.external_source_id], using).removed == 1

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import DataError, connections, transaction
 from psycopg.pq import TransactionStatus
@@ -12,12 +12,10 @@ from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.keys import parse_keys
+from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source
 from pgknowbase.relay.render import Rendered, render
 from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
-
-if TYPE_CHECKING:
-    from pgknowbase.mixins import ExternalDataMixin
 
 logger = logging.getLogger("pgknowbase.relay")
 
@@ -92,7 +90,7 @@ def sync_objects(
     return report
 
 
-def load(source: Source, keys: Sequence[str], using: str) -> "list[ExternalDataMixin]":
+def load(source: Source, keys: Sequence[str], using: str) -> list[SourceRow]:
     """The rows of ``keys`` that exist, through the model's ``get_external_queryset``."""
     pks = parse_keys(source.model, keys)
     return list(source.model.get_external_queryset().using(using).filter(pk__in=pks)) if pks else []
@@ -103,7 +101,7 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:2000].replace("\x00", "")
 
 
-def _render(source: Source, row: "ExternalDataMixin", using: str, careful: bool) -> Rendered | None:
+def _render(source: Source, row: SourceRow, using: str, careful: bool) -> Rendered | None:
     if careful:
         with transaction.atomic(using=using):
             return render(source, row)
