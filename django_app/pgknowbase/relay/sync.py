@@ -141,12 +141,13 @@ def _apply(source: Source, content_type_id: int, records: dict[str, str], using:
     report.unchanged += len(records) - len(written)
 
 
-def _remove(source: Source, content_type_id: int, keys: list[str], using: str, report: SyncReport) -> None:
+def _remove(source: Source | None, content_type_id: int, keys: list[str], using: str, report: SyncReport) -> None:
     if not keys:
         return
     for key, _ in gateway.fetch(using, gateway.REMOVE, content_type_id, keys):
         report.removed += 1
-        _after_commit(using, external_data_removed, source, object_key=key)
+        if source is not None:
+            _after_commit(using, external_data_removed, source, object_key=key)
 
 
 def _record_failures(source: Source, content_type_id: int, using: str, report: SyncReport) -> None:
@@ -246,12 +247,18 @@ def remove_instance(row: "ExternalDataMixin") -> bool:
     """See ``ExternalDataMixin.remove_from_external_data``."""
     using = row._state.db or get_settings().database
     source = source_of(type(row))
-    report = SyncReport()
-    content_type_id = source.content_type_id(using)
-    with transaction.atomic(using=using):
-        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, [row.external_source_id])
-        _remove(source, content_type_id, [row.external_source_id], using, report)
+    report = remove_keys(source.content_type_id(using), [row.external_source_id], using, source=source)
     return report.removed == 1
 
 
-__all__ = ["RenderError", "SyncReport", "sync_keys", "sync_model", "sync_objects"]
+def remove_keys(content_type_id: int, keys: Sequence[str], using: str, *, source: Source | None) -> SyncReport:
+    """Take objects out of the index, in a transaction of their own; ``source`` is None where their model is gone."""
+    report = SyncReport()
+    wanted = sorted(set(keys))
+    with transaction.atomic(using=using):
+        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
+        _remove(source, content_type_id, wanted, using, report)
+    return report
+
+
+__all__ = ["RenderError", "SyncReport", "remove_keys", "sync_keys", "sync_model", "sync_objects"]
