@@ -65,4 +65,6 @@ def sync_instance(row: SourceRow, *, force: bool = False, wait: bool = False) ->
 def remove_instance(row: SourceRow) -> bool:
     """See ``ExternalDataMixin.remove_from_external_data``."""
     using = row._state.db or get_settings().database
-    return remove_keys(source_of(row._meta.model), [row.external_source_id], using).removed == 1
+    source = source_of(row._meta.model)
+    report = remove_keys(source.content_type_id(using), [row.external_source_id], using, source=source)
+    return report.removed == 1

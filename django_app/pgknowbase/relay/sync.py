@@ -145,12 +145,13 @@ def _apply(source: Source, content_type_id: int, records: dict[str, str], using:
     report.unchanged += len(records) - len(written)
 
 
-def _remove(source: Source, content_type_id: int, keys: list[str], using: str, report: SyncReport) -> None:
+def _remove(source: Source | None, content_type_id: int, keys: list[str], using: str, report: SyncReport) -> None:
     if not keys:
         return
     for key, _ in gateway.fetch(using, gateway.REMOVE, content_type_id, keys):
         report.removed += 1
-        _after_commit(using, external_data_removed, source, object_key=key)
+        if source is not None:
+            _after_commit(using, external_data_removed, source, object_key=key)
 
 
 def _record_failures(source: Source, content_type_id: int, using: str, report: SyncReport) -> None:
@@ -194,11 +195,11 @@ def sync_keys(source: Source, keys: Sequence[str], using: str, *, force: bool = 
             return sync_objects(source, keys, using, force=force, careful=True)
 
 
-def remove_keys(source: Source, keys: Sequence[str], using: str) -> SyncReport:
-    """Take objects out of the index until their rows' next change, whether the rows exist or not."""
+def remove_keys(content_type_id: int, keys: Sequence[str], using: str, *, source: Source | None) -> SyncReport:
+    """Take objects out of the index, in a transaction of their own; ``source`` is None where their model is gone."""
     report = SyncReport()
-    content_type_id = source.content_type_id(using)
+    wanted = sorted(set(keys))
     with transaction.atomic(using=using):
-        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, sorted(set(keys)))
-        _remove(source, content_type_id, list(keys), using, report)
+        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
+        _remove(source, content_type_id, wanted, using, report)
     return report
