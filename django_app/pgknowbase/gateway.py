@@ -36,6 +36,7 @@ STORE_OPEN = (
     "%s, %s::int[], %s::text[], %s::text[], %s::int[], %s::text[], %s::int[], %s::int[], %s::text[])"
 )
 STORE_CLOSE = "SELECT pgknowbase_store_close_v1(%s, %s::tid[], %s, %s::int[], %s::text[])"
+SETTLE = "SELECT pgknowbase_settle_v1()"
 SEARCH_DENSE = (
     "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], "
     "%s::text[], %s::bigint[], NULL, %s, %s)"

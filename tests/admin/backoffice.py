@@ -2,9 +2,9 @@
 
 from django.contrib.admin import AdminSite, site
 from django.urls import path
+
 from pgknowbase.admin import ExternalDataAdmin
 from pgknowbase.models import ExternalData
-
 from tests.blog.models import Article
 
 backoffice = AdminSite(name="backoffice")

@@ -4,9 +4,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.contrib.contenttypes.models import ContentType
 from django.urls import reverse
+
 from pgknowbase.models import ExternalData
 from pgknowbase.worker import Worker
-
 from tests.blog.models import Article, Category, Note
 
 LIST = "admin:pgknowbase_externaldata_changelist"
@@ -51,9 +51,7 @@ def states(work):
     """One object in each state, by name; the titles are of several scripts."""
     author = User.objects.create_user("ada")
     category = Category.objects.create(name="<b>files</b>")
-    Article.objects.create(
-        title=TITLES["german"], body="Eine Tabelle.", author=author, category=category, year=2026
-    )
+    Article.objects.create(title=TITLES["german"], body="Eine Tabelle.", author=author, category=category, year=2026)
     Article.objects.create(title=TITLES["hindi"], body="फ़ाइल")
     Article.objects.create(title=TITLES["arabic"], body="اقرأ الملف سطرا بسطر.")
     Article.objects.create(title=TITLES["hostile"], body="<img src=x onerror=alert(1)>")

@@ -8,9 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+
 from pgknowbase.admin.readonly import BoundedPaginator
 from pgknowbase.models import ExternalData
-
 from tests.admin.conftest import LIST, TITLES, shown
 from tests.blog.models import Article, Note
 
@@ -47,9 +47,7 @@ def test_object_without_title_shows_its_key(root, states):
 def test_owner_deleted_behind_djangos_back(root, states):
     owner = states["german"].owner
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE blog_article SET author_id = NULL; DELETE FROM auth_user WHERE id = %s", [owner.pk]
-        )
+        cursor.execute("UPDATE blog_article SET author_id = NULL; DELETE FROM auth_user WHERE id = %s", [owner.pk])
     page = root.get(reverse(LIST)).content.decode()
     assert f"{owner.pk} (deleted)" in page
 

@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
-from pgknowbase.models import OutboxEvent
 
+from pgknowbase.models import OutboxEvent
 from tests.admin.conftest import act_raw
 from tests.blog.models import Article, Note
 

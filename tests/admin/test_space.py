@@ -4,11 +4,11 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+
 from pgknowbase import gateway
 from pgknowbase.admin import space as space_admin
 from pgknowbase.admin.space import queue_lengths
 from pgknowbase.models import EmbeddingSpace
-
 from tests.blog.models import Article
 
 pytestmark = pytest.mark.django_db
@@ -22,9 +22,7 @@ def add_spaces(db):
 
     def add(*names):
         for name in names:
-            gateway.fetch(
-                "default", gateway.SPACE_CREATE, name, "some.Backend", "m", 8, 700, 110, "$title <b>\n$chunk"
-            )
+            gateway.fetch("default", gateway.SPACE_CREATE, name, "some.Backend", "m", 8, 700, 110, "$title <b>\n$chunk")
 
     return add
 

@@ -91,11 +91,7 @@ def source_row(data: ExternalData, site: AdminSite, request: HttpRequest) -> Sou
         row = data.source_object
     except PgKnowbaseError:
         row = None
-    url = (
-        change_url(site, model, data.object_key)
-        if row is not None and may_open(site, model, request)
-        else None
-    )
+    url = change_url(site, model, data.object_key) if row is not None and may_open(site, model, request) else None
     return SourceRow(model._meta.label, known=True, exists=row is not None, url=url)
 
 
@@ -111,9 +107,7 @@ def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: Admin
     rows = ExternalData.objects.using(using).select_related("content_type")
     found = rows.in_bulk([hit.external_data_id for hit in hits])
     return [
-        Neighbour(
-            found[hit.external_data_id], change_url(site, ExternalData, hit.external_data_id), hit.similarity
-        )
+        Neighbour(found[hit.external_data_id], change_url(site, ExternalData, hit.external_data_id), hit.similarity)
         for hit in hits
         if hit.external_data_id in found
     ]

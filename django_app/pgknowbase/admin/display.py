@@ -44,10 +44,7 @@ def as_json(value: Any) -> SafeString | str:
 
 def tag_list(tags: list[str]) -> SafeString | str:
     """The tags side by side."""
-    return (
-        format_html_join(" ", '<span class="pgknowbase-tag" dir="auto">{}</span>', ((tag,) for tag in tags))
-        or EMPTY
-    )
+    return format_html_join(" ", '<span class="pgknowbase-tag" dir="auto">{}</span>', ((tag,) for tag in tags)) or EMPTY
 
 
 def is_dead(data: ExternalData) -> bool:

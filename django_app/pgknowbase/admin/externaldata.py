@@ -161,9 +161,7 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         """Render the failed objects again, dead letters included, without waiting for their turn."""
         outcome = sync_selection(queryset.filter(status=ExternalDataStatus.FAILED), self.bounds)
         if not outcome.report.total and not outcome.unknown:
-            self.message_user(
-                request, "None of the selected objects has failed: nothing was retried.", messages.INFO
-            )
+            self.message_user(request, "None of the selected objects has failed: nothing was retried.", messages.INFO)
         else:
             tell(request, done("Retried", outcome.report), outcome)
         return _back(self, request)

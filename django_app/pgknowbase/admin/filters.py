@@ -31,11 +31,7 @@ class SourceModelFilter(admin.SimpleListFilter):
         value = self.value()
         if value is None:
             return queryset
-        return (
-            queryset.filter(content_type_id=int(value))
-            if value in dict(self.lookup_choices)
-            else queryset.none()
-        )
+        return queryset.filter(content_type_id=int(value)) if value in dict(self.lookup_choices) else queryset.none()
 
 
 class RetryFilter(admin.SimpleListFilter):

@@ -39,9 +39,7 @@ def tell(request: HttpRequest, headline: str, outcome: Outcome) -> None:
     for key, error in report.failures[:SHOWN_FAILURES]:
         messages.error(request, f"{key}: {error[:300]}")
     if report.failed > SHOWN_FAILURES:
-        messages.error(
-            request, f"{report.failed - SHOWN_FAILURES:,} more failed; each object's page says why."
-        )
+        messages.error(request, f"{report.failed - SHOWN_FAILURES:,} more failed; each object's page says why.")
     if outcome.unknown:
         messages.warning(
             request,

@@ -83,8 +83,4 @@ def _indexed(event: OutboxEvent) -> Any:
         return None
     using = event._state.db or "default"
     content_type = ContentType.objects.db_manager(using).get_for_model(model, for_concrete_model=False)
-    return (
-        ExternalData.objects.using(using)
-        .filter(content_type=content_type, object_key=event.object_key)
-        .first()
-    )
+    return ExternalData.objects.using(using).filter(content_type=content_type, object_key=event.object_key).first()

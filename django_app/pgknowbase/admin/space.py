@@ -50,9 +50,7 @@ class EmbeddingSpaceAdmin(ReadOnlyAdmin):
     @admin.display(description="state", ordering="is_active")
     def state(self, space: EmbeddingSpace) -> SafeString:
         """Whether search reads the space."""
-        return (
-            display.label("completed", "Active") if space.is_active else display.label("idle", "Not active")
-        )
+        return display.label("completed", "Active") if space.is_active else display.label("idle", "Not active")
 
     @admin.display(description="template")
     def template_column(self, space: EmbeddingSpace) -> SafeString | str:
