@@ -118,7 +118,7 @@ def test_wrong_settings(settings, change, number, told):
     [
         ({"BACKEND": "no.such.Backend"}, "cannot be imported"),
         ({"BACKEND": "decimal.Decimal"}, "is not an Embedder"),
-        ({"DIMENSIONS": 100}, "256"),
+        ({"BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", "DIMENSIONS": 100}, "256"),
         ({"OPTIONS": {"NONSENSE": 1}}, "refuses its options"),
     ],
 )

@@ -27,7 +27,7 @@ QUEUE_CLAIM = (
 )
 QUEUE_RELEASE = "SELECT pgknowbase_queue_release_v1(%s, %s::tid[], %s, %s, %s)"
 QUEUE_FAIL = "SELECT pgknowbase_queue_fail_v1(%s, %s::tid, %s, %s)"
-QUEUES = "SELECT s.id, ai.vectorizer_queue_pending(v.id) FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id"
+QUEUES = "SELECT s.id, ai.vectorizer_queue_pending(s.vectorizer_id) FROM pgknowbase_space AS s"
 STORE_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(format('%%I.%%I', %s::text, %s::text))"
 QUEUE_PENDING = "SELECT ai.vectorizer_queue_pending(%s, true)"
 CHUNKS = "SELECT * FROM pgknowbase_chunks_v1(%s, %s::int[], %s::text[])"

@@ -78,9 +78,8 @@ def test_status_as_table_and_json():
 
 
 def test_worker_refuses_another_space_than_the_active_one(settings):
-    embeddings = {
-        "default": {**settings.PGKNOWBASE["EMBEDDINGS"]["default"], "DIMENSIONS": 128, "MODEL": "wordllama-128"}
-    }
+    static = "pgknowbase.embeddings.static.StaticEmbedder"
+    embeddings = {"default": {"BACKEND": static, "DIMENSIONS": 128, "MODEL": "wordllama-128"}}
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "EMBEDDINGS": embeddings}
     with pytest.raises(CommandError, match=r"dimensions is 256, the settings say 128.*pgknowbase_space rebuild"):
         run("pgknowbase_worker", once=True)
