@@ -10,7 +10,8 @@
 --   object_keys   only the objects of these keys; searched exactly
 --   external_data_ids   only these objects; searched exactly
 --   exclude       external data id to leave out
---   exact_below   where at most this many objects pass the filters, they are all compared, without the index
+--   exact_below   where at most this many objects pass the filters, they are all compared, without the index, which
+--                 can miss a vector that lies far from all others
 --   space_model   raise PK001 unless the active space is of this model
 --
 -- Otherwise candidates come from the vector index and are filtered after, in widening rounds, until max_hits pass or
@@ -50,7 +51,7 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'the active embedding space is not of model %', space_model USING ERRCODE = 'PK001';
     END IF;
-    IF NOT _exact AND (viewer IS NOT NULL OR metadata IS NOT NULL OR tags IS NOT NULL) THEN
+    IF NOT _exact THEN
         _exact := (
             SELECT count(*) <= exact_below FROM (
                 SELECT 1 FROM pgknowbase_externaldata AS e
