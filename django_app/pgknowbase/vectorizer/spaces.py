@@ -106,9 +106,11 @@ def matching_space(using: str, *, ignore_backend: bool = False) -> EmbeddingSpac
     if ignore_backend:
         faults = [fault for fault in faults if not fault.startswith("backend ")]
     if faults:
+        only_backend = len(faults) == 1 and faults[0].startswith("backend ")
+        accept = ", or 'manage.py pgknowbase_space accept' if the vectors of both backends are the same"
         raise SpaceMismatchError(
             f"The active embedding space {space.name!r} differs from the settings: {'; '.join(faults)}. Put the"
             " settings back, or run 'manage.py pgknowbase_space rebuild' to embed everything anew"
-            " ('pgknowbase_space accept' if only the backend differs and its vectors are the same)."
+            f"{accept if only_backend else ''}."
         )
     return space
