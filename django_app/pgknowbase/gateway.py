@@ -43,6 +43,11 @@ SIMILAR = (
     "%s::text[], %s::bigint[], %s)"
 )
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
+SERVER = (
+    "SELECT current_setting('server_version_num')::int,"
+    " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
+    " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
+)
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 
 
