@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from pgknowbase.checks.models import check_source_models
 from pgknowbase.checks.settings import check_settings
 from pgknowbase.embedded import EmbeddedPostgres
 from pgknowbase.models import ExternalData
+from pgknowbase.search.hits import query_vector
 from pgknowbase.worker import Worker
 
 from tests.blog.models import Article
@@ -278,6 +280,41 @@ def test_wrong_declaration(monkeypatch, changes, identity, said):
     assert said in message.msg
     assert "Value error" not in message.msg
     assert message.hint
+
+
+def test_refresh_after_is_not_accepted_in_silence(monkeypatch):
+    declared = type("ExternalDataMeta", (), {"watch_fields": ["title"], "refresh_after": timedelta(days=1)})
+    monkeypatch.setattr(Article, "ExternalDataMeta", declared)
+    assert [message.id for message in check_source_models()] == ["pgknowbase.W012"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rebuilt_space_says_what_waits(drain):
+    article = Article.objects.create(title="a", body="b")
+    drain()
+    call_command("pgknowbase_space", "rebuild", "--yes", stdout=io.StringIO())
+    found = article.external_data
+    assert (found.status, found.chunk_count) == ("pending", 0)
+    drain()
+    found = article.external_data
+    assert (found.status, found.chunk_count) == ("completed", 1)
+
+
+def test_query_cache_has_the_size_of_the_settings():
+    class Counting:
+        calls = 0
+
+        def embed_query(self, text):
+            self.calls += 1
+            return [1.0]
+
+    embedder = Counting()
+    for size, calls in ((0, 2), (8, 1)):
+        embedder.calls = 0
+        with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SEARCH": {"QUERY_CACHE_SIZE": size}}):
+            query_vector(embedder, "x")
+            query_vector(embedder, "x")
+        assert embedder.calls == calls
 
 
 def test_all_checks_are_registered():

@@ -18,7 +18,8 @@ _REMEDIES = {
 def explain(error: Exception, using: str) -> tuple[str, str] | None:
     """What is wrong with the database ``using`` and what to do, or None where only the traceback can tell."""
     state = getattr(error.__cause__, "sqlstate", None)
-    reason = " ".join(str(error).split())
+    lines = (line.strip() for line in str(error).splitlines())
+    reason = " ".join(line for line in lines if line and not line.startswith("Is the server running"))
     if isinstance(error, OperationalError) and (state is None or state.startswith(_UNREACHABLE)):
         remedy = next((remedy for symptom, remedy in _REMEDIES.items() if symptom in reason), None)
         return (

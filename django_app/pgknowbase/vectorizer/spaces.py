@@ -7,7 +7,7 @@ from django.db import transaction
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import SpaceMismatchError
-from pgknowbase.models import EmbeddingSpace
+from pgknowbase.models import EmbeddingSpace, ExternalData
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ def rebuild_space(using: str) -> EmbeddingSpace:
         name = space.name if space else "default"
         if space:
             gateway.fetch(using, gateway.SPACE_DROP, space.pk)
+            indexed = ExternalData.objects.using(using).filter(status__in=("processing", "completed"))
+            indexed.update(status="pending", chunk_count=0, token_count=None)
         return create_space(using, name, spec)
 
 
