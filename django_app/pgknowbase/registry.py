@@ -148,5 +148,5 @@ def _faults(label: str, error: ValidationError) -> str:
         elif fault["type"] == "missing":
             parts.append(f"{key!r} is missing: add it")
         else:
-            parts.append(f"{key!r}: {fault['msg']}, got {fault['input']!r}")
+            parts.append(f"{key!r}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}")
     return f"ExternalDataMeta of {label!r} is wrong: {'; '.join(parts)}."

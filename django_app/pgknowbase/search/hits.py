@@ -1,7 +1,7 @@
 """Calling the SQL similarity functions."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -143,10 +143,14 @@ def checked_threshold(threshold: float | None) -> float | None:
     return float(threshold)
 
 
-@lru_cache(maxsize=1024)
 def query_vector(embedder: Embedder, text: str) -> Vector:
-    """The vector of a search text; the latest 1024 are kept."""
-    return embedder.embed_query(text)
+    """The vector of a search text; the latest QUERY_CACHE_SIZE are kept."""
+    return _query_vectors(get_settings().search.query_cache_size)(embedder, text)
+
+
+@lru_cache(maxsize=1)
+def _query_vectors(size: int) -> "Callable[[Embedder, str], Vector]":
+    return lru_cache(maxsize=size)(lambda embedder, text: embedder.embed_query(text))
 
 
 def literal(vector: Vector) -> str:

@@ -8,15 +8,14 @@ from argparse import ArgumentParser
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.management.arguments import positive
+from pgknowbase.management.base import KnowbaseCommand
 from pgknowbase.worker import Worker, WorkerTotals
 
 
-class Command(BaseCommand):
+class Command(KnowbaseCommand):
     help = (
         "Render changed rows, chunk and embed them. The first SIGTERM or SIGINT ends after the current batch, a second"
         " at once."
@@ -58,10 +57,7 @@ class Command(BaseCommand):
 
             worker = Worker(batch_size=batch_size, concurrency=concurrency, relay_only=relay_only, progress=show)
             _listen(worker)
-            try:
-                totals = worker.run_until_idle() if once else worker.run()
-            except PgKnowbaseError as error:
-                raise CommandError(str(error)) from error
+            totals = worker.run_until_idle() if once else worker.run()
         self.stdout.write(summary(totals))
 
 

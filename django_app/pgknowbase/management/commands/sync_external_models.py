@@ -6,12 +6,13 @@ from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.management.arguments import as_table, positive
+from pgknowbase.management.base import KnowbaseCommand
 from pgknowbase.registry import Source, source_by_label, sources
 from pgknowbase.relay.backfill import orphaned_keys, row_keys
 from pgknowbase.relay.sync import SyncReport, sync_keys
@@ -19,7 +20,7 @@ from pgknowbase.relay.sync import SyncReport, sync_keys
 COLUMNS = ("created", "updated", "metadata", "unchanged", "removed", "failed")
 
 
-class Command(BaseCommand):
+class Command(KnowbaseCommand):
     help = "Render the existing rows of source models and remove what has no row any more; the worker embeds them."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -39,10 +40,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         using = get_settings().database
-        try:
-            chosen = [source_by_label(label) for label in models] or sources()
-        except PgKnowbaseError as error:
-            raise CommandError(str(error)) from error
+        chosen = [source_by_label(label) for label in models] or sources()
         if not chosen:
             raise CommandError("There is no source model: let a model inherit from ExternalDataMixin.")
         if dry_run:
