@@ -20,6 +20,9 @@ from pgknowbase.signals import external_data_failed, external_data_removed, exte
 logger = logging.getLogger("pgknowbase.relay")
 
 
+OUTCOMES = ("created", "updated", "metadata", "unchanged", "removed")
+
+
 class SpoiledTransactionError(PgKnowbaseError):
     """A hook's failed query has spoiled the batch's transaction: render each row behind a savepoint."""
 
@@ -40,12 +43,17 @@ class SyncReport:
         return len(self.failures)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """The number of objects by what became of them."""
+        return {name: getattr(self, name) for name in (*OUTCOMES, "failed")}
+
+    @property
     def total(self) -> int:
-        return self.created + self.updated + self.metadata + self.unchanged + self.removed + self.failed
+        return sum(self.counts.values())
 
     def add(self, other: "SyncReport") -> None:
         """Add the figures of ``other`` to these."""
-        for name in ("created", "updated", "metadata", "unchanged", "removed"):
+        for name in OUTCOMES:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failures += other.failures
 

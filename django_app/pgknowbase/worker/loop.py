@@ -4,6 +4,7 @@ import logging
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,7 +14,6 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.relay.relay import Relay
-from pgknowbase.relay.sync import SyncReport
 from pgknowbase.vectorizer.executor import Executor
 
 logger = logging.getLogger("pgknowbase.worker")
@@ -24,10 +24,10 @@ SETTLE_INTERVAL = 1.0
 
 @dataclass
 class WorkerTotals:
-    """What a worker did since it started."""
+    """What a worker did since it started; ``rows`` counts them by what became of them."""
 
     events: int = 0
-    report: SyncReport = field(default_factory=SyncReport)
+    rows: Counter[str] = field(default_factory=Counter)
     documents: int = 0
     embedded: int = 0
     again: int = 0
@@ -163,7 +163,7 @@ class Worker:
     def _relay(self, relay: Relay) -> bool:
         batch = relay.run_once()
         self.totals.events += batch.events
-        self.totals.report.add(batch.report)
+        self.totals.rows.update(batch.report.counts)
         if self.relay_only:
             self._settler.settle_if_due()
         return self._told(batch)
