@@ -82,7 +82,7 @@ def test_resync_over_several_models(root, act, states, work):
     told = act("resync", *chosen)
     assert "Resynced 5 objects (2 waiting to be embedded, 1 unchanged, " in told
     assert "1 without a row to index, removed, 1 failed)." in told
-    assert "1 object left alone: their model is no source model" in told
+    assert "1 object left alone: no source model of this project" in told
     assert "Neuer Text." in states["german"].content
     assert not ExternalData.objects.filter(pk=states["hindi"].pk).exists()
     assert not Chunk.objects.filter(

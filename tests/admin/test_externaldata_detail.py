@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pgknowbase import gateway
 from pgknowbase.admin import detail
+from pgknowbase.admin.display import moment
 from pgknowbase.models import EmbeddingSpace, ExternalData
 
 from tests.admin.conftest import DETAIL, TITLES, data_of
@@ -71,7 +72,10 @@ def test_nothing_inline_that_a_strict_csp_forbids(root, states, name):
 
 def test_dead_letter_says_that_nothing_comes_by_itself(root, states):
     assert "waits for the action Retry" in page_of(root, states["dead"])
-    assert "waits for the action Retry" not in page_of(root, states["failed"])
+    page = page_of(root, states["failed"])
+    assert "waits for the action Retry" not in page
+    assert moment(states["failed"].retry_at) in page
+    assert ">None<" not in page_of(root, states["german"])
 
 
 def test_long_text_is_folded_and_cut(monkeypatch, root, work):
