@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from django.contrib import admin
-
 from pgknowbase.admin import detail, externaldata, readonly, space
 from pgknowbase.models import ExternalData
 

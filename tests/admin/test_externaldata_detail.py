@@ -45,6 +45,7 @@ def test_shows_everything(root, states):
     assert '<th scope="row">0</th>' in page
     assert "Similar objects" in page
     assert TITLES["hindi"] in page
+    assert page.split("Similar objects")[1].count("<td>blog.Article</td>") == 3
     assert f"<td>{states['german'].chunks[0].tokens}</td>" in page
 
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models.functions import Left, Length
 from django.http import HttpRequest
 
-from pgknowbase.admin.display import change_url, may_open
+from pgknowbase.admin.display import change_url, may_open, model_label, type_name
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.models import Chunk, Document, ExternalData
 from pgknowbase.search.hits import Filters, LikeQuery
@@ -49,6 +49,7 @@ class Neighbour:
 
     data: ExternalData
     url: str
+    source: str
     similarity: float
 
 
@@ -112,8 +113,11 @@ def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: Admin
     found = rows.in_bulk([hit.external_data_id for hit in hits])
     return [
         Neighbour(
-            found[hit.external_data_id], change_url(site, ExternalData, hit.external_data_id), hit.similarity
+            data,
+            url=change_url(site, ExternalData, data.pk),
+            source=model_label(data.source_model, type_name(data.content_type)),
+            similarity=hit.similarity,
         )
         for hit in hits
-        if hit.external_data_id in found
+        if (data := found.get(hit.external_data_id)) is not None
     ]
