@@ -1,9 +1,10 @@
 """Bringing objects of one source model into step with their committed rows."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import DataError, connections, models, transaction
 from psycopg.pq import TransactionStatus
@@ -13,13 +14,15 @@ from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.keys import object_key, parse_key
 from pgknowbase.registry import Source, source_of
-from pgknowbase.relay.render import Rendered, RenderError, render
+from pgknowbase.relay.render import RenderError, render
 from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
 
 if TYPE_CHECKING:
     from pgknowbase.mixins import ExternalDataMixin
 
 logger = logging.getLogger("pgknowbase.relay")
+
+Answer = TypeVar("Answer")
 
 
 class SpoiledTransactionError(PgKnowbaseError):
@@ -67,10 +70,16 @@ def sync_objects(
     gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
     report = SyncReport()
     records: dict[str, str] = {}
-    rows = {row.external_source_id: row for row in load(source, wanted, using)}
-    for key, row in rows.items():
+    rows: list[ExternalDataMixin] = []
+    try:
+        rows = _guarded(lambda: load(source, wanted, using), using, careful)
+    except SpoiledTransactionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's queryset may raise anything; other models go on
+        report.failures += [(key, describe(error)) for key in wanted]
+    for key, row in ((row.external_source_id, row) for row in rows):
         try:
-            rendered = _render(source, row, using, careful)
+            rendered = _guarded(partial(render, source, row), using, careful)
             if rendered is not None:
                 records[key] = rendered.as_json()
         except SpoiledTransactionError:
@@ -102,16 +111,16 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"[:2000].replace("\x00", "")
 
 
-def _render(source: Source, row: "ExternalDataMixin", using: str, careful: bool) -> Rendered | None:
+def _guarded(call: Callable[[], Answer], using: str, careful: bool) -> Answer:
     if careful:
         with transaction.atomic(using=using):
-            return render(source, row)
+            return call()
     try:
-        return render(source, row)
+        return call()
     except Exception as error:
         raw: Any = connections[using].connection
         if raw is not None and raw.info.transaction_status == TransactionStatus.INERROR:
-            raise SpoiledTransactionError(f"{row!r}: {describe(error)}") from error
+            raise SpoiledTransactionError(describe(error)) from error
         raise
 
 
@@ -247,12 +256,12 @@ def remove_instance(row: "ExternalDataMixin") -> bool:
     """See ``ExternalDataMixin.remove_from_external_data``."""
     using = row._state.db or get_settings().database
     source = source_of(type(row))
-    report = remove_keys(source.content_type_id(using), [row.external_source_id], using, source=source)
+    report = remove_keys(source, source.content_type_id(using), [row.external_source_id], using)
     return report.removed == 1
 
 
-def remove_keys(content_type_id: int, keys: Sequence[str], using: str, *, source: Source | None) -> SyncReport:
-    """Take objects out of the index, in a transaction of their own; ``source`` is None where their model is gone."""
+def remove_keys(source: Source | None, content_type_id: int, keys: Sequence[str], using: str) -> SyncReport:
+    """Take objects out of the index, in a transaction of their own; ``source`` is None if their model is gone."""
     report = SyncReport()
     wanted = sorted(set(keys))
     with transaction.atomic(using=using):
