@@ -10,6 +10,7 @@ from django.urls import reverse
 from pgknowbase.admin import services
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
 
+from pgknowbase.signals import external_data_removed
 from tests.admin.conftest import DETAIL, LIST, TITLES, act_raw, data_of
 from tests.blog.models import Article, Note
 
@@ -122,6 +123,22 @@ def test_removal(root, act, states):
     assert not Document.objects.filter(source=german.content_type_id, id=german.object_key).exists()
     assert not Chunk.objects.filter(source=german.content_type_id, object_key=german.object_key).exists()
     assert Article.objects.filter(title=TITLES["german"]).exists()
+    assert ExternalData.objects.count() == len(states) - 2
+
+
+def test_removal_is_signalled(root, act, states, django_capture_on_commit_callbacks):
+    told = []
+
+    def receiver(sender, object_key, **values):
+        told.append((sender, object_key))
+
+    external_data_removed.connect(receiver)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            act("remove", states["german"], states["gone"], confirmed=1)
+    finally:
+        external_data_removed.disconnect(receiver)
+    assert told == [(Article, states["german"].object_key)]
     assert ExternalData.objects.count() == len(states) - 2
 
 
