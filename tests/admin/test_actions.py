@@ -9,8 +9,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pgknowbase.admin import services
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
-
 from pgknowbase.signals import external_data_removed
+
 from tests.admin.conftest import DETAIL, LIST, TITLES, act_raw, data_of
 from tests.blog.models import Article, Note
 
@@ -126,7 +126,7 @@ def test_removal(root, act, states):
     assert ExternalData.objects.count() == len(states) - 2
 
 
-def test_removal_is_signalled(root, act, states, django_capture_on_commit_callbacks):
+def test_removal_is_signalled(root, act, states, caplog, django_capture_on_commit_callbacks):
     told = []
 
     def receiver(sender, object_key, **values):
@@ -139,6 +139,7 @@ def test_removal_is_signalled(root, act, states, django_capture_on_commit_callba
     finally:
         external_data_removed.disconnect(receiver)
     assert told == [(Article, states["german"].object_key)]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
     assert ExternalData.objects.count() == len(states) - 2
 
 
