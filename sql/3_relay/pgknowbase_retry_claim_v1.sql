@@ -5,7 +5,7 @@ LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURR
 AS $pgknowbase$
     SELECT e.object_key
     FROM pgknowbase_externaldata AS e
-    WHERE e.content_type_id = source AND e.retry_at <= clock_timestamp()
+    WHERE e.content_type_id = source AND e.status = 'failed' AND e.retry_at <= clock_timestamp()
     ORDER BY e.retry_at
     LIMIT max_objects
     FOR UPDATE SKIP LOCKED

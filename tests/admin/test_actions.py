@@ -7,9 +7,10 @@ from django.contrib import admin
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-
 from pgknowbase.admin import services
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
+from pgknowbase.signals import external_data_removed
+
 from tests.admin.conftest import DETAIL, LIST, TITLES, act_raw, data_of
 from tests.blog.models import Article, Note
 
@@ -82,10 +83,12 @@ def test_resync_over_several_models(root, act, states, work):
     told = act("resync", *chosen)
     assert "Resynced 5 objects (2 waiting to be embedded, 1 unchanged, " in told
     assert "1 without a row to index, removed, 1 failed)." in told
-    assert "1 object left alone: their model is no source model" in told
+    assert "1 object left alone: no source model of this project" in told
     assert "Neuer Text." in states["german"].content
     assert not ExternalData.objects.filter(pk=states["hindi"].pk).exists()
-    assert not Chunk.objects.filter(source=states["hindi"].content_type_id, object_key=states["hindi"].object_key)
+    assert not Chunk.objects.filter(
+        source=states["hindi"].content_type_id, object_key=states["hindi"].object_key
+    )
 
 
 def test_embed_anew_makes_new_embeddings_of_the_same_text(root, act, states, work):
@@ -123,6 +126,23 @@ def test_removal(root, act, states):
     assert ExternalData.objects.count() == len(states) - 2
 
 
+def test_removal_is_signalled(root, act, states, caplog, django_capture_on_commit_callbacks):
+    told = []
+
+    def receiver(sender, object_key, **values):
+        told.append((sender, object_key))
+
+    external_data_removed.connect(receiver)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            act("remove", states["german"], states["gone"], confirmed=1)
+    finally:
+        external_data_removed.disconnect(receiver)
+    assert told == [(Article, states["german"].object_key)]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert ExternalData.objects.count() == len(states) - 2
+
+
 def test_removed_row_comes_back_with_its_next_change(root, act, states, work):
     act("remove", states["german"], confirmed=1)
     Article.objects.filter(title=TITLES["german"]).update(body="Neu.")
@@ -142,7 +162,9 @@ def test_across_thousands_in_batches(root, act, work):
     assert told == "Resynced 2,500 objects (2,500 unchanged)."
     locks = [query for query in captured if "pgknowbase_lock_objects" in query["sql"]]
     assert len(locks) == 25
-    assert act("remove", ExternalData.objects.first(), select_across=1, confirmed=1) == "Removed 2,500 objects."
+    assert (
+        act("remove", ExternalData.objects.first(), select_across=1, confirmed=1) == "Removed 2,500 objects."
+    )
     assert not ExternalData.objects.exists()
 
 
@@ -217,7 +239,9 @@ def test_from_the_objects_own_page(root, states):
     assert 'name="action" value="retry"' not in page
     for name in ("resync", "embed_anew", "remove"):
         assert f'name="action" value="{name}"' in page
-    assert 'name="action" value="retry"' in root.get(reverse(DETAIL, args=[states["dead"].pk])).content.decode()
+    assert (
+        'name="action" value="retry"' in root.get(reverse(DETAIL, args=[states["dead"].pk])).content.decode()
+    )
     response = act_raw(root, "resync", states["german"], detail=1)
     assert response.redirect_chain == [(reverse(DETAIL, args=[states["german"].pk]), 302)]
     response = act_raw(root, "remove", states["german"], detail=1, confirmed=1)

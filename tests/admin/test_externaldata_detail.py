@@ -8,10 +8,11 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
-
 from pgknowbase import gateway
 from pgknowbase.admin import detail
+from pgknowbase.admin.display import moment
 from pgknowbase.models import EmbeddingSpace, ExternalData
+
 from tests.admin.conftest import DETAIL, TITLES, data_of
 from tests.blog.models import Article, Note
 
@@ -44,7 +45,8 @@ def test_shows_everything(root, states):
     assert '<th scope="row">0</th>' in page
     assert "Similar objects" in page
     assert TITLES["hindi"] in page
-    assert f"<td>{states['german'].chunks[0].tokens or '-'}</td>" in page
+    assert page.split("Similar objects")[1].count("<td>blog.Article</td>") == 3
+    assert f"<td>{states['german'].chunks[0].tokens}</td>" in page
 
 
 def test_all_text_is_escaped(root, states):
@@ -71,7 +73,10 @@ def test_nothing_inline_that_a_strict_csp_forbids(root, states, name):
 
 def test_dead_letter_says_that_nothing_comes_by_itself(root, states):
     assert "waits for the action Retry" in page_of(root, states["dead"])
-    assert "waits for the action Retry" not in page_of(root, states["failed"])
+    page = page_of(root, states["failed"])
+    assert "waits for the action Retry" not in page
+    assert moment(states["failed"].retry_at) in page
+    assert ">None<" not in page_of(root, states["german"])
 
 
 def test_long_text_is_folded_and_cut(monkeypatch, root, work):

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models.functions import Left, Length
 from django.http import HttpRequest
 
-from pgknowbase.admin.display import change_url, may_open
+from pgknowbase.admin.display import change_url, may_open, model_label, type_name
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.models import Chunk, Document, ExternalData
 from pgknowbase.search.hits import Filters, LikeQuery
@@ -49,6 +49,7 @@ class Neighbour:
 
     data: ExternalData
     url: str
+    source: str
     similarity: float
 
 
@@ -91,7 +92,11 @@ def source_row(data: ExternalData, site: AdminSite, request: HttpRequest) -> Sou
         row = data.source_object
     except PgKnowbaseError:
         row = None
-    url = change_url(site, model, data.object_key) if row is not None and may_open(site, model, request) else None
+    url = (
+        change_url(site, model, data.object_key)
+        if row is not None and may_open(site, model, request)
+        else None
+    )
     return SourceRow(model._meta.label, known=True, exists=row is not None, url=url)
 
 
@@ -107,7 +112,12 @@ def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: Admin
     rows = ExternalData.objects.using(using).select_related("content_type")
     found = rows.in_bulk([hit.external_data_id for hit in hits])
     return [
-        Neighbour(found[hit.external_data_id], change_url(site, ExternalData, hit.external_data_id), hit.similarity)
+        Neighbour(
+            data,
+            url=change_url(site, ExternalData, data.pk),
+            source=model_label(data.source_model, type_name(data.content_type)),
+            similarity=hit.similarity,
+        )
         for hit in hits
-        if hit.external_data_id in found
+        if (data := found.get(hit.external_data_id)) is not None
     ]

@@ -1,6 +1,7 @@
 """How values look on the admin's pages. Every text is escaped, and turns with its own script's direction."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.contrib.admin import AdminSite
@@ -9,9 +10,11 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.utils.timezone import localtime
 
 from pgknowbase.models import ExternalData, ExternalDataStatus
 
@@ -40,6 +43,11 @@ def as_json(value: Any) -> SafeString | str:
         return EMPTY
     written = json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, indent=2, sort_keys=True)
     return format_html('<pre class="pgknowbase-text">{}</pre>', Truncator(written).chars(LONGEST_JSON))
+
+
+def moment(value: datetime | None) -> str:
+    """A time in the current time zone, short."""
+    return date_format(localtime(value), "SHORT_DATETIME_FORMAT") if value else EMPTY
 
 
 def tag_list(tags: list[str]) -> SafeString | str:

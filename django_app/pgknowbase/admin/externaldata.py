@@ -40,7 +40,7 @@ class ExternalDataAdmin(ReadOnlyAdmin):
     actions = ["retry", "resync", "embed_anew", "remove"]
     list_display = (
         "title_column", "source", "status_column", "visibility", "owner_column",
-        "chunk_count", "token_count", "attempts", "updated_at", "processed_at",
+        "chunks", "tokens", "attempts", "updated", "processed",
     )  # fmt: skip
     list_display_links = ("title_column",)
     list_filter = ("status", RetryFilter, SourceModelFilter, "is_public", "updated_at")
@@ -115,9 +115,33 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         return display.preformatted(data.error)
 
     @admin.display(description="next retry")
-    def retry_column(self, data: ExternalData) -> Any:
+    def retry_column(self, data: ExternalData) -> str:
         """When the worker tries again."""
-        return "None: a dead letter waits for the action Retry." if display.is_dead(data) else data.retry_at
+        return (
+            "None: a dead letter waits for the action Retry."
+            if display.is_dead(data)
+            else display.moment(data.retry_at)
+        )
+
+    @admin.display(description="chunks", ordering="chunk_count")
+    def chunks(self, data: ExternalData) -> int:
+        """How many chunks are embedded."""
+        return data.chunk_count
+
+    @admin.display(description="tokens", ordering="token_count")
+    def tokens(self, data: ExternalData) -> int | None:
+        """How many tokens the provider counted."""
+        return data.token_count
+
+    @admin.display(description="updated", ordering="updated_at")
+    def updated(self, data: ExternalData) -> str:
+        """When the object was last written."""
+        return display.moment(data.updated_at)
+
+    @admin.display(description="processed", ordering="processed_at")
+    def processed(self, data: ExternalData) -> str:
+        """When the object was last embedded."""
+        return display.moment(data.processed_at)
 
     # Pages
 
@@ -156,7 +180,7 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         """Whether the user may take objects out of the index."""
         return self.granted(request, "delete")
 
-    @admin.action(description="Retry failed objects now", permissions=["sync"])
+    @admin.action(description="Retry failed now", permissions=["sync"])
     def retry(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
         """Render the failed objects again, dead letters included, without waiting for their turn."""
         outcome = sync_selection(queryset.filter(status=ExternalDataStatus.FAILED), self.bounds)
@@ -166,7 +190,7 @@ class ExternalDataAdmin(ReadOnlyAdmin):
             tell(request, done("Retried", outcome.report), outcome)
         return _back(self, request)
 
-    @admin.action(description="Resync with the source rows", permissions=["sync"])
+    @admin.action(description="Resync with source", permissions=["sync"])
     def resync(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
         """Render the objects from their committed rows and write what differs."""
         outcome = sync_selection(queryset, self.bounds)

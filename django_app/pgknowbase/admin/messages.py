@@ -43,8 +43,8 @@ def tell(request: HttpRequest, headline: str, outcome: Outcome) -> None:
     if outcome.unknown:
         messages.warning(
             request,
-            f"{_objects(outcome.unknown)} left alone: their model is no source model of this project."
-            " Install its app again, or remove them from the index.",
+            f"{_objects(outcome.unknown)} left alone: no source model of this project has such rows."
+            " Install their app again, or remove them from the index.",
         )
     if outcome.more:
         messages.warning(

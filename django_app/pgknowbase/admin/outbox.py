@@ -54,10 +54,10 @@ class OutboxEventAdmin(ReadOnlyAdmin):
         """The row, or that it is the whole table."""
         return "(the whole table)" if event.object_key is None else display.text(event.object_key, longest=90)
 
-    @admin.display(description="path", ordering="path", empty_value="(the row)")
-    def path_column(self, event: OutboxEvent) -> str | None:
-        """The watched path that brought the event."""
-        return event.path or None
+    @admin.display(description="path", ordering="path")
+    def path_column(self, event: OutboxEvent) -> str:
+        """The watched path that brought the event, where it is not the row's own."""
+        return event.path or display.EMPTY
 
     @admin.display(description="age", ordering="-created_at")
     def age(self, event: OutboxEvent) -> str:

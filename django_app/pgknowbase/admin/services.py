@@ -54,7 +54,7 @@ def remove_selection(rows: QuerySet[Any], bounds: Bounds) -> Outcome:
     outcome = Outcome()
 
     def work(source: Source | None, content_type_id: int, keys: Keys) -> None:
-        outcome.report.add(remove_keys(content_type_id, keys, using, source=source))
+        outcome.report.add(remove_keys(source, content_type_id, keys, using))
 
     return _work_off(rows, bounds, outcome, work)
 

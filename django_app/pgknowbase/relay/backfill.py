@@ -66,5 +66,5 @@ def remove_instance(row: SourceRow) -> bool:
     """See ``ExternalDataMixin.remove_from_external_data``."""
     using = row._state.db or get_settings().database
     source = source_of(row._meta.model)
-    report = remove_keys(source.content_type_id(using), [row.external_source_id], using, source=source)
+    report = remove_keys(source, source.content_type_id(using), [row.external_source_id], using)
     return report.removed == 1

@@ -1,9 +1,10 @@
 """Bringing objects of one source model into step with their committed rows."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from django.db import DataError, connections, transaction
 from psycopg.pq import TransactionStatus
@@ -14,10 +15,12 @@ from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.keys import parse_keys
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source
-from pgknowbase.relay.render import Rendered, render
+from pgknowbase.relay.render import render
 from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
 
 logger = logging.getLogger("pgknowbase.relay")
+
+Answer = TypeVar("Answer")
 
 
 OUTCOMES = ("created", "updated", "metadata", "unchanged", "removed")
@@ -73,10 +76,9 @@ def sync_objects(
     gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
     report = SyncReport()
     records: dict[str, str] = {}
-    rows = {row.external_source_id: row for row in load(source, wanted, using)}
-    for key, row in rows.items():
+    for key, row in _load(source, wanted, using, careful, report).items():
         try:
-            rendered = _render(source, row, using, careful)
+            rendered = _guarded(partial(render, source, row), using, careful)
             if rendered is not None:
                 records[key] = rendered.as_json()
         except SpoiledTransactionError:
@@ -98,27 +100,36 @@ def sync_objects(
     return report
 
 
-def load(source: Source, keys: Sequence[str], using: str) -> list[SourceRow]:
-    """The rows of ``keys`` that exist, through the model's ``get_external_queryset``."""
-    pks = parse_keys(source.model, keys)
-    return list(source.model.get_external_queryset().using(using).filter(pk__in=pks)) if pks else []
-
-
 def describe(error: BaseException) -> str:
     """The error as it is kept on an object."""
     return f"{type(error).__name__}: {error}"[:2000].replace("\x00", "")
 
 
-def _render(source: Source, row: SourceRow, using: str, careful: bool) -> Rendered | None:
+def _load(source: Source, keys: Sequence[str], using: str, careful: bool, report: SyncReport) -> dict[str, SourceRow]:
+    """The rows of ``keys`` that exist, through the model's ``get_external_queryset``; if that raises, all have failed."""
+    pks = parse_keys(source.model, keys)
+    try:
+        rows = _guarded(
+            lambda: list(source.model.get_external_queryset().using(using).filter(pk__in=pks)), using, careful
+        )
+    except SpoiledTransactionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's queryset may raise anything; other models go on
+        report.failures += [(key, describe(error)) for key in keys]
+        return {}
+    return {row.external_source_id: row for row in rows}
+
+
+def _guarded(call: Callable[[], Answer], using: str, careful: bool) -> Answer:
     if careful:
         with transaction.atomic(using=using):
-            return render(source, row)
+            return call()
     try:
-        return render(source, row)
+        return call()
     except Exception as error:
         raw: Any = connections[using].connection
         if raw is not None and raw.info.transaction_status == TransactionStatus.INERROR:
-            raise SpoiledTransactionError(f"{row!r}: {describe(error)}") from error
+            raise SpoiledTransactionError(describe(error)) from error
         raise
 
 
@@ -203,7 +214,7 @@ def sync_keys(source: Source, keys: Sequence[str], using: str, *, force: bool = 
             return sync_objects(source, keys, using, force=force, careful=True)
 
 
-def remove_keys(content_type_id: int, keys: Sequence[str], using: str, *, source: Source | None) -> SyncReport:
+def remove_keys(source: Source | None, content_type_id: int, keys: Sequence[str], using: str) -> SyncReport:
     """Take objects out of the index, in a transaction of their own; ``source`` is None where their model is gone."""
     report = SyncReport()
     wanted = sorted(set(keys))
