@@ -1,8 +1,8 @@
 """A model whose ``get_external_queryset`` fails stops neither the worker nor the other models."""
 
 import pytest
-from pgknowbase.models import ExternalData, OutboxEvent
 
+from pgknowbase.models import ExternalData, OutboxEvent
 from tests.blog.models import Article, Note
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -16,9 +16,7 @@ def fails_in_the_database():
     return Note._base_manager.extra(where=["no_such_column = 1"])
 
 
-@pytest.mark.parametrize(
-    ("broken", "message"), [(raises, "no rows today"), (fails_in_the_database, "no_such_column")]
-)
+@pytest.mark.parametrize(("broken", "message"), [(raises, "no rows today"), (fails_in_the_database, "no_such_column")])
 def test_recorded_on_its_objects_while_others_proceed(drain, monkeypatch, broken, message):
     Note.notes.create(text="calm")
     Article.objects.create(title="a", body="b")

@@ -7,10 +7,10 @@ from django.contrib import admin
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+
 from pgknowbase.admin import services
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
 from pgknowbase.signals import external_data_removed
-
 from tests.admin.conftest import DETAIL, LIST, TITLES, act_raw, data_of
 from tests.blog.models import Article, Note
 
@@ -86,9 +86,7 @@ def test_resync_over_several_models(root, act, states, work):
     assert "1 object left alone: no source model of this project" in told
     assert "Neuer Text." in states["german"].content
     assert not ExternalData.objects.filter(pk=states["hindi"].pk).exists()
-    assert not Chunk.objects.filter(
-        source=states["hindi"].content_type_id, object_key=states["hindi"].object_key
-    )
+    assert not Chunk.objects.filter(source=states["hindi"].content_type_id, object_key=states["hindi"].object_key)
 
 
 def test_embed_anew_makes_new_embeddings_of_the_same_text(root, act, states, work):
@@ -162,9 +160,7 @@ def test_across_thousands_in_batches(root, act, work):
     assert told == "Resynced 2,500 objects (2,500 unchanged)."
     locks = [query for query in captured if "pgknowbase_lock_objects" in query["sql"]]
     assert len(locks) == 25
-    assert (
-        act("remove", ExternalData.objects.first(), select_across=1, confirmed=1) == "Removed 2,500 objects."
-    )
+    assert act("remove", ExternalData.objects.first(), select_across=1, confirmed=1) == "Removed 2,500 objects."
     assert not ExternalData.objects.exists()
 
 
@@ -239,9 +235,7 @@ def test_from_the_objects_own_page(root, states):
     assert 'name="action" value="retry"' not in page
     for name in ("resync", "embed_anew", "remove"):
         assert f'name="action" value="{name}"' in page
-    assert (
-        'name="action" value="retry"' in root.get(reverse(DETAIL, args=[states["dead"].pk])).content.decode()
-    )
+    assert 'name="action" value="retry"' in root.get(reverse(DETAIL, args=[states["dead"].pk])).content.decode()
     response = act_raw(root, "resync", states["german"], detail=1)
     assert response.redirect_chain == [(reverse(DETAIL, args=[states["german"].pk]), 302)]
     response = act_raw(root, "remove", states["german"], detail=1, confirmed=1)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib import admin
+
 from pgknowbase.admin import detail, externaldata, readonly, space
 from pgknowbase.models import ExternalData
 
@@ -27,10 +28,7 @@ def test_example(registered):
 
 def test_figures():
     bounds = externaldata.ExternalDataAdmin.bounds
-    assert (
-        f"up to {bounds.objects:,} objects or {bounds.seconds} seconds, in transactions of {bounds.batch} "
-        in TEXT
-    )
+    assert f"up to {bounds.objects:,} objects or {bounds.seconds} seconds, in transactions of {bounds.batch} " in TEXT
     assert f"first {detail.CHUNKS} chunks" in TEXT
     assert f"{detail.LONGEST_TEXT:,}\ncharacters" in TEXT
     assert f"counted up to {space.COUNTED:,}" in TEXT

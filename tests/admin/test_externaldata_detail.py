@@ -8,11 +8,11 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+
 from pgknowbase import gateway
 from pgknowbase.admin import detail
 from pgknowbase.admin.display import moment
 from pgknowbase.models import EmbeddingSpace, ExternalData
-
 from tests.admin.conftest import DETAIL, TITLES, data_of
 from tests.blog.models import Article, Note
 

@@ -92,11 +92,7 @@ def source_row(data: ExternalData, site: AdminSite, request: HttpRequest) -> Sou
         row = data.source_object
     except PgKnowbaseError:
         row = None
-    url = (
-        change_url(site, model, data.object_key)
-        if row is not None and may_open(site, model, request)
-        else None
-    )
+    url = change_url(site, model, data.object_key) if row is not None and may_open(site, model, request) else None
     return SourceRow(model._meta.label, known=True, exists=row is not None, url=url)
 
 
@@ -113,11 +109,11 @@ def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: Admin
     found = rows.in_bulk([hit.external_data_id for hit in hits])
     return [
         Neighbour(
-            data,
-            url=change_url(site, ExternalData, data.pk),
-            source=model_label(data.source_model, type_name(data.content_type)),
+            near,
+            url=change_url(site, ExternalData, near.pk),
+            source=model_label(near.source_model, type_name(near.content_type)),
             similarity=hit.similarity,
         )
         for hit in hits
-        if (data := found.get(hit.external_data_id)) is not None
+        if (near := found.get(hit.external_data_id)) is not None
     ]

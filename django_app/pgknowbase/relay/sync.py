@@ -106,7 +106,7 @@ def describe(error: BaseException) -> str:
 
 
 def _load(source: Source, keys: Sequence[str], using: str, careful: bool, report: SyncReport) -> dict[str, SourceRow]:
-    """The rows of ``keys`` that exist, through the model's ``get_external_queryset``; if that raises, all have failed."""
+    """The rows of ``keys`` that exist, by the model's ``get_external_queryset``; if that raises, all have failed."""
     pks = parse_keys(source.model, keys)
     try:
         rows = _guarded(
