@@ -194,7 +194,8 @@ def test_missing_key_stops_the_worker_before_it_takes_work(monkeypatch, drain):
     monkeypatch.setattr("pgknowbase.vectorizer.executor.matching_space", lambda using: article_space())
     with embeddings(**OPENAI), pytest.raises(CommandError, match="OPENAI_API_KEY"):
         call_command("pgknowbase_worker", "--once")
-    assert article.external_data_status == "pending"
+    found = article.external_data
+    assert (found.status, found.error) == ("pending", "")
 
 
 @pytest.mark.django_db(transaction=True)
