@@ -90,7 +90,24 @@ def get_settings() -> Settings:
     try:
         return Settings.model_validate(raw)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'PGKNOWBASE'}: {e['msg']}" for e in error.errors())
+        faults = "; ".join(f"{_place(fault['loc'])}: {_reason(fault)}" for fault in error.errors())
         raise ConfigurationError(
             f"settings.PGKNOWBASE is wrong: {faults}. Correct it (see docs/settings.md)."
         ) from error
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, location)) or "PGKNOWBASE"
+
+
+def _reason(fault: Any) -> str:
+    if fault["type"] == "extra_forbidden":
+        return "unknown key"
+    if fault["type"] == "missing":
+        return "missing"
+    reason = str(fault["msg"]).removeprefix("Value error, ")
+    return (
+        f"{reason}, got {fault['input']!r}"
+        if fault["loc"] and isinstance(fault["input"], str | int | float)
+        else reason
+    )

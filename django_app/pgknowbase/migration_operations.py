@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+from django.core.management.base import CommandError
 from django.db import connections
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
@@ -15,6 +16,10 @@ from pgknowbase.sql_files import read_sql
 MINIMUM_POSTGRES = 150000
 MINIMUM_PGVECTOR = (0, 8)
 MARK = "installed by pgknowbase"
+
+
+class CannotMigrateError(ConfigurationError, CommandError):
+    """The database is not fit for pgknowbase. As a ``CommandError``, ``migrate`` shows it without a traceback."""
 
 
 class RunSQLFile(Operation):
@@ -69,21 +74,22 @@ class CreateVectorExtension(Operation):
     ) -> None:
         connection: Any = schema_editor.connection
         if connection.vendor != "postgresql" or connection.pg_version < MINIMUM_POSTGRES:
-            raise ConfigurationError(
+            raise CannotMigrateError(
                 f"Database {connection.alias!r} is not Postgres 15 or newer: point DATABASES at one that is."
             )
         try:
             schema_editor.execute(read_sql("0_extension/vector.sql"), params=None)
         except DatabaseError as error:
-            raise ConfigurationError(
-                f"The extension 'vector' cannot be created in database {connection.alias!r} ({str(error).strip()}):"
+            reason = str(error).strip().splitlines()[0]
+            raise CannotMigrateError(
+                f"The extension 'vector' cannot be created in database {connection.alias!r} ({reason}):"
                 " install pgvector 0.8 or newer on the server, or let a superuser run CREATE EXTENSION vector there."
             ) from error
         with connection.cursor() as cursor:
             cursor.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'")
             (version,) = cursor.fetchone()
         if tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_PGVECTOR:
-            raise ConfigurationError(
+            raise CannotMigrateError(
                 f"pgvector {version!r} in database {connection.alias!r} is too old: install 0.8 or newer and run"
                 " ALTER EXTENSION vector UPDATE there."
             )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+
 from pgknowbase.embeddings import OpenAIEmbedder
 from pgknowbase.errors import ConfigurationError, PermanentEmbeddingError, RetryableEmbeddingError
 

@@ -5,12 +5,12 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import pgknowbase
 import pgknowbase.migrations
 import pytest
 from django.db.migrations import RunPython, RunSQL
-from pgknowbase.migration_operations import RunSQLFile
 
+import pgknowbase
+from pgknowbase.migration_operations import RunSQLFile
 from tests.sql import released
 from tests.sql.rendering import SQL, rendered, sql_files
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.db import connections
 
 from pgknowbase.conf import get_settings
@@ -12,7 +12,7 @@ from pgknowbase.errors import PgKnowbaseError
 
 @register("pgknowbase")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 settings, E002 pgtrigger, E003 database engine, E004 backend."""
+    """E001 settings, E002 pgtrigger, E003 database engine, E004 backend, W005 what a backend needs to run."""
     messages: list[CheckMessage] = []
     if not apps.is_installed("pgtrigger"):
         messages.append(
@@ -52,9 +52,20 @@ def _check_backends(aliases: list[str]) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for alias in aliases:
         try:
-            get_embedder(alias)
+            embedder = get_embedder(alias)
         except PgKnowbaseError as error:
             messages.append(
                 Error(f"EMBEDDINGS[{alias!r}]: {error}", hint="See docs/embeddings.md.", id="pgknowbase.E004")
+            )
+            continue
+        try:
+            embedder.verify()
+        except PgKnowbaseError as error:  # only a warning: an image may be built without the secrets it runs with
+            messages.append(
+                Warning(
+                    f"EMBEDDINGS[{alias!r}]: {error}",
+                    hint="The worker and searches will not run without it.",
+                    id="pgknowbase.W005",
+                )
             )
     return messages

@@ -40,6 +40,13 @@ class Embedder(ABC):
     dimensions: int
     limits: BatchLimits
 
+    def verify(self) -> None:  # noqa: B027 - most backends need nothing beyond what their constructor sees
+        """See that what a call needs from this machine, such as a key, is there. Touches no network.
+
+        Raises:
+            ConfigurationError: something is missing; the message says what to do.
+        """
+
     @abstractmethod
     def embed_documents(self, texts: Sequence[str]) -> Embeddings:
         """Embed up to ``limits`` non-empty texts.

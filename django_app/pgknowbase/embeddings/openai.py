@@ -89,6 +89,10 @@ class OpenAIEmbedder(Embedder):
     def __repr__(self) -> str:
         return f"<OpenAIEmbedder {self.model!r} at {self._url.host!r}>"
 
+    def verify(self) -> None:
+        """The key must be there. See ``Embedder``."""
+        self._api_key()
+
     def embed_documents(self, texts: Sequence[str]) -> Embeddings:
         """Vectors, and the token count if there is one text (servers report a sum). See ``Embedder``."""
         return self._embed(texts, self._document_prefix)

@@ -42,4 +42,5 @@ def as_json(value: Any) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "strftime") else str(value)
+    shown = f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "strftime") else str(value)
+    return shown.replace("\n", "\\n")

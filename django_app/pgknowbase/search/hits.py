@@ -1,7 +1,7 @@
 """Calling the SQL similarity functions."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -89,6 +89,11 @@ class LikeQuery:
         below = get_settings().search.exact_below
         with _explained():
             rows = gateway.fetch(using, gateway.SIMILAR, self.source, self.object_key, limit, *filters.params(), below)
+            if not rows and not gateway.fetch_value(using, gateway.HAS_CHUNKS, self.source, self.object_key):
+                raise NotIndexedError(
+                    f"The object {self.object_key!r} has no chunks yet: sync it and let the worker run before asking"
+                    " for what is like it."
+                )
         return [Hit(*row) for row in rows]
 
 
@@ -138,10 +143,14 @@ def checked_threshold(threshold: float | None) -> float | None:
     return float(threshold)
 
 
-@lru_cache(maxsize=1024)
 def query_vector(embedder: Embedder, text: str) -> Vector:
-    """The vector of a search text; the latest 1024 are kept."""
-    return embedder.embed_query(text)
+    """The vector of a search text; the latest QUERY_CACHE_SIZE are kept."""
+    return _query_vectors(get_settings().search.query_cache_size)(embedder, text)
+
+
+@lru_cache(maxsize=1)
+def _query_vectors(size: int) -> "Callable[[Embedder, str], Vector]":
+    return lru_cache(maxsize=size)(lambda embedder, text: embedder.embed_query(text))
 
 
 def literal(vector: Vector) -> str:
@@ -158,10 +167,6 @@ def _explained() -> Iterator[None]:
         if state == "PK001":
             raise SpaceMismatchError(
                 f"{str(error).splitlines()[0]}: run 'manage.py pgknowbase_space list' to see what differs."
-            ) from error
-        if state == "PK002":
-            raise NotIndexedError(
-                f"{str(error).splitlines()[0]}: sync it and let the worker run before asking for what is like it."
             ) from error
         if state == "42P01" and "pgknowbase_chunk" in str(error):
             raise SearchError("No embedding space is active: run 'manage.py migrate'.") from error

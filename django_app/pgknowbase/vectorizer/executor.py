@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Self
 
 from django.db import transaction
 
@@ -14,7 +15,7 @@ from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.embeddings import get_embedder
 from pgknowbase.embeddings.base import Embedder
-from pgknowbase.errors import EmbeddingError, RetryableEmbeddingError
+from pgknowbase.errors import EmbeddingError, PgKnowbaseError, RetryableEmbeddingError
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.vectorizer.embed import Outcome, concerns_text, embed_texts
 from pgknowbase.vectorizer.pgai import Splitter, splitter
@@ -44,7 +45,7 @@ class Leased:
 
 @dataclass
 class ExecutorBatch:
-    """What one turn of the executor did, in documents; ``embedded`` counts texts sent to the provider."""
+    """What one turn of the executor did, in documents; ``embedded`` counts texts that got a new vector."""
 
     claimed: int = 0
     written: int = 0
@@ -69,6 +70,7 @@ class Executor:
         self.batch_size = batch_size or settings.worker.embed_batch_size
         self.space: EmbeddingSpace = matching_space(self.using)
         self.embedder: Embedder = get_embedder(settings.space.embedding)
+        self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
 
     @cached_property
@@ -87,6 +89,12 @@ class Executor:
     def run_document(self, source: int, key: str) -> ExecutorBatch:
         """As ``run_once``, for one document."""
         return self._run(source, key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the threads."""
@@ -108,8 +116,12 @@ class Executor:
         documents = _documents(claimed)
         self._plan(documents)
         texts = [text for document in documents for _, text in document.plan.missing]
-        outcome = embed_texts(self.embedder, texts, self.pool)
-        batch = ExecutorBatch(claimed=len(documents), embedded=len(set(texts)))
+        try:
+            outcome = embed_texts(self.embedder, texts, self.pool)
+        except PgKnowbaseError as error:
+            self._release(documents, lease, 0, str(error))
+            raise
+        batch = ExecutorBatch(claimed=len(documents), embedded=len(outcome.vectors))
         ready = self._set_aside(documents, outcome, lease, batch)
         if ready:
             self._write(ready, outcome, lease, batch)

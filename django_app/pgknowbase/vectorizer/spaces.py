@@ -7,7 +7,7 @@ from django.db import transaction
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import SpaceMismatchError
-from pgknowbase.models import EmbeddingSpace
+from pgknowbase.models import EmbeddingSpace, ExternalData
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,8 @@ def rebuild_space(using: str) -> EmbeddingSpace:
         name = space.name if space else "default"
         if space:
             gateway.fetch(using, gateway.SPACE_DROP, space.pk)
+            indexed = ExternalData.objects.using(using).filter(status__in=("processing", "completed"))
+            indexed.update(status="pending", chunk_count=0, token_count=None)
         return create_space(using, name, spec)
 
 
@@ -106,9 +108,11 @@ def matching_space(using: str, *, ignore_backend: bool = False) -> EmbeddingSpac
     if ignore_backend:
         faults = [fault for fault in faults if not fault.startswith("backend ")]
     if faults:
+        only_backend = len(faults) == 1 and faults[0].startswith("backend ")
+        accept = ", or 'manage.py pgknowbase_space accept' if the vectors of both backends are the same"
         raise SpaceMismatchError(
             f"The active embedding space {space.name!r} differs from the settings: {'; '.join(faults)}. Put the"
             " settings back, or run 'manage.py pgknowbase_space rebuild' to embed everything anew"
-            " ('pgknowbase_space accept' if only the backend differs and its vectors are the same)."
+            f"{accept if only_backend else ''}."
         )
     return space

@@ -5,15 +5,15 @@ import math
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from pgknowbase.embeddings import Embedder, get_embedder
-from pgknowbase.errors import PgKnowbaseError
+from pgknowbase.management.base import KnowbaseCommand
 
 _SHOWN = 6
 
 
-class Command(BaseCommand):
+class Command(KnowbaseCommand):
     """Embeds one text and shows what came back."""
 
     help = "Embed a text with a backend of PGKNOWBASE['EMBEDDINGS'] and show the vector, its norm and the time."
@@ -28,11 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *, text: str, embedding: str | None, document: bool, format: str, **options: Any) -> None:
         """Raises CommandError for every mistake of the caller or the settings."""
-        try:
-            embedder = get_embedder(embedding)
-            result = _measure(embedder, text, document=document)
-        except PgKnowbaseError as error:
-            raise CommandError(str(error)) from error
+        result = _measure(get_embedder(embedding), text, document=document)
         if format == "json":
             self.stdout.write(json.dumps(result))
             return

@@ -7,17 +7,17 @@ from argparse import ArgumentTypeError
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from pgknowbase.conf import get_settings
 from pgknowbase.embeddings import get_embedder
 from pgknowbase.embeddings.server import KEY_VARIABLE, EmbeddingServer, ServerLimits
-from pgknowbase.errors import PgKnowbaseError
+from pgknowbase.management.base import KnowbaseCommand
 
 _LIMITS = ServerLimits()
 
 
-class Command(BaseCommand):
+class Command(KnowbaseCommand):
     """Serves until SIGTERM or SIGINT; requests under way are finished. Needs no database."""
 
     help = f"Serve embeddings in OpenAI's format. Set {KEY_VARIABLE} to ask clients for that API key."
@@ -44,8 +44,6 @@ class Command(BaseCommand):
                 limits=ServerLimits(max_bytes=max_bytes, max_texts=max_texts),
                 api_key=os.environ.get(KEY_VARIABLE) or None,
             )
-        except PgKnowbaseError as error:
-            raise CommandError(str(error)) from error
         except OSError as error:
             raise CommandError(
                 f"Cannot listen on {host!r}, port {port} ({error.strerror or error}): choose another with --port."

@@ -4,16 +4,16 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any, Literal
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.management.arguments import as_table
+from pgknowbase.management.base import KnowbaseCommand
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.vectorizer.spaces import SpaceSpec, accept_backend, rebuild_space
 
 
-class Command(BaseCommand):
+class Command(KnowbaseCommand):
     help = (
         "list: compare the embedding spaces with the settings. rebuild: drop the active space and embed everything anew"
         " as the settings say. accept: record the settings' backend as another way to the same vectors."
@@ -27,18 +27,15 @@ class Command(BaseCommand):
 
     def handle(self, *, action: Literal["list", "rebuild", "accept"], yes: bool, **options: Any) -> None:
         using = get_settings().database
-        try:
-            if action == "list":
-                self._list(using)
-            elif action == "accept":
-                self.stdout.write(f"Accepted: {accept_backend(using)}.")
-            elif yes or self._agreed():
-                space = rebuild_space(using)
-                self.stdout.write(f"Created {space}; its documents are queued: let 'manage.py pgknowbase_worker' run.")
-            else:
-                raise CommandError("Nothing was changed.")
-        except PgKnowbaseError as error:
-            raise CommandError(str(error)) from error
+        if action == "list":
+            self._list(using)
+        elif action == "accept":
+            self.stdout.write(f"Accepted: {accept_backend(using)}.")
+        elif yes or self._agreed():
+            space = rebuild_space(using)
+            self.stdout.write(f"Created {space}; its documents are queued: let 'manage.py pgknowbase_worker' run.")
+        else:
+            raise CommandError("Nothing was changed.")
 
     def _list(self, using: str) -> None:
         wanted = SpaceSpec.from_settings()
@@ -51,4 +48,7 @@ class Command(BaseCommand):
         self.stdout.write(
             "This drops every embedding of the active space; searches find nothing until it is filled again."
         )
-        return input("Type 'yes' to go on: ") == "yes"
+        try:
+            return input("Type 'yes' to go on: ") == "yes"
+        except EOFError as error:
+            raise CommandError("Nobody is there to answer: pass --yes.") from error

@@ -3,11 +3,10 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.management.arguments import as_json, as_table
+from pgknowbase.management.base import KnowbaseCommand
 from pgknowbase.vectorizer.spaces import active_space
 
 COLUMNS = (
@@ -25,7 +24,7 @@ COLUMNS = (
 )
 
 
-class Command(BaseCommand):
+class Command(KnowbaseCommand):
     help = "Show, per source model, what is indexed, what waits and what failed; and the active embedding space."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -8,15 +8,14 @@ from argparse import ArgumentParser
 from types import FrameType
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.management.arguments import positive
+from pgknowbase.management.base import KnowbaseCommand
 from pgknowbase.worker import Worker, WorkerTotals
 
 
-class Command(BaseCommand):
+class Command(KnowbaseCommand):
     help = (
         "Render changed rows, chunk and embed them. The first SIGTERM or SIGINT ends after the current batch, a second"
         " at once."
@@ -53,25 +52,21 @@ class Command(BaseCommand):
                 bar.set_postfix(
                     events=totals.events,
                     embedded=totals.embedded,
-                    failed=totals.failed + totals.report.failed,
+                    failed=totals.failed + totals.rows["failed"],
                 )
 
             worker = Worker(batch_size=batch_size, concurrency=concurrency, relay_only=relay_only, progress=show)
             _listen(worker)
-            try:
-                totals = worker.run_until_idle() if once else worker.run()
-            except PgKnowbaseError as error:
-                raise CommandError(str(error)) from error
+            totals = worker.run_until_idle() if once else worker.run()
         self.stdout.write(summary(totals))
 
 
 def summary(totals: WorkerTotals) -> str:
     """One line of figures."""
-    report = totals.report
+    rows = ", ".join(f"{number} {outcome}" for outcome, number in totals.rows.items())
     return (
-        f"{totals.events} events: {report.created} created, {report.updated} updated, {report.metadata} metadata,"
-        f" {report.unchanged} unchanged, {report.removed} removed, {report.failed} failed; {totals.documents} documents"
-        f" indexed, {totals.embedded} texts embedded, {totals.failed} refused, {totals.again} to be tried again"
+        f"{totals.events} events: {rows}; {totals.documents} documents indexed, {totals.embedded} texts embedded,"
+        f" {totals.failed} refused, {totals.again} to be tried again"
     )
 
 
