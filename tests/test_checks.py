@@ -7,7 +7,7 @@ from django.core import checks
 from django.db import models
 from django.test.utils import isolate_apps
 
-from pgknowbase.checks.database import check_space
+from pgknowbase.checks.database import check_database
 from pgknowbase.checks.models import check_source_models
 from pgknowbase.checks.settings import check_settings
 from pgknowbase.mixins import ExternalDataMixin
@@ -98,7 +98,7 @@ def test_right_project_has_no_messages():
     ("change", "number", "told"),
     [
         (None, "E001", "settings.PGKNOWBASE is missing"),
-        ({"EMBEDINGS": {}}, "E001", "EMBEDINGS: Extra inputs are not permitted"),
+        ({"EMBEDINGS": {}}, "E001", "EMBEDINGS: unknown key"),
         ({"EMBEDDINGS": {}}, "E001", "SPACE names the embedding 'default'"),
         ({"SPACE": {"CHUNK_SIZE": 100, "CHUNK_OVERLAP": 100}}, "E001", "CHUNK_OVERLAP must be smaller"),
         ({"SPACE": {"TEMPLATE": "$title"}}, "E001", "must contain '$chunk'"),
@@ -131,14 +131,14 @@ def test_wrong_backend(settings, entry, told):
 
 
 def test_database_that_differs_from_the_settings(db, settings):
-    assert check_space(databases=["default"]) == []
+    assert check_database(databases=["default"]) == []
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SPACE": {"CHUNK_SIZE": 300}}
-    (message,) = check_space(databases=["default"])
+    (message,) = check_database(databases=["default"])
     assert message.id == "pgknowbase.E020"
     assert "chunk_size is 700, the settings say 300" in message.msg
-    assert check_space(databases=None) == []
+    assert check_database(databases=None) == []
 
 
 def test_checks_are_registered():
     names = {check.__name__ for check in checks.registry.registry.get_checks(include_deployment_checks=True)}
-    assert {"check_settings", "check_source_models", "check_space"} <= names
+    assert {"check_settings", "check_source_models", "check_database"} <= names
