@@ -1,5 +1,6 @@
-"""Real text that every machine has: the source of Python's standard library, cut into documents."""
+"""Real text that every machine has: the documentation inside Python's standard library, cut into documents."""
 
+import ast
 import sysconfig
 from functools import cache
 from pathlib import Path
@@ -14,8 +15,25 @@ CHARACTERS = 500
 
 @cache
 def _text() -> str:
-    files = sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))
-    return " ".join(" ".join(file.read_text(encoding="utf-8", errors="ignore").split()) for file in files)
+    parts = [path.read_text(encoding="utf-8", errors="ignore") for path in _files("pydoc_data/topics.py")]
+    for path in _files("*.py", "*/*.py"):
+        if "test" not in str(path) and "site-packages" not in path.parts:
+            parts += _docstrings(path)
+    return " ".join(" ".join(parts).replace("\\n", " ").replace("\x00", "").split())
+
+
+def _files(*patterns: str) -> list[Path]:
+    library = Path(sysconfig.get_path("stdlib"))
+    return sorted(path for pattern in patterns for path in library.glob(pattern))
+
+
+def _docstrings(path: Path) -> list[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return []
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [text for node in ast.walk(tree) if isinstance(node, kinds) and (text := ast.get_docstring(node))]
 
 
 def stage(connection: psycopg.Connection[Any], rows: int) -> None:
@@ -26,7 +44,7 @@ def stage(connection: psycopg.Connection[Any], rows: int) -> None:
     connection.execute("CREATE TABLE staged (id bigint PRIMARY KEY, title text, body text)")
     with connection.cursor().copy("COPY staged FROM STDIN") as copy:
         for number in range(rows):
-            body = text[number * step : number * step + CHARACTERS].replace("\x00", "")
+            body = text[number * step : number * step + CHARACTERS]
             copy.write_row((number + 1, f"Document {number + 1}", body))
     connection.execute("ANALYZE staged")
 
@@ -46,7 +64,8 @@ def clear(connection: psycopg.Connection[Any]) -> None:
     connection.execute("TRUNCATE pgknowbase_document, pgknowbase_externaldata")
     connection.execute("TRUNCATE pgknowbase_outbox")
     found = connection.execute(
-        """SELECT queue_schema, queue_table, config #>> '{destination,target_schema}', config #>> '{destination,target_table}'
+        """SELECT queue_schema, queue_table,
+            config #>> '{destination,target_schema}', config #>> '{destination,target_table}'
         FROM ai.vectorizer"""
     )
     for queue_schema, queue, schema, store in found.fetchall():

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 PATIENCE = 30.0
 
@@ -63,12 +64,20 @@ def workers(kinds: list[str], environment: Mapping[str, str] | None = None) -> I
         yield children
 
 
+@dataclass(frozen=True)
+class EmbeddingServer:
+    """A running embedding server: its base URL and its process."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def embedding_server() -> Iterator[str]:
-    """The base URL of ``manage.py pgknowbase_embedding_server`` with the static model."""
+def embedding_server() -> Iterator[EmbeddingServer]:
+    """``manage.py pgknowbase_embedding_server`` with the static model."""
     child = Child("django", "pgknowbase_embedding_server", "--port", "0", environment={"PYTHONUNBUFFERED": "1"})
     try:
-        yield child.expect("Serving").rpartition(" ")[2]
+        yield EmbeddingServer(child.expect("Serving").rpartition(" ")[2], child.process.pid)
     finally:
         child.process.terminate()
         child.end()

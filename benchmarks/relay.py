@@ -1,15 +1,16 @@
 """The relay alone: outbox events to documents, and what the time goes to."""
 
 import cProfile
+import os
 import pstats
 import time
 from collections.abc import Callable
 from typing import Any
 
-import psutil
 import psycopg
 
 from benchmarks import corpus
+from benchmarks.cpu import Meter
 from benchmarks.database import Database
 from benchmarks.report import Figure, figure
 
@@ -61,16 +62,11 @@ def _drain(connection: psycopg.Connection[Any]) -> tuple[float, float]:
 
     relay = Relay()
     ours.ensure_connection()
-    backend = psutil.Process(ours.connection.info.backend_pid)
-    started, busy = time.perf_counter(), _cpu(backend)
+    meter = Meter(connection)
+    started, busy = time.perf_counter(), meter.seconds([os.getpid()])
     while not relay.run_once().idle:
         pass
-    return time.perf_counter() - started, _cpu(backend) - busy
-
-
-def _cpu(backend: psutil.Process) -> float:
-    times = backend.cpu_times()
-    return time.process_time() + times.user + times.system
+    return time.perf_counter() - started, meter.seconds([os.getpid()]) - busy
 
 
 def _profiled(function: Callable[[], object]) -> dict[str, float]:

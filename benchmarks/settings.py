@@ -1,4 +1,4 @@
-"""A small Django project; ``PGKNOWBASE_BENCH_URL`` names its database, ``PGKNOWBASE_BENCH_HTTP`` an embedding server."""
+"""A Django project; ``PGKNOWBASE_BENCH_URL`` names its database, ``PGKNOWBASE_BENCH_HTTP`` an embedding server."""
 
 import os
 from typing import Any
