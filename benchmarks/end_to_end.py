@@ -44,7 +44,7 @@ class Setting:
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
-    rows, rounds = (2000, 2) if quick else (10_000, 5)
+    rows, rounds = (2000, 2) if quick else (10_000, 3)
     with database.connect() as connection, embedding_server() as server:
         setting = Setting(database, rows, server)
         corpus.stage(connection, rows)

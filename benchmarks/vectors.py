@@ -70,7 +70,7 @@ def _throughput(
                 database.pgbench,
                 f"vectors_{script}.sql",
                 clients=clients,
-                seconds=1 if quick else 4,
+                seconds=1 if quick else 2,
                 variables={**base, **more},
             )
             for name, (script, more) in SCRIPTS.items()

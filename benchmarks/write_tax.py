@@ -19,7 +19,7 @@ BULK_TARGETS = {"INSERT": "<= 1.5x of none", "watched UPDATE": "<= 2.1x of none"
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
-    rows, rounds, seconds = (5_000, 2, 1) if quick else (200_000, 5, 5)
+    rows, rounds, seconds = (5_000, 2, 1) if quick else (200_000, 5, 3)
     with database.connect() as connection:
         corpus.stage(connection, rows)
         vectorizer = pgai_vectorizer.create(connection)
