@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from pgknowbase.embedded import EmbeddedPostgres
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+
+from pgknowbase.embedded import EmbeddedPostgres
 
 HERE = Path(__file__).parent
 OPTIONS = {

@@ -58,6 +58,7 @@ def _fill(connection: psycopg.Connection[Any]) -> None:
 def _drain(connection: psycopg.Connection[Any]) -> tuple[float, float]:
     """Wall seconds and CPU seconds until the outbox is empty."""
     from django.db import connection as ours
+
     from pgknowbase.relay.relay import Relay
 
     relay = Relay()

@@ -1,6 +1,7 @@
 """Three tables of one shape: watched by pgknowbase, watched by nobody, watched by a vectorizer of pgai's own."""
 
 from django.db import models
+
 from pgknowbase.mixins import ExternalDataMixin
 
 
