@@ -1,4 +1,5 @@
 from django.db import migrations
+
 from pgknowbase.migration_operations import CreateVectorExtension, InstallPgai
 
 

@@ -1,4 +1,5 @@
 from django.db import migrations
+
 from pgknowbase.migration_operations import DropSpaces, RunSQLFile
 
 
@@ -26,6 +27,9 @@ class Migration(migrations.Migration):
         RunSQLFile("5_vectorizer/pgknowbase_chunks_v1.sql", "FUNCTION"),
         RunSQLFile("5_vectorizer/pgknowbase_store_open_v1.sql", "FUNCTION"),
         RunSQLFile("5_vectorizer/pgknowbase_store_close_v1.sql", "FUNCTION"),
+        RunSQLFile("5_vectorizer/pgknowbase_settle_v1.sql", "FUNCTION"),
+        RunSQLFile("6_search/pgknowbase_search_exact_v1.sql", "FUNCTION"),
+        RunSQLFile("6_search/pgknowbase_search_passing_v1.sql", "FUNCTION"),
         RunSQLFile("6_search/pgknowbase_search_dense_v1.sql", "FUNCTION"),
         RunSQLFile("6_search/pgknowbase_similar_v1.sql", "FUNCTION"),
         RunSQLFile("7_status/pgknowbase_status.sql", "VIEW"),

@@ -1,4 +1,11 @@
+import os
+import subprocess
+import sys
+from urllib.parse import quote, urlencode
+
 import pytest
+from django.db import connection
+
 from pgknowbase.models import OutboxEvent
 from pgknowbase.worker import Worker
 
@@ -13,3 +20,40 @@ def drain(transactional_db):
         return Worker().run_until_idle()
 
     return run
+
+
+@pytest.fixture
+def database_url():
+    """The test database as a URL, for processes of their own."""
+    params = connection.get_connection_params()
+    user, password = quote(params.get("user", "")), quote(params.get("password", ""))
+    options = urlencode({key: params[key] for key in ("host", "port") if params.get(key)})
+    return f"postgresql://{user}:{password}@/{quote(params['dbname'])}?{options}"
+
+
+@pytest.fixture
+def manage(transactional_db, database_url):
+    """Start a management command in a process of its own on the test database; none outlives the test."""
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "django", *map(str, arguments)],
+            env={
+                **os.environ,
+                "DATABASE_URL": database_url,
+                "DJANGO_SETTINGS_MODULE": "tests.settings",
+                "PYTHONPATH": os.pathsep.join([".", "django_app"]),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    OutboxEvent.objects.all().delete()
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -63,10 +63,12 @@ TEMPLATES = [
 ]
 STATIC_URL = "static/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# With OPENAI_BASE_URL set, every test that embeds does it over HTTP; the server there must serve the same model.
+OVER_HTTP = bool(os.environ.get("OPENAI_BASE_URL"))
 PGKNOWBASE = {
     "EMBEDDINGS": {
         "default": {
-            "BACKEND": "pgknowbase.embeddings.static.StaticEmbedder",
+            "BACKEND": f"pgknowbase.embeddings.{'openai.OpenAIEmbedder' if OVER_HTTP else 'static.StaticEmbedder'}",
             "MODEL": "wordllama-256",
             "DIMENSIONS": 256,
         },

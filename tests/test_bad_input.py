@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.test import override_settings
+
 from pgknowbase import gateway
 from pgknowbase.checks.database import check_database
 from pgknowbase.checks.models import check_source_models
@@ -22,7 +23,6 @@ from pgknowbase.embedded import EmbeddedPostgres
 from pgknowbase.models import ExternalData
 from pgknowbase.search.hits import query_vector
 from pgknowbase.worker import Worker
-
 from tests.blog.models import Article
 
 COMMANDS = ["pgknowbase_status", "pgknowbase_worker --once", "sync_external_models", "pgknowbase_space list"]

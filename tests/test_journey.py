@@ -1,8 +1,8 @@
 """One row's way from trigger to search result."""
 
 import pytest
-from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
 
+from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
 from tests.blog.models import Article, Category, Note
 
 pytestmark = pytest.mark.django_db(transaction=True)

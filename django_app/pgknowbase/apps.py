@@ -1,7 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_delete
 
 
 class PgKnowbaseConfig(AppConfig):
@@ -18,6 +18,7 @@ class PgKnowbaseConfig(AppConfig):
         for source in sources():
             triggers.register_triggers(source)
         post_migrate.connect(_create_space, sender=self)
+        pre_delete.connect(_drop_documents, sender="contenttypes.ContentType")
 
 
 def _create_space(using: str, **kwargs: Any) -> None:
@@ -28,3 +29,10 @@ def _create_space(using: str, **kwargs: Any) -> None:
 
     if using == get_settings().database and gateway.fetch_value(using, gateway.LISTED_TABLES):
         ensure_space(using)
+
+
+def _drop_documents(instance: Any, using: str, **kwargs: Any) -> None:
+    """With a content type go its external data (by foreign key), documents and chunks (by pgai's trigger)."""
+    from pgknowbase.models import Document
+
+    Document.objects.using(using).filter(source=instance.pk).delete()

@@ -27,6 +27,8 @@ QUEUE_CLAIM = (
 )
 QUEUE_RELEASE = "SELECT pgknowbase_queue_release_v1(%s, %s::tid[], %s, %s, %s)"
 QUEUE_FAIL = "SELECT pgknowbase_queue_fail_v1(%s, %s::tid, %s, %s)"
+QUEUES = "SELECT s.id, ai.vectorizer_queue_pending(s.vectorizer_id) FROM pgknowbase_space AS s"
+STORE_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(format('%%I.%%I', %s::text, %s::text))"
 QUEUE_PENDING = "SELECT ai.vectorizer_queue_pending(%s, true)"
 CHUNKS = "SELECT * FROM pgknowbase_chunks_v1(%s, %s::int[], %s::text[])"
 STORE_OPEN = (
@@ -34,6 +36,7 @@ STORE_OPEN = (
     "%s, %s::int[], %s::text[], %s::text[], %s::int[], %s::text[], %s::int[], %s::int[], %s::text[])"
 )
 STORE_CLOSE = "SELECT pgknowbase_store_close_v1(%s, %s::tid[], %s, %s::int[], %s::text[])"
+SETTLE = "SELECT pgknowbase_settle_v1()"
 SEARCH_DENSE = (
     "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], "
     "%s::text[], %s::bigint[], NULL, %s, %s)"
@@ -42,6 +45,7 @@ SIMILAR = (
     "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], "
     "%s::text[], %s::bigint[], %s)"
 )
+HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
 SERVER = (
     "SELECT current_setting('server_version_num')::int,"

@@ -1,6 +1,8 @@
 """Object keys: a row's primary key as text, the same in triggers, outbox, documents and the chunk store."""
 
 import json
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -32,3 +34,12 @@ def parse_key(model: type[models.Model], key: str) -> Any:
         raise PgKnowbaseError(
             f"{key!r} is not a primary key of {model._meta.label!r}: pass the value of {pk.name!r} as text."
         ) from error
+
+
+def parse_keys(model: type[models.Model], keys: Iterable[str]) -> list[Any]:
+    """The primary key values of ``keys``, without those that are no key of ``model``."""
+    found = []
+    for key in keys:
+        with suppress(PgKnowbaseError):
+            found.append(parse_key(model, key))
+    return found

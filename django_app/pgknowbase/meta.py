@@ -1,7 +1,7 @@
-"""``ExternalDataMeta``: what a source model declares, validated by pydantic."""
+"""What a source model declares (``ExternalDataMeta``, validated by pydantic) and what its rows can say."""
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -50,3 +50,26 @@ class ExternalDataMetaConfig(BaseModel):
         """
         keys = {name for klass in declared.__mro__[:-1] for name in vars(klass) if not name.startswith("__")}
         return cls.model_validate({name: getattr(declared, name) for name in keys})
+
+
+class SourceRow(Protocol):
+    """A row of a source model as the rest of the package sees it; ``ExternalDataMixin`` makes it so."""
+
+    pk: Any
+    _meta: ClassVar[Any]
+    _state: Any
+
+    @property
+    def external_source_id(self) -> str: ...
+
+    def get_external_content(self) -> str | None: ...
+
+    def get_external_title(self) -> str: ...
+
+    def get_external_description(self) -> str: ...
+
+    def get_external_metadata(self) -> dict[str, Any]: ...
+
+    def get_external_tags(self) -> list[str]: ...
+
+    def should_sync_to_external_data(self) -> bool: ...

@@ -23,6 +23,8 @@ class ExternalDataMixin(models.Model):
 
     objects: ClassVar[SemanticManager[Self]] = SemanticManager()
 
+    is_external_source: ClassVar[bool] = True
+
     if TYPE_CHECKING:
         # On the rows of a search.
         similarity: float
@@ -101,19 +103,19 @@ class ExternalDataMixin(models.Model):
 
     def sync_to_external_data(self, wait: bool = False) -> "SyncReport":
         """Bring this row's committed state into the index now; with ``wait``, embed it too before returning."""
-        from pgknowbase.relay.sync import sync_instance
+        from pgknowbase.relay.backfill import sync_instance
 
         return sync_instance(self, wait=wait)
 
     def regenerate_external_data(self, wait: bool = False) -> "SyncReport":
         """As ``sync_to_external_data``, and embed every chunk anew even where its text is the same."""
-        from pgknowbase.relay.sync import sync_instance
+        from pgknowbase.relay.backfill import sync_instance
 
         return sync_instance(self, force=True, wait=wait)
 
     def remove_from_external_data(self) -> bool:
         """Take this row out of the index until its next change; True if it was there."""
-        from pgknowbase.relay.sync import remove_instance
+        from pgknowbase.relay.backfill import remove_instance
 
         return remove_instance(self)
 
@@ -162,7 +164,7 @@ class ExternalDataMixin(models.Model):
     @classmethod
     def sync_all_external_data(cls, limit: int | None = None) -> "SyncReport":
         """Bring the model's rows, at most ``limit``, into the index now."""
-        from pgknowbase.relay.sync import sync_model
+        from pgknowbase.relay.backfill import sync_model
 
         return sync_model(cls, limit=limit)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -15,9 +15,6 @@ from pgknowbase.capture.paths import WatchedColumn, resolve_path
 from pgknowbase.errors import ConfigurationError
 from pgknowbase.meta import ExternalDataMetaConfig
 
-if TYPE_CHECKING:
-    from pgknowbase.mixins import ExternalDataMixin
-
 OWNER_FIELDS = ("user", "owner", "author", "created_by")
 
 
@@ -25,13 +22,13 @@ OWNER_FIELDS = ("user", "owner", "author", "created_by")
 class Source:
     """A source model with its validated declaration."""
 
-    model: "type[ExternalDataMixin]"
+    model: Any
     config: ExternalDataMetaConfig
 
     @property
     def label(self) -> str:
         """The name by which outbox rows call the model: app label and class name."""
-        return self.model._meta.label
+        return str(self.model._meta.label)
 
     def content_type_id(self, using: str) -> int:
         """The id that documents and chunks of this model carry in the database ``using``."""
@@ -67,11 +64,14 @@ def own_columns(model: type[models.Model]) -> set[str]:
     return {field.name for field in model._meta.local_concrete_fields}
 
 
-def candidates() -> "list[type[ExternalDataMixin]]":
-    """Every concrete model that carries the mixin, rightly declared or not."""
-    from pgknowbase.mixins import ExternalDataMixin
+def is_source(model: type[models.Model]) -> bool:
+    """Whether the model carries ``ExternalDataMixin``, rightly declared or not."""
+    return getattr(model, "is_external_source", False) is True
 
-    return [model for model in apps.get_models() if issubclass(model, ExternalDataMixin) and not model._meta.proxy]
+
+def candidates() -> list[type[models.Model]]:
+    """Every concrete source model, rightly declared or not."""
+    return [model for model in apps.get_models() if is_source(model) and not model._meta.proxy]
 
 
 def source_of(model: type[models.Model]) -> Source:
@@ -80,10 +80,8 @@ def source_of(model: type[models.Model]) -> Source:
     Raises:
         ConfigurationError: the model has no ``ExternalDataMeta``, or a wrong one; the message names model and key.
     """
-    from pgknowbase.mixins import ExternalDataMixin
-
     label = model._meta.label
-    if not issubclass(model, ExternalDataMixin):
+    if not is_source(model):
         raise ConfigurationError(f"{label!r} is no source model: let it inherit from ExternalDataMixin.")
     declared = getattr(model, "ExternalDataMeta", None)
     if declared is None:

@@ -1,10 +1,11 @@
 -- Drops pgai's catalog if pgknowbase brought it and no vectorizer or semantic catalog is left in it.
 DO $pgknowbase$
 BEGIN
-    IF to_regclass('ai.vectorizer') IS NULL THEN
+    IF pg_catalog.to_regclass('ai.vectorizer') IS NULL THEN
         RETURN;
     END IF;
-    IF obj_description(to_regnamespace('ai'), 'pg_namespace') = 'installed by pgknowbase'
+    IF pg_catalog.obj_description(pg_catalog.to_regnamespace('ai'), 'pg_namespace')
+            OPERATOR(pg_catalog.=) 'installed by pgknowbase'
         AND NOT EXISTS (SELECT 1 FROM ai.vectorizer) AND NOT EXISTS (SELECT 1 FROM ai.semantic_catalog)
     THEN
         DROP SCHEMA ai CASCADE;

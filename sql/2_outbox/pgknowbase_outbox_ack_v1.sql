@@ -1,6 +1,6 @@
 -- Deletes claimed events.
 CREATE OR REPLACE FUNCTION pgknowbase_outbox_ack_v1(ids bigint[]) RETURNS bigint
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
     WITH gone AS (DELETE FROM pgknowbase_outbox AS o WHERE o.id = ANY (ids) RETURNING 1)
     SELECT count(*) FROM gone

@@ -2,7 +2,7 @@
 -- in the same transaction, or dies and leaves them to the next.
 CREATE OR REPLACE FUNCTION pgknowbase_outbox_claim_v1(sources text[], max_events integer)
 RETURNS TABLE (id bigint, source text, object_key text, path text, op text)
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
     SELECT o.id, o.source, o.object_key, o.path, o.op::text
     FROM pgknowbase_outbox AS o

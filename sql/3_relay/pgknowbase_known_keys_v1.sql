@@ -1,7 +1,7 @@
 -- The object keys that the index knows of a source, in pages: those after the given key, in order.
 CREATE OR REPLACE FUNCTION pgknowbase_known_keys_v1(source integer, after_key text, max_keys integer)
 RETURNS TABLE (object_key text)
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
     SELECT e.object_key
     FROM pgknowbase_externaldata AS e

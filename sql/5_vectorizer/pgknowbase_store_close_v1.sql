@@ -1,4 +1,4 @@
--- Acknowledges leased items whose chunks are written, and marks their external data as searchable.
+-- Acknowledges leased items whose chunks are written, takes them off the dead letters, and marks their external data as searchable.
 -- sources, ids: the documents that were written, as pgknowbase_store_open_v1 returned them.
 CREATE OR REPLACE FUNCTION pgknowbase_store_close_v1(
     vectorizer integer, items tid[], lease timestamptz, sources integer[], ids text[]) RETURNS bigint
@@ -7,12 +7,16 @@ AS $pgknowbase$
 DECLARE
     _space pgknowbase_space;
     _queue text;
+    _failed text;
     _done bigint;
 BEGIN
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer;
-    SELECT format('%I.%I', v.queue_schema, v.queue_table) INTO STRICT _queue
-    FROM ai.vectorizer AS v WHERE v.id = vectorizer;
+    SELECT format('%I.%I', v.queue_schema, v.queue_table), format('%I.%I', v.queue_schema, v.queue_failed_table)
+    INTO STRICT _queue, _failed FROM ai.vectorizer AS v WHERE v.id = vectorizer;
     EXECUTE format('DELETE FROM %s WHERE ctid = ANY ($1) AND loading_retry_after = $2', _queue) USING items, lease;
+    EXECUTE format(
+        'DELETE FROM %s AS f USING unnest($1, $2) AS o (source, id) WHERE f.source = o.source AND f.id = o.id', _failed)
+    USING sources, ids;
     IF NOT _space.is_active THEN
         RETURN cardinality(ids);
     END IF;

@@ -10,11 +10,12 @@
 --   object_keys   only the objects of these keys; searched exactly
 --   external_data_ids   only these objects; searched exactly
 --   exclude       external data id to leave out
---   exact_below   where at most this many objects pass the filters, they are all compared, without the index
+--   exact_below   an index of about as many chunks is searched exactly, because the vector index can miss a vector that
+--                 lies far from all others; in a larger one, at most as many are compared where filters let few pass
 --   space_model   raise PK001 unless the active space is of this model
 --
--- Otherwise candidates come from the vector index and are filtered after, in widening rounds, until max_hits pass or
--- no better one can follow. Where the index gives up early, the answer comes from an exact scan.
+-- Otherwise the vector index is walked outwards from the query until max_hits objects have passed, or no better one can
+-- follow. Where filters let few pass, or the index gives up early, the answer comes from pgknowbase_search_exact_v1.
 --
 --   SELECT object_key, similarity, chunk FROM pgknowbase_search_dense_v1(
 --       (SELECT embedding FROM pgknowbase_chunk LIMIT 1), 10);
@@ -22,24 +23,35 @@ DO $pgknowbase$ BEGIN PERFORM '[1]'::vector; END $pgknowbase$; -- loads pgvector
 CREATE OR REPLACE FUNCTION pgknowbase_search_dense_v1(
     query halfvec, max_hits integer, sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL,
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, tags text[] DEFAULT NULL, object_keys text[] DEFAULT NULL,
-    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, exact_below integer DEFAULT 10000, space_model text DEFAULT NULL)
+    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, exact_below integer DEFAULT 10000,
+    space_model text DEFAULT NULL)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, similarity float8)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
 SET search_path FROM CURRENT
 SET hnsw.iterative_scan = 'strict_order'
 SET hnsw.ef_search = 100
-SET plan_cache_mode = 'force_custom_plan'
+-- One plan serves every call, and it walks the index: planning would cost more than the search.
+SET plan_cache_mode = 'force_generic_plan'
+SET enable_seqscan = 'off'
+SET enable_sort = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
+    _filtered CONSTANT boolean :=
+        sources IS NOT NULL OR viewer IS NOT NULL OR metadata IS NOT NULL OR tags IS NOT NULL;
     _exact boolean := object_keys IS NOT NULL OR external_data_ids IS NOT NULL;
-    _wanted integer := max_hits * 4 + 16;
     _least float8 := threshold;
-    _scanned bigint;
-    _worst float8;
-    _hits bigint[];
+    _pause integer := 2 * max_hits + 20;
+    _walked integer := 0;
+    _few integer;
+    _enough boolean := false;
+    _next record;
+    _ids bigint[] := '{}';
+    _sources integer[];
+    _keys text[];
     _seqs integer[];
+    _chunks text[];
     _similarities float8[];
 BEGIN
     IF max_hits <= 0 THEN
@@ -50,92 +62,80 @@ BEGIN
     ) THEN
         RAISE EXCEPTION 'the active embedding space is not of model %', space_model USING ERRCODE = 'PK001';
     END IF;
-    IF NOT _exact AND (viewer IS NOT NULL OR metadata IS NOT NULL OR tags IS NOT NULL) THEN
-        _exact := (
-            SELECT count(*) <= exact_below FROM (
-                SELECT 1 FROM pgknowbase_externaldata AS e
-                WHERE (sources IS NULL OR e.content_type_id = ANY (sources))
-                    AND (viewer IS NULL OR e.is_public OR e.owner_id::text = viewer)
-                    AND (metadata IS NULL OR e.metadata @> metadata) AND (tags IS NULL OR e.tags @> tags)
-                LIMIT exact_below + 1
-            ) AS passing);
-    END IF;
-    IF _least IS NULL AND NOT _exact THEN
-        _least := (
-            SELECT min(lowest.threshold) FROM (
-                SELECT (
-                    SELECT e.similarity_threshold FROM pgknowbase_externaldata AS e WHERE e.content_type_id = t.id
-                    ORDER BY e.similarity_threshold LIMIT 1
-                ) AS threshold
-                FROM django_content_type AS t WHERE sources IS NULL OR t.id = ANY (sources)
-            ) AS lowest);
-    END IF;
 
-    WHILE NOT _exact LOOP
-        WITH candidate AS MATERIALIZED (
-            SELECT c.source, c.id, c.chunk_seq, c.embedding <=> query AS distance
-            FROM pgknowbase_chunk AS c
-            WHERE sources IS NULL OR c.source = ANY (sources)
-            ORDER BY c.embedding <=> query
-            LIMIT _wanted
-        ), best AS (
-            SELECT DISTINCT ON (n.source, n.id) n.source, n.id, n.chunk_seq, n.distance
-            FROM candidate AS n ORDER BY n.source, n.id, n.distance
-        ), hit AS (
-            SELECT e.id, b.chunk_seq, b.distance
-            FROM best AS b JOIN pgknowbase_externaldata AS e ON e.content_type_id = b.source AND e.object_key = b.id
-            WHERE 1 - b.distance >= coalesce(threshold, e.similarity_threshold) AND e.is_active
-                AND (viewer IS NULL OR e.is_public OR e.owner_id::text = viewer)
-                AND (metadata IS NULL OR e.metadata @> metadata) AND (tags IS NULL OR e.tags @> tags)
-                AND e.id IS DISTINCT FROM exclude
-            ORDER BY b.distance, e.id
-            LIMIT max_hits
-        )
-        SELECT (SELECT count(*) FROM candidate), (SELECT 1 - max(n.distance) FROM candidate AS n),
-            array_agg(h.id ORDER BY h.distance, h.id), array_agg(h.chunk_seq ORDER BY h.distance, h.id),
-            array_agg(1 - h.distance ORDER BY h.distance, h.id)
-        INTO _scanned, _worst, _hits, _seqs, _similarities
-        FROM hit AS h;
-        EXIT WHEN coalesce(cardinality(_hits), 0) >= max_hits OR _worst < _least;
-        IF _scanned < _wanted THEN
-            _exact := _scanned < (
-                SELECT count(*) FROM (
-                    SELECT 1 FROM pgknowbase_chunk AS c WHERE sources IS NULL OR c.source = ANY (sources) LIMIT _wanted
-                ) AS present);
-            EXIT;
-        END IF;
-        _wanted := _wanted * 4;
-    END LOOP;
+    -- By its size, because counting would cost more than the search: a chunk takes its vector and some 1,000 bytes.
+    _exact := _exact OR coalesce((
+        SELECT pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass)
+            <= exact_below::bigint * (4 * s.dimensions + 1000)
+        FROM pgknowbase_space AS s WHERE s.is_active), false);
+
+    IF NOT _exact THEN
+        FOR _next IN
+            SELECT n.source, n.id, n.chunk_seq, n.chunk, 1 - n.distance AS similarity,
+                e.id AS external_data_id, e.similarity_threshold
+            FROM (
+                SELECT c.source, c.id, c.chunk_seq, c.chunk, c.embedding <=> query AS distance
+                FROM pgknowbase_chunk AS c ORDER BY c.embedding <=> query
+            ) AS n
+            LEFT JOIN LATERAL (
+                SELECT x.id, x.similarity_threshold FROM pgknowbase_externaldata AS x
+                WHERE (sources IS NULL OR n.source = ANY (sources))
+                    AND x.content_type_id = n.source AND x.object_key = n.id AND x.is_active
+                    AND (viewer IS NULL OR x.is_public OR x.owner_id::text = viewer)
+                    AND (metadata IS NULL OR x.metadata @> metadata) AND (tags IS NULL OR x.tags @> tags)
+                    AND x.id IS DISTINCT FROM exclude
+                OFFSET 0
+            ) AS e ON true
+            ORDER BY n.distance
+        LOOP
+            _walked := _walked + 1;
+            IF _next.similarity < _least THEN
+                _enough := true;
+                EXIT;
+            END IF;
+            IF _next.external_data_id IS NOT NULL AND _next.external_data_id <> ALL (_ids)
+                AND _next.similarity >= coalesce(threshold, _next.similarity_threshold)
+            THEN
+                _ids := _ids || _next.external_data_id;
+                _sources := _sources || _next.source;
+                _keys := _keys || _next.id;
+                _seqs := _seqs || _next.chunk_seq;
+                _chunks := _chunks || _next.chunk;
+                _similarities := _similarities || _next.similarity;
+                _enough := cardinality(_ids) >= max_hits;
+                EXIT WHEN _enough;
+            END IF;
+            IF _walked = _pause THEN
+                _pause := _pause * 4;
+                IF _filtered AND _walked > 20 * cardinality(_ids) THEN
+                    -- At the rate so far the walk would go on for a quarter of this many.
+                    _few := least(exact_below,
+                        (4.0 * _walked * (max_hits - cardinality(_ids)) / greatest(cardinality(_ids), 0.5))::integer);
+                    _exact := pgknowbase_search_passing_v1(_few + 1, sources, viewer, metadata, tags) <= _few;
+                    EXIT WHEN _exact;
+                END IF;
+                _least := coalesce(_least, (
+                    SELECT min(lowest.threshold) FROM (
+                        SELECT (
+                            SELECT x.similarity_threshold FROM pgknowbase_externaldata AS x
+                            WHERE x.content_type_id = t.id ORDER BY x.similarity_threshold LIMIT 1
+                        ) AS threshold
+                        FROM django_content_type AS t WHERE sources IS NULL OR t.id = ANY (sources)
+                    ) AS lowest));
+            END IF;
+        END LOOP;
+        _exact := _exact OR NOT _enough AND _walked < (
+            SELECT count(*) FROM (SELECT 1 FROM pgknowbase_chunk LIMIT _walked + 1) AS present);
+    END IF;
 
     IF _exact THEN
-        WITH best AS (
-            SELECT DISTINCT ON (e.id) e.id, c.chunk_seq, c.embedding <=> query AS distance, e.similarity_threshold
-            FROM pgknowbase_externaldata AS e
-            JOIN pgknowbase_chunk AS c ON c.source = e.content_type_id AND c.id = e.object_key
-            WHERE e.is_active AND (sources IS NULL OR e.content_type_id = ANY (sources))
-                AND (object_keys IS NULL OR e.object_key = ANY (object_keys))
-                AND (external_data_ids IS NULL OR e.id = ANY (external_data_ids))
-                AND (viewer IS NULL OR e.is_public OR e.owner_id::text = viewer)
-                AND (metadata IS NULL OR e.metadata @> metadata) AND (tags IS NULL OR e.tags @> tags)
-                AND e.id IS DISTINCT FROM exclude
-            ORDER BY e.id, distance
-        ), hit AS (
-            SELECT b.id, b.chunk_seq, b.distance FROM best AS b
-            WHERE 1 - b.distance >= coalesce(threshold, b.similarity_threshold)
-            ORDER BY b.distance, b.id
-            LIMIT max_hits
-        )
-        SELECT array_agg(h.id ORDER BY h.distance, h.id), array_agg(h.chunk_seq ORDER BY h.distance, h.id),
-            array_agg(1 - h.distance ORDER BY h.distance, h.id)
-        INTO _hits, _seqs, _similarities
-        FROM hit AS h;
+        RETURN QUERY SELECT * FROM pgknowbase_search_exact_v1(
+            query, max_hits, sources, threshold, viewer, metadata, tags, object_keys, external_data_ids, exclude);
+    ELSE
+        RETURN QUERY
+        SELECT h.* FROM unnest(_sources, _keys, _ids, _seqs, _chunks, _similarities) AS h (
+            source, object_key, external_data_id, chunk_seq, chunk, similarity)
+        ORDER BY h.similarity DESC, h.external_data_id;
     END IF;
-
-    RETURN QUERY
-    SELECT c.source, c.id, e.id, c.chunk_seq, c.chunk, h.similarity
-    FROM unnest(_hits, _seqs, _similarities) WITH ORDINALITY AS h (id, seq, similarity, place)
-    JOIN pgknowbase_externaldata AS e ON e.id = h.id
-    JOIN pgknowbase_chunk AS c ON c.source = e.content_type_id AND c.id = e.object_key AND c.chunk_seq = h.seq
-    ORDER BY h.place;
 END
 $pgknowbase$;

@@ -1,5 +1,5 @@
 -- The objects nearest to one that is in the index, itself left out: a dense search by the mean of its chunks.
--- The other parameters are those of pgknowbase_search_dense_v1. Raises PK002 where the object has no chunks yet.
+-- The other parameters are those of pgknowbase_search_dense_v1. Nothing is like an object without chunks.
 CREATE OR REPLACE FUNCTION pgknowbase_similar_v1(
     of_source integer, of_key text, max_hits integer, sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL,
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, tags text[] DEFAULT NULL, object_keys text[] DEFAULT NULL,
@@ -14,7 +14,7 @@ DECLARE
 BEGIN
     SELECT avg(c.embedding) INTO _mean FROM pgknowbase_chunk AS c WHERE c.source = of_source AND c.id = of_key;
     IF _mean IS NULL THEN
-        RAISE EXCEPTION 'object % of source % has no chunks', of_key, of_source USING ERRCODE = 'PK002';
+        RETURN;
     END IF;
     SELECT e.id INTO _itself FROM pgknowbase_externaldata AS e
     WHERE e.content_type_id = of_source AND e.object_key = of_key;

@@ -2,6 +2,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+
 from pgknowbase.mixins import ExternalDataMixin
 from pgknowbase.models import ExternalDataType
 from pgknowbase.search.queryset import SemanticQuerySet
@@ -63,6 +64,9 @@ class Note(ExternalDataMixin, models.Model):
         if "badquery" in self.text:
             return str(Note.notes.extra(where=["no_such_column = 1"]).count())
         return self.text
+
+    def get_external_title(self):
+        return ""
 
     def should_sync_to_external_data(self):
         return not self.hidden

@@ -6,12 +6,13 @@ Needs ``demo.library`` in INSTALLED_APPS of the test settings.
 import json
 
 import pytest
+from django.core.management import call_command
+from django.urls import reverse
+
 from demo.library.extract import EntryRecord, LibraryRecords, ModuleRecord
 from demo.library.loading import load_records
 from demo.library.models import Entry, Module
 from demo.library.search import anything_indexed, find
-from django.core.management import call_command
-from django.urls import reverse
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("demo.urls")]
 

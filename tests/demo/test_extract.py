@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from demo.library.extract import EntryRecord, LibraryRecords, extract_library
 from demo.library.extract.syntax import parse_module
 

@@ -7,13 +7,14 @@ import threading
 from pathlib import Path
 
 import pytest
+from django.core.management.base import CommandError
+
 from demo.environment import database, flag, kept_secret, words
 from demo.library.highlight import highlight
 from demo.library.loading import clean
 from demo.library.tour import processes
 from demo.library.tour.processes import ManagedProcess
 from demo.library.tour.psql import connection_arguments, find_psql
-from django.core.management.base import CommandError
 
 APP = Path(__file__).parents[2] / "django_app"
 

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from pgknowbase.embedded import EmbeddedPostgres
 
 ROOT = Path(__file__).parents[2]

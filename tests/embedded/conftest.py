@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from pgknowbase.embedded import EmbeddedPostgres
 
 FAST = {"fsync": "off", "shared_buffers": "16MB"}

@@ -1,9 +1,9 @@
 """Database URLs and DATABASES entries."""
 
 import pytest
+
 from pgknowbase.embedded import EmbeddedPostgres, database_config
 from pgknowbase.errors import ConfigurationError
-
 from tests.embedded.conftest import FAST
 
 

@@ -8,9 +8,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from pgknowbase.embedded import EmbeddedPostgres, binaries, locks
 from pgknowbase.errors import EmbeddedPostgresError, MissingExtraError
-
 from tests.embedded.conftest import AS_ROOT, FAST
 
 

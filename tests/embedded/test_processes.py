@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from pgknowbase.embedded import EmbeddedPostgres
 
+from pgknowbase.embedded import EmbeddedPostgres
 from tests.embedded.conftest import AS_ROOT, FAST, postmasters_in, python, servers_in
 
 HOLD = """

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+
 from pgknowbase.embedded import EmbeddedPostgres, sockets
 from pgknowbase.errors import EmbeddedPostgresError
-
 from tests.embedded.conftest import AS_ROOT, FAST, end_servers_in, postmasters_in, servers_in
 
 

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.test import override_settings
+
 from pgknowbase import embeddings
 from pgknowbase.embeddings import (
     BatchLimits,

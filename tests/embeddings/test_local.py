@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+
 from pgknowbase.embeddings import LocalEmbedder, minilm
 from pgknowbase.embeddings.cache import cache_directory, read_or_build
 from pgknowbase.embeddings.weights import read_safetensors
 from pgknowbase.errors import ConfigurationError, MissingExtraError, PermanentEmbeddingError
-from tokenizers import Tokenizer
 
 TEXTS = [
     "A cat sleeps on the sofa.",

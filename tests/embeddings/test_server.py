@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
+
 from pgknowbase.embeddings import BatchLimits, Embedder, Embeddings, OpenAIEmbedder
 from pgknowbase.embeddings.server import EmbeddingServer, ServerLimits
 from pgknowbase.errors import PermanentEmbeddingError, RetryableEmbeddingError

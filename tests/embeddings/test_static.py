@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+
 from pgknowbase.embeddings import StaticEmbedder
 from pgknowbase.embeddings import static as module
 from pgknowbase.errors import ConfigurationError, MissingExtraError, PermanentEmbeddingError
-from tokenizers import Tokenizer
 
 TEXTS = [
     "A cat sleeps on the sofa.",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import models
+
 from pgknowbase.mixins import ExternalDataMixin
 
 MAX_TITLE_SIGNATURE = 100

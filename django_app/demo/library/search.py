@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from operator import attrgetter
 
-from pgknowbase.models import ExternalData
-
 from demo.library.models import Entry, Module
+from pgknowbase.models import ExternalData
 
 MODULE_KIND = "module"
 

@@ -9,11 +9,11 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
-from pgknowbase.errors import PgKnowbaseError
 
 from demo.library.forms import SearchForm
 from demo.library.highlight import highlight
 from demo.library.search import anything_indexed, find
+from pgknowbase.errors import PgKnowbaseError
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Now
 
+from pgknowbase.keys import parse_keys
 from pgknowbase.models.chunk import Chunk
 from pgknowbase.models.document import Document
 from pgknowbase.search.external import ExternalDataManager
@@ -112,9 +113,7 @@ class ExternalData(models.Model):
     @property
     def source_object(self) -> Any | None:
         """The source row, or None where it no longer exists."""
-        from pgknowbase.keys import parse_key
-
         model = self.source_model
         if model is None:
             return None
-        return model._base_manager.using(self._state.db).filter(pk=parse_key(model, self.object_key)).first()
+        return model._base_manager.using(self._state.db).filter(pk__in=parse_keys(model, [self.object_key])).first()

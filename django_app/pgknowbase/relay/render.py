@@ -3,16 +3,13 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import models
 
 from pgknowbase.errors import PgKnowbaseError
-from pgknowbase.registry import Source
-
-if TYPE_CHECKING:
-    from pgknowbase.mixins import ExternalDataMixin
+from pgknowbase.meta import SourceRow
+from pgknowbase.registry import Source, source_of
 
 
 class RenderError(PgKnowbaseError):
@@ -69,7 +66,7 @@ class Rendered:
         return text
 
 
-def render(source: Source, row: "ExternalDataMixin") -> Rendered | None:
+def render(source: Source, row: SourceRow) -> Rendered | None:
     """The row as its hooks describe it, or None where it is not to be in the index.
 
     Raises:
@@ -97,11 +94,9 @@ def render(source: Source, row: "ExternalDataMixin") -> Rendered | None:
     )
 
 
-def default_content(row: "ExternalDataMixin") -> str:
+def default_content(row: SourceRow) -> str:
     """A readable document made of the watched fields: one alone stands bare, several carry their names."""
-    from pgknowbase.registry import source_of
-
-    source = source_of(type(row))
+    source = source_of(row._meta.model)
     parts: list[tuple[str, str]] = []
     for path in source.config.watch_fields:
         field = row._meta.get_field(path)
@@ -113,7 +108,7 @@ def default_content(row: "ExternalDataMixin") -> str:
     return "\n\n".join(f"{name[:1].upper()}{name[1:]}: {text}" for name, text in parts)
 
 
-def _field_text(row: models.Model, field: Any) -> str:
+def _field_text(row: SourceRow, field: Any) -> str:
     if field.is_relation:
         value = getattr(row, field.name)
     elif field.choices:
@@ -127,7 +122,7 @@ def _field_text(row: models.Model, field: Any) -> str:
     )
 
 
-def _owner_id(source: Source, row: models.Model) -> Any:
+def _owner_id(source: Source, row: SourceRow) -> Any:
     path = source.owner_path
     if path is None:
         return None

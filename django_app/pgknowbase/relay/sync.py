@@ -1,25 +1,29 @@
 """Bringing objects of one source model into step with their committed rows."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any, TypeVar
 
-from django.db import DataError, connections, models, transaction
+from django.db import DataError, connections, transaction
 from psycopg.pq import TransactionStatus
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
-from pgknowbase.keys import object_key, parse_key
-from pgknowbase.registry import Source, source_of
-from pgknowbase.relay.render import Rendered, RenderError, render
+from pgknowbase.keys import parse_keys
+from pgknowbase.meta import SourceRow
+from pgknowbase.registry import Source
+from pgknowbase.relay.render import render
 from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
 
-if TYPE_CHECKING:
-    from pgknowbase.mixins import ExternalDataMixin
-
 logger = logging.getLogger("pgknowbase.relay")
+
+Answer = TypeVar("Answer")
+
+
+OUTCOMES = ("created", "updated", "metadata", "unchanged", "removed")
 
 
 class SpoiledTransactionError(PgKnowbaseError):
@@ -42,12 +46,17 @@ class SyncReport:
         return len(self.failures)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """The number of objects by what became of them."""
+        return {name: getattr(self, name) for name in (*OUTCOMES, "failed")}
+
+    @property
     def total(self) -> int:
-        return self.created + self.updated + self.metadata + self.unchanged + self.removed + self.failed
+        return sum(self.counts.values())
 
     def add(self, other: "SyncReport") -> None:
         """Add the figures of ``other`` to these."""
-        for name in ("created", "updated", "metadata", "unchanged", "removed"):
+        for name in OUTCOMES:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failures += other.failures
 
@@ -67,10 +76,9 @@ def sync_objects(
     gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
     report = SyncReport()
     records: dict[str, str] = {}
-    rows = {row.external_source_id: row for row in load(source, wanted, using)}
-    for key, row in rows.items():
+    for key, row in _load(source, wanted, using, careful, report).items():
         try:
-            rendered = _render(source, row, using, careful)
+            rendered = _guarded(partial(render, source, row), using, careful)
             if rendered is not None:
                 records[key] = rendered.as_json()
         except SpoiledTransactionError:
@@ -92,32 +100,36 @@ def sync_objects(
     return report
 
 
-def load(source: Source, keys: Sequence[str], using: str) -> "list[ExternalDataMixin]":
-    """The rows of ``keys`` that exist, through the model's ``get_external_queryset``."""
-    pks = []
-    for key in keys:
-        try:
-            pks.append(parse_key(source.model, key))
-        except PgKnowbaseError:
-            continue
-    return list(source.model.get_external_queryset().using(using).filter(pk__in=pks)) if pks else []
-
-
 def describe(error: BaseException) -> str:
     """The error as it is kept on an object."""
     return f"{type(error).__name__}: {error}"[:2000].replace("\x00", "")
 
 
-def _render(source: Source, row: "ExternalDataMixin", using: str, careful: bool) -> Rendered | None:
+def _load(source: Source, keys: Sequence[str], using: str, careful: bool, report: SyncReport) -> dict[str, SourceRow]:
+    """The rows of ``keys`` that exist, by the model's ``get_external_queryset``; if that raises, all have failed."""
+    pks = parse_keys(source.model, keys)
+    try:
+        rows = _guarded(
+            lambda: list(source.model.get_external_queryset().using(using).filter(pk__in=pks)), using, careful
+        )
+    except SpoiledTransactionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a user's queryset may raise anything; other models go on
+        report.failures += [(key, describe(error)) for key in keys]
+        return {}
+    return {row.external_source_id: row for row in rows}
+
+
+def _guarded(call: Callable[[], Answer], using: str, careful: bool) -> Answer:
     if careful:
         with transaction.atomic(using=using):
-            return render(source, row)
+            return call()
     try:
-        return render(source, row)
+        return call()
     except Exception as error:
         raw: Any = connections[using].connection
         if raw is not None and raw.info.transaction_status == TransactionStatus.INERROR:
-            raise SpoiledTransactionError(f"{row!r}: {describe(error)}") from error
+            raise SpoiledTransactionError(describe(error)) from error
         raise
 
 
@@ -152,12 +164,13 @@ def _apply(source: Source, content_type_id: int, records: dict[str, str], using:
     report.unchanged += len(records) - len(written)
 
 
-def _remove(source: Source, content_type_id: int, keys: list[str], using: str, report: SyncReport) -> None:
+def _remove(source: Source | None, content_type_id: int, keys: list[str], using: str, report: SyncReport) -> None:
     if not keys:
         return
     for key, _ in gateway.fetch(using, gateway.REMOVE, content_type_id, keys):
         report.removed += 1
-        _after_commit(using, external_data_removed, source, object_key=key)
+        if source is not None:
+            _after_commit(using, external_data_removed, source, object_key=key)
 
 
 def _record_failures(source: Source, content_type_id: int, using: str, report: SyncReport) -> None:
@@ -191,78 +204,21 @@ def _send(signal: Any, source: Source, values: dict[str, Any]) -> None:
             logger.error("receiver %r of %s raised", receiver, source.label, exc_info=answer)
 
 
-# By hand
-
-
 def sync_keys(source: Source, keys: Sequence[str], using: str, *, force: bool = False) -> SyncReport:
     """``sync_objects`` in a transaction of its own, with savepoints where a hook's query fails."""
-    for careful in (False, True):
-        try:
-            with transaction.atomic(using=using):
-                return sync_objects(source, keys, using, force=force, careful=careful)
-        except SpoiledTransactionError:
-            continue
-    raise AssertionError("a careful pass cannot spoil its transaction")
+    try:
+        with transaction.atomic(using=using):
+            return sync_objects(source, keys, using, force=force)
+    except SpoiledTransactionError:
+        with transaction.atomic(using=using):
+            return sync_objects(source, keys, using, force=force, careful=True)
 
 
-def sync_model(
-    model: type[models.Model], *, limit: int | None = None, batch_size: int = 500, force: bool = False
-) -> SyncReport:
-    """Bring the committed rows of a source model, at most ``limit``, into the index."""
-    using = get_settings().database
-    source = source_of(model)
+def remove_keys(source: Source | None, content_type_id: int, keys: Sequence[str], using: str) -> SyncReport:
+    """Take objects out of the index, in a transaction of their own; ``source`` is None where their model is gone."""
     report = SyncReport()
-    for keys in row_keys(source, using, batch_size, limit=limit):
-        report.add(sync_keys(source, keys, using, force=force))
-    return report
-
-
-def row_keys(source: Source, using: str, batch_size: int, *, limit: int | None = None) -> Iterator[list[str]]:
-    """The object keys of a model's rows, in batches, in the order of the primary key."""
-    queryset = source.model._base_manager.using(using).order_by("pk").values_list("pk", flat=True)
-    batch: list[str] = []
-    for pk in (queryset[:limit] if limit is not None else queryset).iterator(chunk_size=batch_size):
-        batch.append(object_key(pk))
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def known_keys(source: Source, using: str, batch_size: int) -> Iterator[list[str]]:
-    """The object keys that the index knows of a model, in batches, in their own order."""
-    last: str | None = None
-    while True:
-        page = gateway.fetch(using, gateway.KNOWN_KEYS, source.content_type_id(using), last, batch_size)
-        if not page:
-            return
-        yield [row[0] for row in page]
-        last = page[-1][0]
-
-
-def sync_instance(row: "ExternalDataMixin", *, force: bool = False, wait: bool = False) -> SyncReport:
-    """See ``ExternalDataMixin.sync_to_external_data``."""
-    using = row._state.db or get_settings().database
-    source = source_of(type(row))
-    report = sync_keys(source, [row.external_source_id], using, force=force)
-    if wait:
-        from pgknowbase.vectorizer.executor import Executor
-
-        Executor(using).run_document(source.content_type_id(using), row.external_source_id)
-    return report
-
-
-def remove_instance(row: "ExternalDataMixin") -> bool:
-    """See ``ExternalDataMixin.remove_from_external_data``."""
-    using = row._state.db or get_settings().database
-    source = source_of(type(row))
-    report = SyncReport()
-    content_type_id = source.content_type_id(using)
+    wanted = sorted(set(keys))
     with transaction.atomic(using=using):
-        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, [row.external_source_id])
-        _remove(source, content_type_id, [row.external_source_id], using, report)
-    return report.removed == 1
-
-
-__all__ = ["RenderError", "SyncReport", "sync_keys", "sync_model", "sync_objects"]
+        gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
+        _remove(source, content_type_id, wanted, using, report)
+    return report

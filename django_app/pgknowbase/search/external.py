@@ -5,22 +5,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 
+from pgknowbase.meta import SourceRow
 from pgknowbase.registry import source_of
 from pgknowbase.search.hits import Filters, Hit, checked_limit, checked_threshold, text_query
 from pgknowbase.search.queryset import evaluated
 from pgknowbase.search.ranking import Search, by_external_data_id, ranked
 from pgknowbase.search.visibility import EVERYTHING, Viewer, viewer_param
 
-if TYPE_CHECKING:
-    from pgknowbase.mixins import ExternalDataMixin
-
 
 class ExternalDataQuerySet(models.QuerySet[Any]):
     """A queryset of ``ExternalData`` that can be searched across source models."""
 
-    def of(self, row: "ExternalDataMixin") -> Self:
+    def of(self, row: SourceRow) -> Self:
         """What the index knows of one source row: none or one."""
-        content_type_id = source_of(type(row)).content_type_id(row._state.db or self.db)
+        content_type_id = source_of(row._meta.model).content_type_id(row._state.db or self.db)
         return self.filter(content_type_id=content_type_id, object_key=row.external_source_id)
 
     def search(

@@ -89,6 +89,11 @@ class LikeQuery:
         below = get_settings().search.exact_below
         with _explained():
             rows = gateway.fetch(using, gateway.SIMILAR, self.source, self.object_key, limit, *filters.params(), below)
+            if not rows and not gateway.fetch_value(using, gateway.HAS_CHUNKS, self.source, self.object_key):
+                raise NotIndexedError(
+                    f"The object {self.object_key!r} has no chunks yet: sync it and let the worker run before asking"
+                    " for what is like it."
+                )
         return [Hit(*row) for row in rows]
 
 
@@ -162,10 +167,6 @@ def _explained() -> Iterator[None]:
         if state == "PK001":
             raise SpaceMismatchError(
                 f"{str(error).splitlines()[0]}: run 'manage.py pgknowbase_space list' to see what differs."
-            ) from error
-        if state == "PK002":
-            raise NotIndexedError(
-                f"{str(error).splitlines()[0]}: sync it and let the worker run before asking for what is like it."
             ) from error
         if state == "42P01" and "pgknowbase_chunk" in str(error):
             raise SearchError("No embedding space is active: run 'manage.py migrate'.") from error

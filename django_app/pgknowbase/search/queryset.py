@@ -5,11 +5,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.db import models
 from django.db.models.functions import Cast
 
 from pgknowbase.errors import SearchError
-from pgknowbase.registry import source_of
+from pgknowbase.keys import object_key
+from pgknowbase.registry import is_source, source_of
 from pgknowbase.search.hits import (
     Filters,
     LikeQuery,
@@ -73,12 +75,10 @@ class SemanticQuerySet(models.QuerySet[Row]):
         Raises:
             NotIndexedError: ``row`` has no chunks yet, on evaluation.
         """
-        from pgknowbase.mixins import ExternalDataMixin
-
-        if not isinstance(row, ExternalDataMixin):
+        if not is_source(type(row)):
             raise SearchError(f"{row!r} is of no source model: pass a row of a model with ExternalDataMixin.")
         using = row._state.db or self.db
-        like = LikeQuery(source_of(type(row)).content_type_id(using), object_key=row.external_source_id)
+        like = LikeQuery(source_of(type(row)).content_type_id(using), object_key=object_key(row.pk))
         return self._ranked(like, limit, threshold, metadata, tags, visible_to)
 
     async def asimilar_to(self, row: models.Model, **options: Any) -> Self:
@@ -94,9 +94,7 @@ class SemanticQuerySet(models.QuerySet[Row]):
         return self.filter(~self._known())
 
     def _known(self) -> models.Exists:
-        from pgknowbase.models import ExternalData
-
-        found = ExternalData.objects.filter(
+        found = apps.get_model("pgknowbase", "ExternalData")._default_manager.filter(
             content_type_id=source_of(self.model).content_type_id(self.db),
             object_key=Cast(models.OuterRef("pk"), models.TextField()),
         )

@@ -47,10 +47,11 @@ class Search:
 
     def _search(self, using: str) -> list[Hit]:
         filters = self.filters(using)
-        rows = self.base.using(using).order_by() if not self.base.query.is_sliced else self.base.using(using)
-        if self.base.query.is_sliced:
+        rows, query = self.base.using(using), self.base.query
+        if query.is_sliced or query.distinct_fields:
             return self.query.hits(using, self.limit, self.narrowed(filters, _keys(rows)))
-        if self.base.query.where or self.base.query.distinct_fields:
+        rows = rows.order_by()
+        if query.where:
             below = get_settings().search.exact_below
             keys = _keys(rows[: below + 1])
             if len(keys) <= below:

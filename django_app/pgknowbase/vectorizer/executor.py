@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from typing import Self
 
 from django.db import transaction
 
@@ -88,6 +89,12 @@ class Executor:
     def run_document(self, source: int, key: str) -> ExecutorBatch:
         """As ``run_once``, for one document."""
         return self._run(source, key)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the threads."""

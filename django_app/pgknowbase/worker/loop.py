@@ -3,32 +3,55 @@
 import logging
 import random
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connections
 
+from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.relay.relay import Relay
-from pgknowbase.relay.sync import SyncReport
 from pgknowbase.vectorizer.executor import Executor
 
 logger = logging.getLogger("pgknowbase.worker")
 
 LONGEST_PAUSE = 30.0
+SETTLE_INTERVAL = 1.0
 
 
 @dataclass
 class WorkerTotals:
-    """What a worker did since it started."""
+    """What a worker did since it started; ``rows`` counts them by what became of them."""
 
     events: int = 0
-    report: SyncReport = field(default_factory=SyncReport)
+    rows: Counter[str] = field(default_factory=Counter)
     documents: int = 0
     embedded: int = 0
     again: int = 0
     failed: int = 0
+
+
+class Settler:
+    """Takes note of what other workers, such as pgai's, have embedded: now and then, never a tenth of the time."""
+
+    def __init__(self, using: str) -> None:
+        self.using = using
+        self._due = 0.0
+
+    def settle(self) -> int:
+        """Mark those objects as searchable now; returns how many."""
+        started = time.monotonic()
+        settled: int = gateway.fetch_value(self.using, gateway.SETTLE)
+        ended = time.monotonic()
+        self._due = ended + max(SETTLE_INTERVAL, 10 * (ended - started))
+        return settled
+
+    def settle_if_due(self) -> int:
+        """As ``settle``, unless the last time is less than a second ago."""
+        return self.settle() if time.monotonic() >= self._due else 0
 
 
 class _Batch(Protocol):
@@ -59,6 +82,7 @@ class Worker:
         self.relay_only = relay_only
         self.progress = progress or (lambda totals: None)
         self.totals = WorkerTotals()
+        self._settler = Settler(self.using)
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
 
@@ -77,6 +101,7 @@ class Worker:
                     idle = self._execute(executor) and idle
                 if idle:
                     break
+            self._settler.settle()
         finally:
             if executor is not None:
                 executor.close()
@@ -138,7 +163,9 @@ class Worker:
     def _relay(self, relay: Relay) -> bool:
         batch = relay.run_once()
         self.totals.events += batch.events
-        self.totals.report.add(batch.report)
+        self.totals.rows.update(batch.report.counts)
+        if self.relay_only:
+            self._settler.settle_if_due()
         return self._told(batch)
 
     def _execute(self, executor: Executor) -> bool:
@@ -147,6 +174,8 @@ class Worker:
         self.totals.embedded += batch.embedded
         self.totals.again += batch.again
         self.totals.failed += batch.failed
+        if batch.idle:
+            self._settler.settle_if_due()
         return self._told(batch)
 
     def _told(self, batch: _Batch) -> bool:

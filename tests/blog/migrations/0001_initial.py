@@ -4,10 +4,11 @@ import uuid
 
 import django.db.models.deletion
 import django.db.models.manager
-import pgknowbase.capture.compiler
 import pgtrigger.migrations
 from django.conf import settings
 from django.db import migrations, models
+
+import pgknowbase.capture.compiler
 
 
 class Migration(migrations.Migration):

@@ -9,11 +9,11 @@ from typing import Any
 from django.contrib.contenttypes.models import ContentType
 from django.core.management.base import CommandError
 from django.db.models import Q, Sum
-from pgknowbase.models import ExternalData
 from tqdm import tqdm
 
 from demo.library.models import Entry, Module
 from demo.library.tour.processes import ManagedProcess
+from pgknowbase.models import ExternalData
 
 POLL_SECONDS = 0.25
 

@@ -52,7 +52,7 @@ class Command(KnowbaseCommand):
                 bar.set_postfix(
                     events=totals.events,
                     embedded=totals.embedded,
-                    failed=totals.failed + totals.report.failed,
+                    failed=totals.failed + totals.rows["failed"],
                 )
 
             worker = Worker(batch_size=batch_size, concurrency=concurrency, relay_only=relay_only, progress=show)
@@ -63,11 +63,10 @@ class Command(KnowbaseCommand):
 
 def summary(totals: WorkerTotals) -> str:
     """One line of figures."""
-    report = totals.report
+    rows = ", ".join(f"{number} {outcome}" for outcome, number in totals.rows.items())
     return (
-        f"{totals.events} events: {report.created} created, {report.updated} updated, {report.metadata} metadata,"
-        f" {report.unchanged} unchanged, {report.removed} removed, {report.failed} failed; {totals.documents} documents"
-        f" indexed, {totals.embedded} texts embedded, {totals.failed} refused, {totals.again} to be tried again"
+        f"{totals.events} events: {rows}; {totals.documents} documents indexed, {totals.embedded} texts embedded,"
+        f" {totals.failed} refused, {totals.again} to be tried again"
     )
 
 

@@ -10,13 +10,11 @@ from django.core.management.base import CommandError
 from tqdm import tqdm
 
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.management.arguments import as_table, positive
 from pgknowbase.management.base import KnowbaseCommand
 from pgknowbase.registry import Source, source_by_label, sources
-from pgknowbase.relay.sync import SyncReport, known_keys, row_keys, sync_keys
-
-COLUMNS = ("created", "updated", "metadata", "unchanged", "removed", "failed")
+from pgknowbase.relay.backfill import orphaned_keys, row_keys
+from pgknowbase.relay.sync import SyncReport, sync_keys
 
 
 class Command(KnowbaseCommand):
@@ -47,8 +45,8 @@ class Command(KnowbaseCommand):
             self.stdout.write(as_table(["model", "rows"], rows))
             return
         results = [(s, *self._sync(s, using, batch_size, force, verbosity)) for s in chosen]
-        table = [[s.label, *(getattr(report, c) for c in COLUMNS), round(seconds, 1)] for s, report, seconds in results]
-        self.stdout.write(as_table(["model", *COLUMNS, "seconds"], table))
+        table = [[s.label, *report.counts.values(), round(seconds, 1)] for s, report, seconds in results]
+        self.stdout.write(as_table(["model", *SyncReport().counts, "seconds"], table))
         failures = [(s.label, *failure) for s, report, _ in results for failure in report.failures]
         for label, key, reason in failures[:20]:
             self.stderr.write(f"{label} {key}: {reason}")
@@ -71,22 +69,6 @@ class Command(KnowbaseCommand):
             for keys in row_keys(source, using, batch_size):
                 report.add(sync_keys(source, keys, using, force=force))
                 bar.update(len(keys))
-        for keys in known_keys(source, using, batch_size):
-            alive = {
-                row.external_source_id
-                for row in source.model._base_manager.using(using).filter(pk__in=_pks(source, keys))
-            }
-            report.add(sync_keys(source, [key for key in keys if key not in alive], using))
+        for keys in orphaned_keys(source, using, batch_size):
+            report.add(sync_keys(source, keys, using))
         return report, time.perf_counter() - started
-
-
-def _pks(source: Source, keys: Sequence[str]) -> list[Any]:
-    from pgknowbase.keys import parse_key
-
-    found = []
-    for key in keys:
-        try:
-            found.append(parse_key(source.model, key))
-        except PgKnowbaseError:
-            continue
-    return found

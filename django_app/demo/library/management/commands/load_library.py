@@ -12,7 +12,7 @@ from demo.library.extract import LIBRARIES, extract_library
 from demo.library.extract.records import Library
 from demo.library.loading import LoadReport, load_records
 
-DEFAULT_LIMIT = 4000
+DEFAULT_LIMIT = 2000
 
 
 def positive(text: str) -> int:

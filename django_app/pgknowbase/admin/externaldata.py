@@ -1,0 +1,239 @@
+"""The admin of ``ExternalData``: what the index knows, what failed and why, and the actions that mend it."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+
+from pgknowbase.admin import detail, display
+from pgknowbase.admin.filters import RetryFilter, SourceModelFilter
+from pgknowbase.admin.messages import done, queued, tell
+from pgknowbase.admin.readonly import ReadOnlyAdmin
+from pgknowbase.admin.services import Bounds, remove_selection, sync_selection
+from pgknowbase.models import ExternalData, ExternalDataStatus
+
+Rows = QuerySet[ExternalData]
+
+
+class NarrowChangeList(ChangeList):
+    """Leaves the wide columns, which no list shows, in the table."""
+
+    def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
+        return super().get_queryset(*args, **kwargs).defer("description", "metadata", "tags", "error")
+
+
+@admin.register(ExternalData)
+class ExternalDataAdmin(ReadOnlyAdmin):
+    """Shows the index. Actions need the permission to change ``ExternalData``, removal that to delete it.
+
+    ``bounds`` says how much one action may do; subclass and register anew to change it.
+    """
+
+    bounds = Bounds()
+    actions = ["retry", "resync", "embed_anew", "remove"]
+    list_display = (
+        "title_column", "source", "status_column", "visibility", "owner_column",
+        "chunks", "tokens", "attempts", "updated", "processed",
+    )  # fmt: skip
+    list_display_links = ("title_column",)
+    list_filter = ("status", RetryFilter, SourceModelFilter, "is_public", "updated_at")
+    list_select_related = ("content_type", "owner")
+    list_per_page = 50
+    search_fields = ("title", "description", "object_key", "error")
+    search_help_text = "Searches title, description, object key and error."
+    ordering = ("-pk",)
+    fieldsets = (
+        (None, {"fields": ("source", "object_key", "title", "description", "tag_column", "metadata_column")}),
+        (
+            "State",
+            {
+                "fields": (
+                    "status_column",
+                    "error_column",
+                    "attempts",
+                    "retry_column",
+                    "chunk_count",
+                    "token_count",
+                )
+            },
+        ),
+        ("Visibility", {"fields": ("visibility", "owner_column", "is_active", "similarity_threshold")}),
+        ("Origin", {"fields": ("source_type", "content_hash", "created_at", "updated_at", "processed_at")}),
+    )
+    readonly_fields = (
+        "source", "tag_column", "metadata_column", "status_column", "error_column", "retry_column",
+        "visibility", "owner_column",
+    )  # fmt: skip
+
+    # Columns
+
+    @admin.display(description="title", ordering="title")
+    def title_column(self, data: ExternalData) -> SafeString:
+        """The title, or the key of what was never rendered."""
+        return display.text(data.title.strip() or data.object_key, longest=90)
+
+    @admin.display(description="source model", ordering="content_type")
+    def source(self, data: ExternalData) -> SafeString | str:
+        """The source model's name."""
+        return display.model_label(data.source_model, display.type_name(data.content_type))
+
+    @admin.display(description="status", ordering="status")
+    def status_column(self, data: ExternalData) -> SafeString:
+        """The status with its colour."""
+        return display.status_label(data)
+
+    @admin.display(description="visibility", ordering="is_public")
+    def visibility(self, data: ExternalData) -> str:
+        """Who may find the object."""
+        return "public" if data.is_public else "private"
+
+    @admin.display(description="owner", ordering="owner_id")
+    def owner_column(self, data: ExternalData) -> str:
+        """Whose object it is."""
+        return display.owner_name(data)
+
+    @admin.display(description="tags")
+    def tag_column(self, data: ExternalData) -> SafeString | str:
+        """The tags."""
+        return display.tag_list(data.tags)
+
+    @admin.display(description="metadata")
+    def metadata_column(self, data: ExternalData) -> SafeString | str:
+        """The metadata as JSON."""
+        return display.as_json(data.metadata)
+
+    @admin.display(description="error")
+    def error_column(self, data: ExternalData) -> SafeString | str:
+        """The latest error."""
+        return display.preformatted(data.error)
+
+    @admin.display(description="next retry")
+    def retry_column(self, data: ExternalData) -> str:
+        """When the worker tries again."""
+        return (
+            "None: a dead letter waits for the action Retry."
+            if display.is_dead(data)
+            else display.moment(data.retry_at)
+        )
+
+    @admin.display(description="chunks", ordering="chunk_count")
+    def chunks(self, data: ExternalData) -> int:
+        """How many chunks are embedded."""
+        return data.chunk_count
+
+    @admin.display(description="tokens", ordering="token_count")
+    def tokens(self, data: ExternalData) -> int | None:
+        """How many tokens the provider counted."""
+        return data.token_count
+
+    @admin.display(description="updated", ordering="updated_at")
+    def updated(self, data: ExternalData) -> str:
+        """When the object was last written."""
+        return display.moment(data.updated_at)
+
+    @admin.display(description="processed", ordering="processed_at")
+    def processed(self, data: ExternalData) -> str:
+        """When the object was last embedded."""
+        return display.moment(data.processed_at)
+
+    # Pages
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return NarrowChangeList
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related(*self.list_select_related)
+
+    def render_change_form(
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: ExternalData | None = None,
+    ) -> HttpResponse:
+        if obj is not None:
+            context |= detail.page(obj, self.admin_site, request)
+            context["subtitle"] = Truncator(obj.title.strip() or obj.object_key).chars(100)
+            context["row_actions"] = [
+                (name, label)
+                for name, label in self.get_action_choices(request, [])
+                if name != "retry" or obj.status == ExternalDataStatus.FAILED
+            ]
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    # Actions
+
+    def has_sync_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may bring objects into step."""
+        return self.granted(request, "change")
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may take objects out of the index."""
+        return self.granted(request, "delete")
+
+    @admin.action(description="Retry failed now", permissions=["sync"])
+    def retry(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
+        """Render the failed objects again, dead letters included, without waiting for their turn."""
+        outcome = sync_selection(queryset.filter(status=ExternalDataStatus.FAILED), self.bounds)
+        if not outcome.report.total and not outcome.unknown:
+            self.message_user(request, "None of the selected objects has failed: nothing was retried.", messages.INFO)
+        else:
+            tell(request, done("Retried", outcome.report), outcome)
+        return _back(self, request)
+
+    @admin.action(description="Resync with source", permissions=["sync"])
+    def resync(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
+        """Render the objects from their committed rows and write what differs."""
+        outcome = sync_selection(queryset, self.bounds)
+        tell(request, done("Resynced", outcome.report), outcome)
+        return _back(self, request)
+
+    @admin.action(description="Embed anew", permissions=["sync"])
+    def embed_anew(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
+        """Resync the objects and queue every chunk of them for a new embedding."""
+        outcome = sync_selection(queryset, self.bounds, force=True)
+        tell(request, queued(outcome.report), outcome)
+        return _back(self, request)
+
+    @admin.action(description="Remove from the index", permissions=["remove"])
+    def remove(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
+        """Take the objects out of the index, after a page that asks."""
+        if "confirmed" not in request.POST:
+            return self._ask(request, queryset)
+        outcome = remove_selection(queryset, self.bounds)
+        tell(request, done("Removed", outcome.report), outcome)
+        return _back(self, request)
+
+    def _ask(self, request: HttpRequest, queryset: Rows) -> TemplateResponse:
+        count = queryset.order_by()[: self.bounds.objects + 1].count()
+        across = request.POST.get("select_across") == "1"
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Remove from the index",
+            "opts": self.opts,
+            "media": self.media,
+            "count": min(count, self.bounds.objects),
+            "more": count > self.bounds.objects,
+            "examples": queryset[:10],
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME)[: 1 if across else None],
+            "select_across": int(across),
+            "detail": request.POST.get("detail", ""),
+        }
+        return TemplateResponse(request, "admin/pgknowbase/externaldata/remove_confirmation.html", context)
+
+
+def _back(model_admin: ExternalDataAdmin, request: HttpRequest) -> HttpResponseBase | None:
+    """To the object's page if the action was started there and it is still known; else to the list."""
+    pk = request.POST.get(ACTION_CHECKBOX_NAME)
+    if "detail" not in request.POST or not pk or not model_admin.get_queryset(request).filter(pk=pk).exists():
+        return None
+    return redirect(display.change_url(model_admin.admin_site, ExternalData, pk))

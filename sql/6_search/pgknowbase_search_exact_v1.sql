@@ -1,0 +1,40 @@
+-- As pgknowbase_search_dense_v1, which calls it, by comparing every chunk of the objects that pass: for few objects.
+CREATE OR REPLACE FUNCTION pgknowbase_search_exact_v1(
+    query halfvec, max_hits integer, sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL,
+    viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, tags text[] DEFAULT NULL, object_keys text[] DEFAULT NULL,
+    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL)
+RETURNS TABLE (
+    source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, similarity float8)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
+SET search_path FROM CURRENT
+SET plan_cache_mode = 'force_custom_plan'
+SET max_parallel_workers_per_gather = 0 -- starting one takes longer than the scan
+SET enable_seqscan = 'on'
+SET enable_sort = 'on'
+AS $pgknowbase$
+#variable_conflict use_variable
+BEGIN
+    RETURN QUERY
+    WITH best AS (
+        SELECT DISTINCT ON (e.id)
+            e.id AS external_data_id, c.source, c.id, c.chunk_seq, c.embedding <=> query AS distance, e.similarity_threshold
+        FROM pgknowbase_externaldata AS e
+        JOIN pgknowbase_chunk AS c ON c.source = e.content_type_id AND c.id = e.object_key
+        WHERE e.is_active AND (sources IS NULL OR e.content_type_id = ANY (sources))
+            AND (object_keys IS NULL OR e.object_key = ANY (object_keys))
+            AND (external_data_ids IS NULL OR e.id = ANY (external_data_ids))
+            AND (viewer IS NULL OR e.is_public OR e.owner_id::text = viewer)
+            AND (metadata IS NULL OR e.metadata @> metadata) AND (tags IS NULL OR e.tags @> tags)
+            AND e.id IS DISTINCT FROM exclude
+        ORDER BY e.id, distance
+    ), hit AS (
+        SELECT b.* FROM best AS b
+        WHERE 1 - b.distance >= coalesce(threshold, b.similarity_threshold)
+        ORDER BY b.distance, b.external_data_id
+        LIMIT max_hits
+    )
+    SELECT h.source, h.id, h.external_data_id, h.chunk_seq, c.chunk, 1 - h.distance
+    FROM hit AS h JOIN pgknowbase_chunk AS c ON c.source = h.source AND c.id = h.id AND c.chunk_seq = h.chunk_seq
+    ORDER BY h.distance, h.external_data_id;
+END
+$pgknowbase$;

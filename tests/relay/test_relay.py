@@ -1,0 +1,284 @@
+"""The relay brings the index to what the committed rows say, and a bad row harms only itself."""
+
+import uuid
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection
+
+from pgknowbase.models import Document, ExternalData, OutboxEvent
+from pgknowbase.relay.relay import Relay
+from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
+from tests.blog.models import Article, Category, Note, Slug
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def empty_outbox(db):
+    OutboxEvent.objects.all().delete()
+
+
+def relay():
+    """Work the outbox off and return the sum of what happened."""
+    worker = Relay()
+    total = worker.run_once()
+    while not (batch := worker.run_once()).idle and batch.events:
+        total.report.add(batch.report)
+        total.events += batch.events
+    return total
+
+
+def test_default_document():
+    category = Category.objects.create(name="Food")
+    article = Article.objects.create(title="Rice", body="Steam it.", category=category, year=2026)
+    relay()
+    data = article.external_data
+    assert data.title == "Rice"
+    assert data.content == "Title: Rice\n\nBody: Steam it.\n\nCategory: Food\n\nYear: 2026"
+    assert data.metadata == {"year": 2026}
+    assert data.tags == ["Food"]
+    assert (data.status, data.is_public, data.source_type) == ("pending", False, "model")
+    assert article.has_external_data
+    assert article.external_data_status == "pending"
+    assert article.external_source_id == str(article.pk)
+    assert data.source_object == article
+
+
+def test_owner_is_found_and_follows():
+    ann, bob = (get_user_model().objects.create(username=name) for name in ("ann", "bob"))
+    article = Article.objects.create(title="a", author=ann)
+    relay()
+    assert article.external_data.owner == ann
+    Article.objects.update(author=bob)
+    document = Document.objects.get()
+    assert relay().report.metadata == 1
+    assert article.external_data.owner == bob
+    assert Document.objects.get() == document
+
+
+def test_many_events_of_one_object_are_one_rendering():
+    article = Article.objects.create(title="a")
+    for title in "bcdef":
+        Article.objects.filter(pk=article.pk).update(title=title)
+    batch = relay()
+    assert batch.events == 6
+    assert batch.report.total == 1
+    assert article.external_data.title == "f"
+
+
+def test_unchanged_row_is_not_written():
+    article = Article.objects.create(title="a")
+    relay()
+    before = ExternalData.objects.values().get()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT xmin::text FROM pgknowbase_externaldata UNION ALL SELECT xmin::text FROM pgknowbase_document"
+        )
+        versions = cursor.fetchall()
+        article.sync_to_external_data()
+        cursor.execute(
+            "SELECT xmin::text FROM pgknowbase_externaldata UNION ALL SELECT xmin::text FROM pgknowbase_document"
+        )
+        assert cursor.fetchall() == versions
+    assert ExternalData.objects.values().get() == before
+
+
+def test_hooks_decide_what_is_in_the_index():
+    note = Note.notes.create(text="hello")
+    relay()
+    data = note.external_data
+    assert (data.is_public, data.source_type, data.content) == (True, "custom", "hello")
+    Note.notes.update(hidden=True)
+    assert relay().report.removed == 1
+    assert note.external_data is None
+    Note.notes.update(hidden=False, text="  ")
+    assert relay().report.total == 0
+    assert not ExternalData.objects.exists()
+
+
+def test_truncate_empties_the_index_of_that_model_alone():
+    Article.objects.create(title="a")
+    Note.notes.create(text="n")
+    relay()
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("TRUNCATE blog_article")
+    relay()
+    assert [data.source_model for data in ExternalData.objects.all()] == [Note]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Straßenbäume in München",
+        "كيفية قراءة ملف مضغوط",
+        "हिन्दी में एक वाक्य",
+        "如何读取压缩文件",
+        "emoji 🐘 and \\u0000 as text",
+    ],
+)
+def test_any_script_is_kept(text):
+    note = Note.notes.create(text=text)
+    slug = Slug.objects.create(key=text, text=text)
+    relay()
+    assert note.external_data.content == text
+    assert slug.external_data.content == text
+    assert slug.external_data.object_key == text
+
+
+def test_raising_hook_fails_its_own_row_and_is_tried_again():
+    good = Note.notes.create(text="good")
+    bad = Note.notes.create(text="explode")
+    batch = relay()
+    assert [key for key, _ in batch.report.failures] == [str(bad.pk)]
+    assert good.external_data.status == "pending"
+    failed = bad.external_data
+    assert (failed.status, failed.attempts, failed.error) == ("failed", 1, "RuntimeError: told to explode")
+    assert failed.retry_at is not None
+    assert not OutboxEvent.objects.exists()
+    Note.notes.filter(pk=bad.pk).update(text="mended")
+    relay()
+    mended = bad.external_data
+    assert (mended.status, mended.attempts, mended.error, mended.retry_at) == ("pending", 0, "", None)
+
+
+def test_failed_query_in_a_hook_spoils_no_other_row():
+    good = Note.notes.create(text="good")
+    bad = Note.notes.create(text="badquery")
+    also_good = Note.notes.create(text="also good")
+    relay()
+    assert "no_such_column" in bad.external_data.error
+    assert good.external_data.status == also_good.external_data.status == "pending"
+
+
+def test_failed_update_keeps_what_was_indexed():
+    note = Note.notes.create(text="first")
+    relay()
+    Note.notes.update(text="explode")
+    relay()
+    assert note.external_data.status == "failed"
+    assert note.external_data.content == "first"
+
+
+def test_retries_end_as_a_dead_letter(settings):
+    settings.PGKNOWBASE = {
+        **settings.PGKNOWBASE,
+        "WORKER": {"MAX_ATTEMPTS": 3, "RETRY_DELAY": 0.0001, "RETRY_DELAY_MAX": 0.0002},
+    }
+    note = Note.notes.create(text="explode")
+    worker = Relay()
+    worker.run_once()
+    for _ in range(10):
+        worker.run_once()
+    dead = note.external_data
+    assert (dead.status, dead.attempts, dead.retry_at) == ("failed", 3, None)
+    Note.notes.update(text="mended")
+    note.sync_to_external_data()
+    assert note.external_data.status == "pending"
+
+
+class Returns:
+    """A hook that returns what it is told."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, row):
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("hook", "value", "error"),
+    [
+        ("get_external_content", "a\x00b", "NUL"),
+        ("get_external_content", "a\ud800b", "lone surrogate"),
+        ("get_external_content", 5, "return a text"),
+        ("get_external_title", None, "return a text"),
+        ("get_external_metadata", {"a": object()}, "JSON"),
+        ("get_external_metadata", {"a": float("nan")}, "JSON"),
+        ("get_external_metadata", {"a": "\x00"}, "NUL"),
+        ("get_external_metadata", {"a": ["\ud800"]}, "lone surrogate"),
+        ("get_external_metadata", ["a"], "return a dict"),
+        ("get_external_tags", "abc", "return a list"),
+        ("get_external_tags", [1], "return a text"),
+    ],
+)
+def test_values_that_cannot_be_stored_are_told(monkeypatch, hook, value, error):
+    monkeypatch.setattr(Note, hook, lambda row: value if row.text == "bad" else getattr(super(Note, row), hook)())
+    good, bad = Note.notes.create(text="good"), Note.notes.create(text="bad")
+    relay()
+    assert bad.external_data.status == "failed"
+    assert error in bad.external_data.error
+    assert good.has_external_data
+
+
+def test_rendering_costs_a_constant_number_of_queries(django_assert_max_num_queries):
+    category = Category.objects.create(name="c")
+    queries = []
+    for count in (2, 40):
+        Article.objects.bulk_create([Article(title=str(n), category=category) for n in range(count)])
+        with django_assert_max_num_queries(20) as captured:
+            assert Relay().run_once().report.created == count
+        queries.append(len(captured))
+    assert queries[0] == queries[1]
+
+
+def test_signals_come_after_commit_and_a_bad_receiver_harms_nobody(django_capture_on_commit_callbacks, caplog):
+    told = []
+
+    def listen(sender, **values):
+        told.append((sender, values["object_key"], values.get("outcome") or values.get("error")))
+
+    def raise_(sender, **values):
+        raise RuntimeError("bad receiver")
+
+    for signal in (external_data_synced, external_data_removed, external_data_failed):
+        signal.connect(raise_)
+        signal.connect(listen)
+    try:
+        good, bad = Note.notes.create(text="good"), Note.notes.create(text="explode")
+        with django_capture_on_commit_callbacks(execute=True):
+            relay()
+            assert told == []
+        assert sorted(told, key=str) == sorted(
+            [(Note, str(good.pk), "created"), (Note, str(bad.pk), "RuntimeError: told to explode")], key=str
+        )
+        told.clear()
+        with django_capture_on_commit_callbacks(execute=True):
+            good.remove_from_external_data()
+        assert told == [(Note, str(good.pk), None)]
+        assert "bad receiver" in caplog.text
+    finally:
+        for signal in (external_data_synced, external_data_removed, external_data_failed):
+            signal.disconnect(raise_)
+            signal.disconnect(listen)
+
+
+def test_key_that_is_no_key_is_worked_off():
+    OutboxEvent.objects.create(source="blog.Note", object_key="no uuid", op="U")
+    OutboxEvent.objects.create(source="blog.Note", object_key=str(uuid.uuid4()), op="U")
+    assert relay().events == 2
+    assert not OutboxEvent.objects.exists()
+    assert not ExternalData.objects.exists()
+
+
+def test_events_of_models_that_are_not_here_stay():
+    OutboxEvent.objects.create(source="other.Project", object_key="1", op="U")
+    assert relay().events == 0
+    assert OutboxEvent.objects.count() == 1
+
+
+def test_by_hand(db):
+    article = Article.objects.create(title="a")
+    assert article.sync_to_external_data().created == 1
+    assert article.sync_to_external_data().unchanged == 1
+    assert article.regenerate_external_data().total == 1
+    assert list(Article.with_external_data()) == [article]
+    other = Article.objects.create(title="b")
+    assert list(Article.without_external_data()) == [other]
+    assert Article.sync_all_external_data(limit=1).unchanged == 1
+    assert Article.sync_all_external_data().created == 1
+    assert article.remove_from_external_data()
+    assert not article.remove_from_external_data()
+    assert list(Article.objects.without_external_data()) == [article]

@@ -1,0 +1,42 @@
+import math
+import re
+
+import pytest
+
+from pgknowbase.models import OutboxEvent
+from pgknowbase.relay.relay import Relay
+from pgknowbase.search import hits
+from pgknowbase.vectorizer.executor import Executor
+from tests.fakes import RecordingEmbedder
+
+QUERY = "near 1.0"
+
+
+def nearness(text):
+    """A text says how similar it is to QUERY: 'near 0.8' has a cosine of 0.8 with it."""
+    cosine = float(re.search(r"near (-?[\d.]+)", text).group(1))
+    return [cosine, math.sqrt(max(0.0, 1 - cosine * cosine)), *[0.0] * 254]
+
+
+@pytest.fixture
+def provider(monkeypatch):
+    embedder = RecordingEmbedder()
+    embedder.vector = nearness
+    monkeypatch.setattr(hits, "get_embedder", lambda alias=None: embedder)
+    return embedder
+
+
+@pytest.fixture
+def index(db, provider):
+    """Bring everything that was written into the index."""
+    OutboxEvent.objects.all().delete()
+
+    def run():
+        relay, executor = Relay(), Executor()
+        executor.embedder = provider
+        while not relay.run_once().idle:
+            pass
+        while not executor.run_once().idle:
+            pass
+
+    return run

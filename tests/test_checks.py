@@ -1,0 +1,144 @@
+"""A wrong declaration or setting is told at start-up, with its name and its mend."""
+
+from datetime import timedelta
+
+import pytest
+from django.core import checks
+from django.db import models
+from django.test.utils import isolate_apps
+
+from pgknowbase.checks.database import check_database
+from pgknowbase.checks.models import check_source_models
+from pgknowbase.checks.settings import check_settings
+from pgknowbase.mixins import ExternalDataMixin
+from tests.blog.models import Article
+
+
+def declare(monkeypatch, **keys):
+    monkeypatch.setattr(Article, "ExternalDataMeta", type("ExternalDataMeta", (), keys))
+    return [(error.id, error.msg) for error in check_source_models()]
+
+
+@pytest.mark.parametrize(
+    ("keys", "number", "told"),
+    [
+        ({}, "E010", "'watch_fields' is missing"),
+        ({"watch_fields": []}, "E010", "'watch_fields': Tuple should have at least 1 item"),
+        ({"watch_fields": "title"}, "E010", "write a list of names, such as ['title']"),
+        ({"watch_fields": ["title", "title"]}, "E010", "'title' stands there twice"),
+        ({"watch_fields": ["titel"]}, "E010", "'titel' is no field of 'blog.Article': use one of author, body"),
+        ({"watch_fields": ["title"], "watch": 1}, "E010", "'watch' is no key of it: use one of watch_fields"),
+        (
+            {"watch_fields": ["title"], "similarity_threshold": 1.5},
+            "E010",
+            "'similarity_threshold': Input should be less",
+        ),
+        ({"watch_fields": ["title"], "similarity_threshold": "x"}, "E010", "got 'x'"),
+        ({"watch_fields": ["title"], "source_type": "file"}, "E010", "'source_type'"),
+        ({"watch_fields": ["title"], "refresh_after": timedelta(0)}, "E010", "'refresh_after'"),
+        ({"watch_fields": ["title"], "owner_field": "editor"}, "E010", "'blog.Article' has no field 'editor'"),
+        ({"watch_fields": ["title"], "owner_field": "category"}, "E010", "does not lead to 'auth.User'"),
+        ({"watch_fields": ["title__x"]}, "E010", "goes through 'title', which is no relation"),
+        ({"watch_fields": ["category__nam"]}, "E010", "'blog.Category' has no field 'nam'"),
+        ({"watch_fields": ["category__name"]}, "E011", "is a column across a relation, which is not yet captured"),
+        ({"watch_fields": ["pk"]}, "E010", "is the key, which is always watched"),
+    ],
+)
+def test_wrong_declaration(monkeypatch, keys, number, told):
+    ((found, message),) = declare(monkeypatch, **keys)
+    assert found == f"pgknowbase.{number}"
+    assert "'blog.Article'" in message
+    assert told in message
+
+
+@isolate_apps("tests.blog")
+def test_relations_that_are_not_yet_captured():
+    from pgknowbase.capture.paths import PathNotSupportedError, resolve_path
+
+    class Tag(models.Model):
+        class Meta:
+            app_label = "blog"
+
+    class Post(ExternalDataMixin, models.Model):
+        tags = models.ManyToManyField(Tag, related_name="posts")
+
+        class Meta:
+            app_label = "blog"
+
+    class Comment(models.Model):
+        post = models.ForeignKey(Post, models.CASCADE, related_name="comments")
+
+        class Meta:
+            app_label = "blog"
+
+    class Special(Post):
+        class Meta:
+            app_label = "blog"
+
+    for model, path in ((Post, "tags"), (Post, "comments"), (Tag, "posts"), (Post, "tags__id"), (Special, "id")):
+        with pytest.raises(PathNotSupportedError, match=f"'{path}' of .* not yet captured"):
+            resolve_path(model, path)
+
+
+def test_declaration_is_inherited_key_by_key(monkeypatch):
+    from pgknowbase.registry import source_of
+
+    base = type("Base", (), {"watch_fields": ["title"], "is_public": True})
+    monkeypatch.setattr(Article, "ExternalDataMeta", type("ExternalDataMeta", (base,), {"similarity_threshold": 0.3}))
+    config = source_of(Article).config
+    assert (config.watch_fields, config.is_public, config.similarity_threshold) == (("title",), True, 0.3)
+
+
+def test_right_project_has_no_messages():
+    assert check_source_models() == []
+    assert check_settings() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "number", "told"),
+    [
+        (None, "E001", "settings.PGKNOWBASE is missing"),
+        ({"EMBEDINGS": {}}, "E001", "EMBEDINGS: unknown key"),
+        ({"EMBEDDINGS": {}}, "E001", "SPACE names the embedding 'default'"),
+        ({"SPACE": {"CHUNK_SIZE": 100, "CHUNK_OVERLAP": 100}}, "E001", "CHUNK_OVERLAP must be smaller"),
+        ({"SPACE": {"TEMPLATE": "$title"}}, "E001", "must contain '$chunk'"),
+        ({"WORKER": {"POLL_INTERVAL": -1}}, "E001", "WORKER.POLL_INTERVAL"),
+        ({"DATABASE": "other"}, "E003", "names 'other'"),
+    ],
+)
+def test_wrong_settings(settings, change, number, told):
+    settings.PGKNOWBASE = None if change is None else {**settings.PGKNOWBASE, **change}
+    (message,) = check_settings()
+    assert message.id == f"pgknowbase.{number}"
+    assert told in message.msg
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"BACKEND": "no.such.Backend"}, "cannot be imported"),
+        ({"BACKEND": "decimal.Decimal"}, "is not an Embedder"),
+        ({"BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", "DIMENSIONS": 100}, "256"),
+        ({"OPTIONS": {"NONSENSE": 1}}, "refuses its options"),
+    ],
+)
+def test_wrong_backend(settings, entry, told):
+    default = {**settings.PGKNOWBASE["EMBEDDINGS"]["default"], **entry}
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "EMBEDDINGS": {"default": default}}
+    (message,) = check_settings()
+    assert message.id == "pgknowbase.E004"
+    assert told in message.msg
+
+
+def test_database_that_differs_from_the_settings(db, settings):
+    assert check_database(databases=["default"]) == []
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SPACE": {"CHUNK_SIZE": 300}}
+    (message,) = check_database(databases=["default"])
+    assert message.id == "pgknowbase.E020"
+    assert "chunk_size is 700, the settings say 300" in message.msg
+    assert check_database(databases=None) == []
+
+
+def test_checks_are_registered():
+    names = {check.__name__ for check in checks.registry.registry.get_checks(include_deployment_checks=True)}
+    assert {"check_settings", "check_source_models", "check_database"} <= names
