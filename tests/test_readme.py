@@ -11,10 +11,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from pgknowbase.conf import Settings
-from pgknowbase.meta import ExternalDataMetaConfig
 from pydantic import BaseModel
 
+from pgknowbase.conf import Settings
+from pgknowbase.meta import ExternalDataMetaConfig
 from tests.embedded.conftest import end_servers_in
 
 ROOT = Path(__file__).parents[1]
