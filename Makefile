@@ -48,6 +48,9 @@ demo: .venv-demo/.installed ## From nothing to searches over real rows; ARGS=--s
 test: .venv/.installed ## The whole test suite; ARGS are pytest's
 	@.venv/bin/python -m pytest $(ARGS)
 
+test-matrix: ## The suite on each Python, Django and Postgres that is here; ARGS are pytest's
+	@.ci/matrix $(ARGS)
+
 lint: .venv/.installed ## Format, style, types and SQL
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check

@@ -1,4 +1,7 @@
-"""Settings of the test project: an embedded Postgres of its own for each run, or the server that DATABASE_URL names."""
+"""Settings of the test project: an embedded Postgres of its own for each run, or the server that DATABASE_URL names.
+
+PGKNOWBASE_TEST_POSTGRES is the major version of the embedded one.
+"""
 
 import atexit
 import os
@@ -16,7 +19,8 @@ def _database() -> dict[str, Any]:
     if url := os.environ.get("DATABASE_URL"):
         return database_config(url)
     directory = tempfile.mkdtemp(prefix="pgknowbase-tests-")
-    server = EmbeddedPostgres(directory, options=FAST).start()
+    version = int(os.environ.get("PGKNOWBASE_TEST_POSTGRES", "18"))
+    server = EmbeddedPostgres(directory, version=version, options=FAST).start()
 
     def remove(owner: int = os.getpid()) -> None:
         if os.getpid() == owner:

@@ -31,7 +31,19 @@ class Splitter:
         """The texts to embed for one document, in order."""
         config = self._vectorizer.config
         row = {"source": source, "id": key, "title": title, "content": content}
-        return [config.formatting.format(chunk, row) for chunk in config.chunking.into_chunks(row, content)]
+        chunks = [content.strip()] if self._is_one_chunk(content) else config.chunking.into_chunks(row, content)
+        return [config.formatting.format(chunk, row) for chunk in chunks]
+
+    def _is_one_chunk(self, content: str) -> bool:
+        """Whether the recursive splitter, which is slow to find out, would give back a text whole."""
+        chunking = self._vectorizer.config.chunking
+        return (
+            chunking.implementation == "recursive_character_text_splitter"
+            and not chunking.is_separator_regex
+            and len(content) < chunking.chunk_size
+            and not content.isspace()
+            and content != ""
+        )
 
 
 def splitter(row: str) -> Splitter:

@@ -84,11 +84,13 @@ class Worker:
         self.totals = WorkerTotals()
         self._settler = Settler(self.using)
         self._stopping = threading.Event()
+        self._queued = threading.Event()  # the relay has just written documents
         self._failure: BaseException | None = None
 
     def stop(self) -> None:
         """Ask for the end after the current batches."""
         self._stopping.set()
+        self._queued.set()
 
     def run_until_idle(self) -> WorkerTotals:
         """Work until outbox and queue hold nothing that is due; for ``--once`` and tests. Runs in this thread."""
@@ -113,13 +115,13 @@ class Worker:
         Raises:
             PgKnowbaseError: the settings and the active space do not agree, at start.
         """
-        turns: list[tuple[str, Callable[[], bool]]] = []
+        turns: list[tuple[str, Callable[[], bool], threading.Event]] = []
         relay = Relay(self.using, batch_size=self.batch_size)
-        turns.append(("relay", lambda: self._relay(relay)))
+        turns.append(("relay", lambda: self._relay(relay), self._stopping))
         executor = None if self.relay_only else Executor(self.using, concurrency=self.concurrency)
         if executor is not None:
             vectorizer = executor
-            turns.append(("vectorizer", lambda: self._execute(vectorizer)))
+            turns.append(("vectorizer", lambda: self._execute(vectorizer), self._queued))
         threads = [threading.Thread(target=self._loop, args=turn, name=f"pgknowbase-{turn[0]}") for turn in turns]
         for thread in threads:
             thread.start()
@@ -135,10 +137,12 @@ class Worker:
             raise self._failure
         return self.totals
 
-    def _loop(self, name: str, turn: Callable[[], bool]) -> None:
+    def _loop(self, name: str, turn: Callable[[], bool], wake: threading.Event) -> None:
         failures = 0
         try:
             while not self._stopping.is_set():
+                if wake is not self._stopping:
+                    wake.clear()
                 try:
                     idle, failures = turn(), 0
                 except (OperationalError, InterfaceError, DatabaseError) as error:
@@ -146,19 +150,19 @@ class Worker:
                     pause = min(LONGEST_PAUSE, self.interval * 2**failures)
                     logger.warning("%s: %s; trying again in %.1f s", name, str(error).strip(), pause)
                     close_old_connections()
-                    self._pause(pause)
+                    self._pause(pause, self._stopping)
                     continue
                 if idle:
                     close_old_connections()
-                    self._pause(self.interval)
+                    self._pause(self.interval, wake)
         except BaseException as error:  # noqa: BLE001 - carried over to the main thread, which raises it
             self._failure = error
             self._stopping.set()
         finally:
             connections.close_all()
 
-    def _pause(self, seconds: float) -> None:
-        self._stopping.wait(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+    def _pause(self, seconds: float, wake: threading.Event) -> None:
+        wake.wait(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     def _relay(self, relay: Relay) -> bool:
         batch = relay.run_once()
@@ -166,6 +170,8 @@ class Worker:
         self.totals.rows.update(batch.report.counts)
         if self.relay_only:
             self._settler.settle_if_due()
+        elif not batch.idle:
+            self._queued.set()
         return self._told(batch)
 
     def _execute(self, executor: Executor) -> bool:

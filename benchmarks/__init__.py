@@ -1,0 +1,1 @@
+"""Benchmarks of pgknowbase: ``python -m benchmarks --help``; see docs/benchmarks.md. Not shipped in the wheel."""

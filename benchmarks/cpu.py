@@ -1,0 +1,42 @@
+"""CPU seconds of processes: on a busy machine they tell more than the clock."""
+
+from typing import Any
+
+import psutil
+import psycopg
+
+
+class Meter:
+    """Adds up what a server with all its backends, living and gone, and some other processes have used.
+
+    ``local`` is false, and the sum misses the server, where it runs on another machine.
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._postmaster = _postmaster(connection)
+        self.local = self._postmaster is not None
+
+    def seconds(self, pids: list[int]) -> float:
+        """CPU seconds so far."""
+        total = sum(_own(psutil.Process(pid)) for pid in pids)
+        if self._postmaster is None:
+            return total
+        times = self._postmaster.cpu_times()
+        gone = times.children_user + times.children_system
+        return total + _own(self._postmaster) + gone + sum(map(_own, self._postmaster.children()))
+
+
+def _own(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _postmaster(connection: psycopg.Connection[Any]) -> psutil.Process | None:
+    try:
+        found = psutil.Process(connection.info.backend_pid).parent()
+    except psutil.NoSuchProcess:
+        return None
+    return found if found is not None and found.name().startswith("postgres") else None

@@ -1,0 +1,29 @@
+"""A Django project; ``PGKNOWBASE_BENCH_URL`` names its database, ``PGKNOWBASE_BENCH_HTTP`` an embedding server."""
+
+import os
+from typing import Any
+
+from pgknowbase.embedded import database_config
+
+MODEL = {"MODEL": "wordllama-256", "DIMENSIONS": 256}
+
+
+def _embedding() -> dict[str, Any]:
+    if url := os.environ.get("PGKNOWBASE_BENCH_HTTP"):
+        options = {"BASE_URL": url, "API_KEY_ENV": None}
+        return {"BACKEND": "pgknowbase.embeddings.openai.OpenAIEmbedder", "OPTIONS": options, **MODEL}
+    return {"BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", **MODEL}
+
+
+SECRET_KEY = "benchmarks"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {"default": database_config(os.environ["PGKNOWBASE_BENCH_URL"])}
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "pgtrigger",
+    "pgknowbase",
+    "benchmarks.catalog",
+]
+PGKNOWBASE = {"EMBEDDINGS": {"default": _embedding()}}

@@ -1,0 +1,160 @@
+"""Top-10 queries over generated vectors: latency, recall, throughput, and what the Django manager adds."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import psycopg
+
+from benchmarks.database import Database
+from benchmarks.report import Figure, figure, ratio
+from benchmarks.stats import alternate, median, percentile, timed
+
+QUERIES = 200
+WORDS = ("read a compressed file", "retry after a timeout", "sort by value", "parse a date", "open a socket")
+SCRIPTS = {
+    "bare": ("bare", {}),
+    "plain": ("plain", {}),
+    "one source": ("one_source", {}),
+    "cross-model": ("cross_model", {}),
+    "filter passing 10 %": ("filtered", {"pass": "p10"}),
+}
+
+
+def run(database: Database, *, quick: bool) -> list[Figure]:
+    figures: list[Figure] = []
+    for chunks in (2_000,) if quick else (10_000, 100_000):
+        queries = 40 if quick else QUERIES
+        database.psql("vectors.sql", {"chunks": chunks, "queries": queries})
+        with database.connect() as connection:
+            figures += _latencies(connection, chunks)
+            figures += _throughput(database, connection, chunks, queries, quick=quick)
+            figures += _manager(connection, chunks, 20 if quick else 200)
+        database.psql("vectors_clean.sql")
+    return figures
+
+
+def _latencies(connection: psycopg.Connection[Any], chunks: int) -> list[Figure]:
+    found = connection.execute(
+        "SELECT kind, queries, p50, p95, ratio, low, high, recall FROM pgknowbase_benchmark.summary ORDER BY place"
+    ).fetchall()
+    return [
+        Figure(
+            "vectors",
+            kind,
+            chunks,
+            "ms",
+            p50,
+            low,
+            high,
+            queries,
+            against="bare, ef_search 100",
+            ratio=factor,
+            target={"plain": "<= 1.15x of bare"}.get(kind, "recall >= 0.99" if "filter" in kind else ""),
+            more={"p95": p95, "recall@10": recall},
+        )
+        for kind, queries, p50, p95, factor, low, high, recall in found
+    ]
+
+
+def _throughput(
+    database: Database, connection: psycopg.Connection[Any], chunks: int, queries: int, *, quick: bool
+) -> list[Figure]:
+    row = connection.execute("SELECT store_table, dimensions FROM pgknowbase_space WHERE is_active").fetchone()
+    assert row is not None
+    base = {"queries": queries, "store": row[0], "dim": row[1]}
+    figures = []
+    for clients in (1, 2):
+        cases: dict[str, Callable[[], float]] = {
+            name: partial(
+                database.pgbench,
+                f"vectors_{script}.sql",
+                clients=clients,
+                seconds=1 if quick else 2,
+                variables={**base, **more},
+            )
+            for name, (script, more) in SCRIPTS.items()
+        }
+        rates = alternate(1 if quick else 3, cases)
+        figures += [
+            figure(
+                "vectors",
+                f"{name}, pgbench, {clients} clients",
+                values,
+                rows=chunks,
+                unit="queries/s",
+                against="bare",
+                ratio=ratio(values, rates["bare"]),
+            )
+            for name, values in rates.items()
+        ]
+    return figures
+
+
+def _manager(connection: psycopg.Connection[Any], chunks: int, samples: int) -> list[Figure]:
+    """``Model.objects.semantic_search`` beside its SQL function called by psycopg, the query vector known to both."""
+    from django.contrib.contenttypes.models import ContentType
+    from django.db import connection as django
+
+    from benchmarks.catalog.models import Article
+
+    ContentType.objects.clear_cache()
+    article = ContentType.objects.get_for_model(Article)
+    _adopt(connection, article.pk)
+    vectors = {words: _vector(words) for words in WORDS}
+    calls = iter(range(10**9))
+    text = "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, 10, sources => ARRAY[%s])"
+
+    def by_sql() -> float:
+        vector = vectors[WORDS[next(calls) % len(WORDS)]]
+        return timed(lambda: connection.execute(text, [vector, article.pk]).fetchall()) * 1000
+
+    def by_manager() -> float:
+        words = WORDS[next(calls) % len(WORDS)]
+        return timed(lambda: list(Article.objects.semantic_search(words))) * 1000
+
+    found = alternate(samples, {"SQL by psycopg": by_sql, "manager": by_manager})
+    connection.execute("DELETE FROM catalog_article")
+    connection.execute("TRUNCATE pgknowbase_outbox")
+    django.close()
+    base = median(found["SQL by psycopg"])
+    return [
+        figure(
+            "vectors",
+            f"one source, {name}",
+            values,
+            rows=chunks,
+            unit="ms",
+            against="SQL",
+            ratio=median(values) / base,
+            target="<= 1.3x of SQL" if name == "manager" else "",
+            p95=percentile(values, 95),
+        )
+        for name, values in found.items()
+    ]
+
+
+def _adopt(connection: psycopg.Connection[Any], article: int) -> None:
+    """Give the rows of the bigger generated source to the model ``Article``."""
+    row = connection.execute("SELECT big, store_table FROM pgknowbase_benchmark.source, pgknowbase_space").fetchone()
+    assert row is not None
+    big, store = row
+    connection.execute("ALTER TABLE catalog_article DISABLE TRIGGER USER")
+    connection.execute(
+        "INSERT INTO catalog_article (id, title, body, views)"
+        " SELECT object_key::bigint, title, title, 0 FROM pgknowbase_externaldata WHERE content_type_id = %s",
+        [big],
+    )
+    connection.execute("ALTER TABLE catalog_article ENABLE TRIGGER USER")
+    connection.execute(
+        "UPDATE pgknowbase_externaldata SET content_type_id = %s WHERE content_type_id = %s", [article, big]
+    )
+    connection.execute(f"UPDATE {store} SET source = %s WHERE source = %s", [article, big])
+    connection.execute("VACUUM ANALYZE pgknowbase_externaldata")
+
+
+def _vector(words: str) -> str:
+    from pgknowbase.embeddings import get_embedder
+    from pgknowbase.search.hits import literal, query_vector
+
+    return literal(query_vector(get_embedder(), words))

@@ -1,0 +1,5 @@
+-- The nearest 10 of all objects.
+-- pgbench -n -c 2 -j 2 -T 10 -D queries=200 -f benchmarks/vectors_plain.sql
+\set q random(1, :queries)
+SELECT * FROM pgknowbase_search_dense_v1(
+    (SELECT embedding FROM pgknowbase_benchmark.query WHERE id = :q), 10);
