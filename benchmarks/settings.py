@@ -22,6 +22,7 @@ DATABASES = {"default": database_config(os.environ["PGKNOWBASE_BENCH_URL"])}
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.postgres",
     "pgtrigger",
     "pgknowbase",
     "benchmarks.catalog",

@@ -10,18 +10,18 @@ from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 
 
+NEEDED_APPS = ("django.contrib.postgres", "pgtrigger")
+
+
 @register("pgknowbase")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 settings, E002 pgtrigger, E003 database engine, E004 backend, W005 what a backend needs to run."""
+    """E001 settings, E002 apps, E003 database engine, E004 backend, W005 what a backend needs to run."""
     messages: list[CheckMessage] = []
-    if not apps.is_installed("pgtrigger"):
-        messages.append(
-            Error(
-                "'pgtrigger' is not installed.",
-                hint="Add 'pgtrigger' to INSTALLED_APPS.",
-                id="pgknowbase.E002",
-            )
-        )
+    messages += [
+        Error(f"{name!r} is not installed.", hint=f"Add {name!r} to INSTALLED_APPS.", id="pgknowbase.E002")
+        for name in NEEDED_APPS
+        if not apps.is_installed(name)
+    ]
     try:
         settings = get_settings()
     except PgKnowbaseError as error:
