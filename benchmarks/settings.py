@@ -10,7 +10,7 @@ MODEL = {"MODEL": "wordllama-256", "DIMENSIONS": 256}
 
 def _embedding() -> dict[str, Any]:
     if url := os.environ.get("PGKNOWBASE_BENCH_HTTP"):
-        options = {"BASE_URL": url, "API_KEY_ENV": None}
+        options = {"BASE_URL": url, "API_KEY_ENV": None, "ENCODING_FORMAT": "base64"}
         return {"BACKEND": "pgknowbase.embeddings.openai.OpenAIEmbedder", "OPTIONS": options, **MODEL}
     return {"BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", **MODEL}
 

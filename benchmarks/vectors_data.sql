@@ -6,8 +6,8 @@
 \set QUIET on
 \if :{?chunks} \else \set chunks 10000 \endif
 \if :{?queries} \else \set queries 200 \endif
-\if :{?centres} \else \set centres 100 \endif
-\if :{?noise} \else \set noise 0.9 \endif
+\if :{?centres} \else \set centres 1000 \endif
+\if :{?noise} \else \set noise 0.6 \endif
 \ir vectors_clean.sql
 
 SELECT format('%I.%I', store_schema, store_table) AS store, dimensions AS dim,

@@ -41,6 +41,5 @@ def database(data_dir: Path) -> dict[str, Any]:
     if os.environ.get("DATABASE_URL") or os.environ.get("DEMO_DATABASE") == "embedded":
         from pgknowbase.embedded import embedded_database
 
-        data_dir.parent.mkdir(parents=True, exist_ok=True)
         return embedded_database(data_dir)
     return {"ENGINE": "django.db.backends.postgresql", "NAME": os.environ.get("PGDATABASE", "postgres")}

@@ -11,7 +11,8 @@
 --   external_data_ids   only these objects; searched exactly
 --   exclude       external data id to leave out
 --   exact_below   an index of about as many chunks is searched exactly, because the vector index can miss a vector that
---                 lies far from all others; in a larger one, at most as many are compared where filters let few pass
+--                 lies far from all others; in a larger one, as many objects are where the filters let fewer than one in five
+--                 pass
 --   space_model   raise PK001 unless the active space is of this model
 --
 -- Otherwise the vector index is walked outwards from the query until max_hits objects have passed, or no better one can
@@ -23,7 +24,7 @@ DO $pgknowbase$ BEGIN PERFORM '[1]'::vector; END $pgknowbase$; -- loads pgvector
 CREATE OR REPLACE FUNCTION pgknowbase_search_dense_v1(
     query halfvec, max_hits integer, sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL,
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, tags text[] DEFAULT NULL, object_keys text[] DEFAULT NULL,
-    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, exact_below integer DEFAULT 10000,
+    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, exact_below integer DEFAULT 15000,
     space_model text DEFAULT NULL)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, similarity float8)
@@ -44,7 +45,6 @@ DECLARE
     _least float8 := threshold;
     _pause integer := 2 * max_hits + 20;
     _walked integer := 0;
-    _few integer;
     _enough boolean := false;
     _next record;
     _ids bigint[] := '{}';
@@ -107,11 +107,9 @@ BEGIN
             END IF;
             IF _walked = _pause THEN
                 _pause := _pause * 4;
-                IF _filtered AND _walked > 20 * cardinality(_ids) THEN
-                    -- At the rate so far the walk would go on for a quarter of this many.
-                    _few := least(exact_below,
-                        (4.0 * _walked * (max_hits - cardinality(_ids)) / greatest(cardinality(_ids), 0.5))::integer);
-                    _exact := pgknowbase_search_passing_v1(_few + 1, sources, viewer, metadata, tags) <= _few;
+                -- Far from the query the walk misses neighbours, so few objects are better all compared.
+                IF _filtered AND _walked = 2 * max_hits + 20 AND _walked > 5 * cardinality(_ids) THEN
+                    _exact := pgknowbase_search_passing_v1(exact_below + 1, sources, viewer, metadata, tags) <= exact_below;
                     EXIT WHEN _exact;
                 END IF;
                 _least := coalesce(_least, (

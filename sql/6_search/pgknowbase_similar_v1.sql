@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION pgknowbase_similar_v1(
     of_source integer, of_key text, max_hits integer, sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL,
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, tags text[] DEFAULT NULL, object_keys text[] DEFAULT NULL,
-    external_data_ids bigint[] DEFAULT NULL, exact_below integer DEFAULT 10000)
+    external_data_ids bigint[] DEFAULT NULL, exact_below integer DEFAULT 15000)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, similarity float8)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT

@@ -74,3 +74,11 @@ def test_health_without_a_database(server):
     url = server.url
     server.stop(force=True)
     assert ask(url, "/healthz") == ["503 Service Unavailable True"]
+
+
+def test_demo_needs_no_writable_folder_with_a_database_url(monkeypatch, tmp_path):
+    from demo.environment import database
+
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u@h/name")
+    assert database(tmp_path / "closed" / "pgdata")["HOST"] == "h"
+    assert not (tmp_path / "closed").exists()

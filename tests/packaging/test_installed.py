@@ -12,7 +12,8 @@ import os
 from pgknowbase.embedded import database_config
 SECRET_KEY = "x"
 DATABASES = {"default": database_config(os.environ["DATABASE_URL"])}
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.postgres", "pgtrigger", "pgknowbase"]
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.postgres"]
+INSTALLED_APPS += ["pgtrigger", "pgknowbase"]
 PGKNOWBASE = {"EMBEDDINGS": {"default": {
     "BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", "MODEL": "wordllama-256", "DIMENSIONS": 256}}}
 """

@@ -9,7 +9,6 @@ from django.db import connections
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 
-
 NEEDED_APPS = ("django.contrib.postgres", "pgtrigger")
 
 
