@@ -88,10 +88,6 @@ def test_killed_worker_loses_and_doubles_nothing(manage, moment):
     worker.send_signal(signal.SIGKILL)
     worker.wait()
     assert ExternalData.objects.filter(status="completed").count() < 4000
-    if moment == "embedding":
-        out, _ = manage("pgknowbase_worker", "--once").communicate(timeout=90)
-        assert "documents are not due yet" in out
-        assert "lets go of them after 120 s" in out
     expire_leases()
     again = manage("pgknowbase_worker", "--once")
     again.communicate(timeout=90)
