@@ -6,7 +6,9 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from pgknowbase import gateway
 from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase.relay.relay import Relay
 from pgknowbase.vectorizer.spaces import active_space
 from tests.blog.models import Article, Manual, Note, Slug
 
@@ -101,3 +103,13 @@ def test_another_backend_of_the_same_vectors_is_accepted(settings):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "EMBEDDINGS": {"default": {**entry, "MODEL": "other"}}}
     with pytest.raises(CommandError, match="model is 'wordllama-256'"):
         run("pgknowbase_space", "accept")
+
+
+def test_once_says_what_another_worker_has():
+    Article.objects.create(title="a", body="b")
+    Relay().run_once()
+    gateway.fetch("default", gateway.QUEUE_CLAIM, active_space("default").vectorizer_id, 10, 60.0, None, None)
+    out = run("pgknowbase_worker", once=True)
+    assert "0 documents indexed" in out
+    assert "1 documents are not due yet" in out
+    assert "lets go of them after 120 s" in out

@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, OperationalError, close_old
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.relay.relay import Relay
+from pgknowbase.relay.sync import SyncReport
 from pgknowbase.vectorizer.executor import Executor
 
 logger = logging.getLogger("pgknowbase.worker")
@@ -27,7 +28,7 @@ class WorkerTotals:
     """What a worker did since it started; ``rows`` counts them by what became of them."""
 
     events: int = 0
-    rows: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=lambda: Counter(SyncReport().counts))
     documents: int = 0
     embedded: int = 0
     again: int = 0

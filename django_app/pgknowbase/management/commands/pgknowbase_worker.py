@@ -10,8 +10,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from pgknowbase import gateway
+from pgknowbase.conf import get_settings
 from pgknowbase.management.arguments import positive
 from pgknowbase.management.base import KnowbaseCommand
+from pgknowbase.vectorizer.spaces import active_space
 from pgknowbase.worker import Worker, WorkerTotals
 
 
@@ -59,6 +62,18 @@ class Command(KnowbaseCommand):
             _listen(worker)
             totals = worker.run_until_idle() if once else worker.run()
         self.stdout.write(summary(totals))
+        if once and not relay_only and (waiting := _waiting()):
+            self.stdout.write(
+                f"{waiting} documents are not due yet: they wait for another try, or another worker has them"
+                f" (one that died lets go of them after {get_settings().worker.lease_seconds:.0f} s). Run again then."
+            )
+
+
+def _waiting() -> int:
+    """Items left in the queue of the active space."""
+    using = get_settings().database
+    space = active_space(using)
+    return gateway.fetch_value(using, gateway.QUEUE_PENDING, space.vectorizer_id) if space else 0
 
 
 def summary(totals: WorkerTotals) -> str:
