@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 from urllib.parse import quote, urlencode
@@ -8,6 +9,9 @@ from django.db import connection
 
 from pgknowbase.models import OutboxEvent
 from pgknowbase.worker import Worker
+
+# A run that is terminated ends as after Ctrl-C, and so stops its Postgres.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture
