@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -176,11 +177,17 @@ def _alive(pid: int) -> bool:
 
 def _abort(pid: int) -> None:
     """End a server that did not become ready: it must not come up after we said that it had not."""
+    psutil = _psutil()
+    children = set()
     for number, patience in ((signal.SIGQUIT, 1.0), (signal.SIGKILL, 5.0)):
+        with suppress(psutil.NoSuchProcess):
+            children |= set(psutil.Process(pid).children(recursive=True))
         _signal(pid, number)
         deadline = time.monotonic() + patience
         while _alive(pid) and time.monotonic() < deadline:
             time.sleep(_POLL)
+    # The children of a killed postmaster notice it, but not at once.
+    psutil.wait_procs(children, timeout=5.0)
 
 
 def _signal(pid: int, number: signal.Signals) -> bool:
