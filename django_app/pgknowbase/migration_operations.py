@@ -22,17 +22,19 @@ class CannotMigrateError(ConfigurationError, CommandError):
     """The database is not fit for pgknowbase. As a ``CommandError``, ``migrate`` shows it without a traceback."""
 
 
-class RunSQLFile(Operation):
-    """Runs one file of ``pgknowbase.sql``; its name is the object's, so the way back is to drop that object."""
+class DatabaseOperation(Operation):
+    """Changes the database alone: Django's models do not know what it makes. Either way does nothing by default."""
 
-    reduces_to_sql = True
+    reversible = True
 
-    def __init__(self, path: str, kind: Literal["FUNCTION", "TABLE", "VIEW"]) -> None:
-        self.path = path
-        self.kind = kind
+    def forwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        """Change the database."""
+
+    def backwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        """Change it back."""
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Nothing: Django's models do not know these objects."""
+        """Nothing."""
 
     def database_forwards(
         self,
@@ -41,7 +43,7 @@ class RunSQLFile(Operation):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        schema_editor.execute(read_sql(self.path), params=None)
+        self.forwards(schema_editor)
 
     def database_backwards(
         self,
@@ -50,6 +52,22 @@ class RunSQLFile(Operation):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
+        self.backwards(schema_editor)
+
+
+class RunSQLFile(DatabaseOperation):
+    """Runs one file of ``pgknowbase.sql``; its name is the object's, so the way back is to drop that object."""
+
+    reduces_to_sql = True
+
+    def __init__(self, path: str, kind: Literal["FUNCTION", "TABLE", "VIEW"]) -> None:
+        self.path = path
+        self.kind = kind
+
+    def forwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        schema_editor.execute(read_sql(self.path), params=None)
+
+    def backwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         name = self.path.rpartition("/")[2].removesuffix(".sql")
         schema_editor.execute(f"DROP {self.kind} IF EXISTS {schema_editor.quote_name(name)}", params=None)
 
@@ -57,21 +75,10 @@ class RunSQLFile(Operation):
         return f"Run {self.path}"
 
 
-class CreateVectorExtension(Operation):
+class CreateVectorExtension(DatabaseOperation):
     """Creates the extension ``vector`` where it is missing. The way back leaves it: others may use it."""
 
-    reversible = True
-
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Nothing: an extension is no model."""
-
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
+    def forwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         connection: Any = schema_editor.connection
         if connection.vendor != "postgresql" or connection.pg_version < MINIMUM_POSTGRES:
             raise CannotMigrateError(
@@ -94,37 +101,17 @@ class CreateVectorExtension(Operation):
                 " ALTER EXTENSION vector UPDATE there."
             )
 
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Leaves the extension in place."""
-
     def describe(self) -> str:
         return "Create the extension vector"
 
 
-class InstallPgai(Operation):
+class InstallPgai(DatabaseOperation):
     """Installs pgai's catalog (schema ``ai``) where it is missing; needs a migration that is not atomic.
 
     The way back drops it only if this operation brought it and nobody else has a vectorizer there.
     """
 
-    reversible = True
-
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Nothing: the catalog is pgai's own."""
-
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
+    def forwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         from pgknowbase.vectorizer.pgai import install
 
         alias = schema_editor.connection.alias
@@ -133,46 +120,20 @@ class InstallPgai(Operation):
         if fresh:
             schema_editor.execute(f"COMMENT ON SCHEMA ai IS '{MARK}'", params=None)
 
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
+    def backwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         schema_editor.execute(read_sql("0_extension/pgai_drop_v1.sql"), params=None)
 
     def describe(self) -> str:
         return "Install pgai's catalog"
 
 
-class DropSpaces(Operation):
+class DropSpaces(DatabaseOperation):
     """On the way back, drops every embedding space with its vectorizer and chunks; forwards it does nothing.
 
     Spaces are created from the settings after migrate, so no other operation knows of them.
     """
 
-    reversible = True
-
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Nothing."""
-
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Nothing."""
-
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
+    def backwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         schema_editor.execute("SELECT pgknowbase_space_drop_v1(id) FROM pgknowbase_space", params=None)
 
     def describe(self) -> str:

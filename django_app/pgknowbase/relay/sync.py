@@ -126,7 +126,7 @@ def _guarded(call: Callable[[], Answer], using: str, careful: bool) -> Answer:
             return call()
     try:
         return call()
-    except Exception as error:
+    except Exception as error:  # raised again below, either way
         raw: Any = connections[using].connection
         if raw is not None and raw.info.transaction_status == TransactionStatus.INERROR:
             raise SpoiledTransactionError(describe(error)) from error
