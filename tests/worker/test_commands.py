@@ -108,8 +108,8 @@ def test_another_backend_of_the_same_vectors_is_accepted(settings):
 def test_once_says_what_another_worker_has():
     Article.objects.create(title="a", body="b")
     Relay().run_once()
-    gateway.fetch("default", gateway.QUEUE_CLAIM, active_space("default").vectorizer_id, 10, 60.0, None, None)
+    gateway.fetch("default", gateway.QUEUE_CLAIM, active_space("default").vectorizer_id, 10, 60.0, None, None, None)
     out = run("pgknowbase_worker", once=True)
     assert "0 documents indexed" in out
     assert "1 documents are not due yet" in out
-    assert "lets go of them after 120 s" in out
+    assert "lets go of them after 15 s" in out

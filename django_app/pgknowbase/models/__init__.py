@@ -5,6 +5,7 @@ from pgknowbase.models.document import Document
 from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
 from pgknowbase.models.outbox import OutboxEvent
 from pgknowbase.models.space import EmbeddingSpace
+from pgknowbase.models.worker import WorkerHeartbeat
 
 __all__ = [
     "Chunk",
@@ -14,4 +15,5 @@ __all__ = [
     "ExternalDataStatus",
     "ExternalDataType",
     "OutboxEvent",
+    "WorkerHeartbeat",
 ]
