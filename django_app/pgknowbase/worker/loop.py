@@ -131,6 +131,15 @@ class Worker:
         Raises:
             PgKnowbaseError: the settings and the active space do not agree, at start.
         """
+        try:
+            self._run()
+        finally:
+            connections[self.using].close()
+        if self._failure is not None:
+            raise self._failure
+        return self.totals
+
+    def _run(self) -> None:
         relay = Relay(self.using, batch_size=self.batch_size)
         with self._heartbeat() as heart, self._executor(heart.worker) as executor:
             turns = [("relay", lambda: self._relay(relay), self._stopping, self.interval)]
@@ -147,9 +156,6 @@ class Worker:
                         thread.join(0.5)
             finally:
                 self.stop()
-        if self._failure is not None:
-            raise self._failure
-        return self.totals
 
     def _heartbeat(self) -> Heartbeat:
         role = WorkerHeartbeat.Role.RELAY if self.relay_only else WorkerHeartbeat.Role.BOTH
