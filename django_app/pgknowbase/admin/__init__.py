@@ -3,5 +3,6 @@
 from pgknowbase.admin.externaldata import ExternalDataAdmin
 from pgknowbase.admin.outbox import OutboxEventAdmin
 from pgknowbase.admin.space import EmbeddingSpaceAdmin
+from pgknowbase.admin.worker import WorkerHeartbeatAdmin
 
-__all__ = ["EmbeddingSpaceAdmin", "ExternalDataAdmin", "OutboxEventAdmin"]
+__all__ = ["EmbeddingSpaceAdmin", "ExternalDataAdmin", "OutboxEventAdmin", "WorkerHeartbeatAdmin"]
