@@ -44,7 +44,7 @@ class WorkerSettings(_Strict):
     relay_batch_size: Annotated[int, Field(ge=1, le=10_000)] = 500
     embed_batch_size: Annotated[int, Field(ge=1, le=2048)] = 200
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
-    poll_interval: Annotated[float, Field(gt=0, le=60)] = 0.04
+    poll_interval: Annotated[float, Field(gt=0, le=60)] = 0.03
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 3
     dead_after: Annotated[float, Field(gt=0)] = 15
     lease_seconds: Annotated[float, Field(ge=1)] = 3600
