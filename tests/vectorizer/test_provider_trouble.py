@@ -196,6 +196,23 @@ def test_document_that_always_breaks_the_provider_does_not_stop_the_others(http,
     assert failed_queue() == []
 
 
+def test_document_that_fails_alone_again_waits_and_the_others_need_not(http, executor):
+    executor.settings = executor.settings.model_copy(update={"retry_delay": 60})
+    http.fixed(500, b"oops")
+    write("crash")
+    executor.run_once()
+    assert queue()[0][1:] == (1, True)
+    assert executor.pace.paused
+    executor.pace._until = 0
+    executor.run_once()
+    assert queue()[0][1:] == (2, False)
+    assert not executor.pace.paused
+    heal(http)
+    (fresh,) = write("fresh")
+    assert executor.run_once().written == 1
+    assert status(fresh) == ("completed", "")
+
+
 @pytest.mark.parametrize(
     ("fault", "symptom"),
     [
