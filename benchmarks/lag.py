@@ -1,53 +1,90 @@
-"""From COMMIT to searchable, one row at a time, with one worker that had nothing to do."""
+"""From commit to searchable, with an idle worker and with one that has 100 writes a second; and what idling costs."""
 
 import random
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
 from benchmarks import corpus
+from benchmarks.cpu import Meter
 from benchmarks.database import Database
-from benchmarks.processes import workers
+from benchmarks.processes import Child, workers
 from benchmarks.report import Figure, figure
 from benchmarks.stats import percentile
 
 FOUND = """SELECT 1 FROM pgknowbase_chunk AS c JOIN django_content_type AS t ON t.id = c.source
     WHERE t.app_label = 'catalog' AND t.model = 'article' AND c.id = %s"""
+INSERT = "INSERT INTO catalog_article (id, title, body, views) SELECT id, title, body, 0 FROM staged WHERE id = %s"
+WRITES_PER_SECOND = 100
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
-    samples = 10 if quick else 100
+    samples, seconds = (10, 2.0) if quick else (100, 20.0)
+    written = 2 * (samples + 1)
     with database.connect() as connection, workers(["ours"]) as (worker,):
-        corpus.stage(connection, samples + 1)
+        corpus.stage(connection, written + 60 * WRITES_PER_SECOND)
         corpus.clear(connection)
         worker.say("go")
-        lags = [_lag(connection, number) for number in range(1, samples + 2)][1:]
+        idle = [_lag(connection, number) for number in range(1, samples + 2)][1:]
+        cpu = _idle_cpu(connection, worker, seconds)
+        with _writes(database, written + 1):
+            busy = [_lag(connection, number) for number in range(samples + 2, written + 1)][1:]
         corpus.clear(connection)
     return [
-        figure(
-            "lag",
-            "commit to searchable, idle worker",
-            lags,
-            rows=samples,
-            unit="ms",
-            p50=percentile(lags, 50),
-            p95=percentile(lags, 95),
-            p99=percentile(lags, 99),
-        )
+        _figure("commit to searchable, idle worker", idle, "p50 < 50 ms"),
+        _figure(f"commit to searchable, {WRITES_PER_SECOND} writes/s beside", busy, "p99 < 1000 ms"),
+        figure("lag", "CPU of an idle worker and its server", cpu, rows=0, unit="% of a core"),
     ]
+
+
+def _figure(case: str, lags: list[float], target: str) -> Figure:
+    shares = {f"p{percent}": percentile(lags, percent) for percent in (50, 95, 99)}
+    return figure("lag", case, lags, rows=len(lags), unit="ms", target=target, **shares)
 
 
 def _lag(connection: psycopg.Connection[Any], number: int) -> float:
     """Milliseconds."""
     time.sleep(random.uniform(0.1, 0.5))
-    connection.execute(
-        "INSERT INTO catalog_article (id, title, body, views) SELECT id, title, body, 0 FROM staged WHERE id = %s",
-        [number],
-    )
+    connection.execute(INSERT, [number])
     committed = time.perf_counter()
     while connection.execute(FOUND, [str(number)]).fetchone() is None:
         if time.perf_counter() - committed > 30:
             raise RuntimeError(f"row {number} did not become searchable within 30 s")
         time.sleep(0.001)
     return (time.perf_counter() - committed) * 1000
+
+
+def _idle_cpu(connection: psycopg.Connection[Any], worker: Child, seconds: float) -> list[float]:
+    meter = Meter(connection)
+    found = []
+    for _ in range(3):
+        before = meter.seconds([worker.process.pid])
+        time.sleep(seconds / 3)
+        found.append(100 * (meter.seconds([worker.process.pid]) - before) / (seconds / 3))
+    return found
+
+
+@contextmanager
+def _writes(database: Database, first: int) -> Iterator[None]:
+    """Rows one by one, each in a transaction of its own, in an even rhythm."""
+    ended = threading.Event()
+
+    def write() -> None:
+        with database.connect() as connection:
+            started, number = time.monotonic(), 0
+            while not ended.is_set() and number < 60 * WRITES_PER_SECOND:
+                connection.execute(INSERT, [first + number])
+                number += 1
+                ended.wait(max(0.0, started + number / WRITES_PER_SECOND - time.monotonic()))
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

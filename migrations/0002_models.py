@@ -246,4 +246,30 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="WorkerHeartbeat",
+            fields=[
+                ("id", models.UUIDField(editable=False, primary_key=True, serialize=False)),
+                ("host", models.TextField()),
+                ("pid", models.IntegerField(verbose_name="process id")),
+                ("role", models.TextField(choices=[("both", "Relay and vectorizer"), ("relay", "Relay")])),
+                ("started_at", models.DateTimeField()),
+                ("beat_at", models.DateTimeField(verbose_name="last beat")),
+                ("events", models.BigIntegerField(default=0, help_text="Outbox events taken since it started.")),
+                ("documents", models.BigIntegerField(default=0, help_text="Documents embedded since it started.")),
+                (
+                    "failed",
+                    models.BigIntegerField(default=0, help_text="Rows and documents that failed since it started."),
+                ),
+                (
+                    "lease",
+                    models.DateTimeField(null=True, help_text="The lease on the documents that it is embedding."),
+                ),
+            ],
+            options={
+                "verbose_name": "worker",
+                "db_table": "pgknowbase_worker",
+                "ordering": ["started_at"],
+            },
+        ),
     ]

@@ -40,7 +40,7 @@ def manage(transactional_db, database_url):
     """Start a management command in a process of its own on the test database; none outlives the test."""
     started = []
 
-    def start(*arguments):
+    def start(*arguments, **environment):
         process = subprocess.Popen(
             [sys.executable, "-m", "django", *map(str, arguments)],
             env={
@@ -48,6 +48,7 @@ def manage(transactional_db, database_url):
                 "DATABASE_URL": database_url,
                 "DJANGO_SETTINGS_MODULE": "tests.settings",
                 "PYTHONPATH": os.pathsep.join([".", "django_app"]),
+                **environment,
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,9 +1,10 @@
 """Settings of the test project: an embedded Postgres of its own for each run, or the server that DATABASE_URL names.
 
-PGKNOWBASE_TEST_POSTGRES is the major version of the embedded one.
+PGKNOWBASE_TEST_POSTGRES is the major version of the embedded one, PGKNOWBASE_TEST_WORKER more settings of the worker.
 """
 
 import atexit
+import json
 import os
 import shutil
 import tempfile
@@ -79,5 +80,9 @@ PGKNOWBASE = {
             "DIMENSIONS": 256,
         },
     },
-    "WORKER": {"RETRY_DELAY": 0.05, "POLL_INTERVAL": 0.02},
+    "WORKER": {
+        "RETRY_DELAY": 0.05,
+        "POLL_INTERVAL": 0.02,
+        **json.loads(os.environ.get("PGKNOWBASE_TEST_WORKER", "{}")),
+    },
 }

@@ -44,11 +44,19 @@ class WorkerSettings(_Strict):
     relay_batch_size: Annotated[int, Field(ge=1, le=10_000)] = 500
     embed_batch_size: Annotated[int, Field(ge=1, le=2048)] = 200
     concurrency: Annotated[int, Field(ge=1, le=64)] = 1
-    poll_interval: Annotated[float, Field(gt=0, le=60)] = 0.2
-    lease_seconds: Annotated[float, Field(ge=1)] = 120
+    poll_interval: Annotated[float, Field(gt=0, le=60)] = 0.03
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 3
+    dead_after: Annotated[float, Field(gt=0)] = 15
+    lease_seconds: Annotated[float, Field(ge=1)] = 3600
     max_attempts: Annotated[int, Field(ge=1)] = 8
     retry_delay: Annotated[float, Field(gt=0)] = 5
     retry_delay_max: Annotated[float, Field(gt=0)] = 900
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "WorkerSettings":
+        if self.dead_after < 2 * self.heartbeat_seconds:
+            raise ValueError("DEAD_AFTER must be at least twice HEARTBEAT_SECONDS")
+        return self
 
 
 class SearchSettings(_Strict):

@@ -1,9 +1,10 @@
 """The one module that touches cursors: every call of a SQL function that pgknowbase makes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
-from django.db import connections
+from django.db import connections, transaction
 
 Row = tuple[Any, ...]
 
@@ -27,13 +28,17 @@ SPACE_DROP = "SELECT pgknowbase_space_drop_v1(%s)"
 VECTORIZER = "SELECT to_jsonb(v) FROM ai.vectorizer AS v WHERE v.id = %s"
 VECTOR_OID = "SELECT 'vector'::regtype::oid::int"
 QUEUE_CLAIM = (
-    "SELECT item::text, lease, attempts, source, id, title, content FROM pgknowbase_queue_claim_v1(%s, %s, %s, %s, %s)"
+    "SELECT item::text, lease, attempts, source, id, title, content"
+    " FROM pgknowbase_queue_claim_v1(%s, %s, %s, %s, %s, %s)"
 )
-QUEUE_RELEASE = "SELECT pgknowbase_queue_release_v1(%s, %s::tid[], %s, %s, %s)"
+QUEUE_RELEASE = "SELECT pgknowbase_queue_release_v1(%s, %s::tid[], %s, %s::float8, %s, %s)"
 QUEUE_FAIL = "SELECT pgknowbase_queue_fail_v1(%s, %s::tid, %s, %s)"
 QUEUES = "SELECT s.id, ai.vectorizer_queue_pending(s.vectorizer_id) FROM pgknowbase_space AS s"
 STORE_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(format('%%I.%%I', %s::text, %s::text))"
 QUEUE_PENDING = "SELECT ai.vectorizer_queue_pending(%s, true)"
+BACKFILL = "SELECT set_config('pgknowbase.backfill', %s, true)"
+WORKER_BEAT = "SELECT pgknowbase_worker_beat_v1(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+WORKER_END = "SELECT pgknowbase_worker_end_v1(%s)"
 CHUNKS = "SELECT * FROM pgknowbase_chunks_v1(%s, %s::int[], %s::text[])"
 STORE_OPEN = (
     "SELECT * FROM pgknowbase_store_open_v1("
@@ -51,6 +56,7 @@ SIMILAR = (
 )
 HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
+ROWS_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(quote_ident(%s))"
 SERVER = (
     "SELECT current_setting('server_version_num')::int,"
     " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
@@ -78,6 +84,17 @@ def fetch_dicts(using: str, query: LiteralString, *params: Any) -> list[dict[str
         cursor.execute(query, params)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@contextmanager
+def transaction_of(using: str, *, backfill: bool) -> Iterator[None]:
+    """A transaction; with ``backfill``, the documents that it writes are embedded after all fresh ones."""
+    with transaction.atomic(using=using):
+        if backfill:
+            fetch(using, BACKFILL, "on")
+        yield
+        if backfill:  # the caller may have a transaction around this one
+            fetch(using, BACKFILL, "off")
 
 
 def copy_chunks(using: str, schema: str, table: str, vector_oid: int, rows: Sequence[Row]) -> None:

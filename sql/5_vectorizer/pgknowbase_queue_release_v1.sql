@@ -1,6 +1,7 @@
 -- Hands leased items back to be tried again after delay seconds, and records why in pgai's error table.
+-- delay NULL: they are due at once, as fresh ones. attempt: whether it counts as one of the documents' own.
 CREATE OR REPLACE FUNCTION pgknowbase_queue_release_v1(
-    vectorizer integer, items tid[], lease timestamptz, delay float8, reason text) RETURNS bigint
+    vectorizer integer, items tid[], lease timestamptz, delay float8, reason text, attempt boolean) RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
 DECLARE
@@ -16,7 +17,7 @@ BEGIN
             WHERE q.ctid = ANY ($1) AND q.loading_retry_after = $2
             RETURNING q.source, q.id
         ), told AS (
-            UPDATE pgknowbase_externaldata AS e SET error = $5, updated_at = statement_timestamp(), status = 'pending'
+            UPDATE pgknowbase_externaldata AS e SET error = $5, status = 'pending'
             FROM (
                 SELECT x.id FROM pgknowbase_externaldata AS x
                 JOIN released AS r ON x.content_type_id = r.source AND x.object_key = r.id
@@ -25,7 +26,7 @@ BEGIN
             WHERE e.id = free.id
         )
         SELECT count(*) FROM released
-        $sql$, _queue) INTO _released USING items, lease, delay, (reason <> '')::int, reason;
+        $sql$, _queue) INTO _released USING items, lease, delay, attempt, reason;
     IF reason <> '' THEN
         INSERT INTO ai._vectorizer_errors (id, message, details)
         VALUES (vectorizer, 'embedding failed', jsonb_build_object('error_reason', reason, 'items', _released));

@@ -1,5 +1,5 @@
 -- Creates a pgai vectorizer over the documents with its chunk store and vector index, and records it as an embedding
--- space, not yet active. Existing documents are queued.
+-- space, not yet active. Existing documents are queued as backfill: fresh ones are taken before them.
 CREATE OR REPLACE FUNCTION pgknowbase_space_create_v1(
     space_name text, backend text, model text, dimensions integer, chunk_size integer, chunk_overlap integer,
     template text) RETURNS bigint
@@ -26,7 +26,7 @@ BEGIN
         indexing => ai.indexing_none(),
         scheduling => ai.scheduling_none(),
         processing => ai.processing_default(batch_size => 200, concurrency => 1),
-        enqueue_existing => true);
+        enqueue_existing => false);
     EXECUTE format(
         'ALTER TABLE %I.%I ADD COLUMN tokens integer, ADD COLUMN reusable boolean NOT NULL DEFAULT true',
         _schema, _table);
@@ -37,6 +37,15 @@ BEGIN
     EXECUTE format(
         'CREATE INDEX %I ON %I.%I ((coalesce(loading_retry_after, ''-infinity'')), queued_at)',
         _queue.queue_table || '_due', _queue.queue_schema, _queue.queue_table);
+    -- pgai's trigger leaves this column out. A moment that has long passed is due for pgai's worker as for ours, and
+    -- ours takes what has none before it.
+    EXECUTE format($sql$
+        ALTER TABLE %1$I.%2$I ALTER COLUMN loading_retry_after
+            SET DEFAULT CASE WHEN current_setting('pgknowbase.backfill', true) = 'on' THEN timestamptz 'epoch' END
+        $sql$, _queue.queue_schema, _queue.queue_table);
+    EXECUTE format(
+        'INSERT INTO %I.%I (source, id, loading_retry_after) SELECT source, id, ''epoch'' FROM pgknowbase_document',
+        _queue.queue_schema, _queue.queue_table);
     INSERT INTO pgknowbase_space (
         id, name, backend, model, dimensions, chunk_size, chunk_overlap, template, vectorizer_id, store_schema,
         store_table, is_active)

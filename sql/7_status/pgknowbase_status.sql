@@ -1,4 +1,5 @@
--- Per source model: how many objects the index knows, in which state, and what still waits in the outbox.
+-- Per source model: how many objects the index knows, in which state, what still waits, for how long, and what was
+-- embedded lately. All columns but source and the two moments are plain numbers, for exporters.
 CREATE OR REPLACE VIEW pgknowbase_status WITH (security_invoker = true) AS
 SELECT t.app_label || '.' || t.model AS source,
     coalesce(e.total, 0) AS total,
@@ -10,6 +11,8 @@ SELECT t.app_label || '.' || t.model AS source,
     coalesce(e.chunks, 0) AS chunks,
     coalesce(o.events, 0) AS outbox,
     least(o.oldest, e.oldest) AS oldest_pending,
+    coalesce(greatest(0, extract(epoch FROM clock_timestamp() - least(o.oldest, e.oldest)))::float8, 0) AS lag_seconds,
+    coalesce(e.last_minute, 0) AS embedded_last_minute,
     e.last_processed
 FROM django_content_type AS t
 LEFT JOIN (
@@ -21,6 +24,7 @@ LEFT JOIN (
         count(*) FILTER (WHERE status = 'failed' AND retry_at IS NULL) AS dead,
         sum(chunk_count) AS chunks,
         min(updated_at) FILTER (WHERE status IN ('pending', 'processing')) AS oldest,
+        count(*) FILTER (WHERE processed_at > clock_timestamp() - interval '1 minute') AS last_minute,
         max(processed_at) AS last_processed
     FROM pgknowbase_externaldata GROUP BY content_type_id
 ) AS e ON e.content_type_id = t.id

@@ -3,7 +3,10 @@ import pytest
 from pgknowbase.models import Chunk, Document, OutboxEvent
 from pgknowbase.relay.relay import Relay
 from pgknowbase.vectorizer.executor import Executor
+from tests.embeddings import conftest as embeddings
 from tests.fakes import RecordingEmbedder
+
+http = embeddings.provider
 
 
 @pytest.fixture

@@ -1,15 +1,20 @@
 """What the commands print and do."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.utils import timezone
 
-from pgknowbase import gateway
-from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase import gateway, status
+from pgknowbase.models import ExternalData, OutboxEvent, WorkerHeartbeat
 from pgknowbase.relay.relay import Relay
+from pgknowbase.status import ModelIntegrationStatus, SourceStatus
 from pgknowbase.vectorizer.spaces import active_space
+from pgknowbase.worker.heartbeat import Heartbeat
 from tests.blog.models import Article, Manual, Note, Slug
 
 pytestmark = pytest.mark.django_db
@@ -69,14 +74,108 @@ def test_sync_of_an_unknown_model():
 def test_status_as_table_and_json():
     Article.objects.create(title="a")
     table = run("pgknowbase_status")
-    assert "blog.article" in table
-    status = json.loads(run("pgknowbase_status", format="json"))
-    assert status["space"]["model"] == "wordllama-256"
-    (source,) = status["sources"]
+    assert "blog.Article" in table
+    found = json.loads(run("pgknowbase_status", format="json"))
+    assert found["space"]["model"] == "wordllama-256"
+    source, *others = found["sources"]
     assert (source["source"], source["total"], source["outbox"]) == ("blog.article", 0, 1)
+    assert [other["model_name"] for other in others] == [
+        "blog.Note",
+        "blog.Slug",
+        "blog.Manual",
+        "library.Module",
+        "library.Entry",
+    ]
+    assert [other["sync_enabled"] for other in others] == [True, True, False, True, True]
+    assert ModelIntegrationStatus.model_validate(source) == ModelIntegrationStatus(
+        model_name="blog.Article",
+        total_instances=1,
+        synced_instances=0,
+        pending_sync=1,
+        last_sync=None,
+        sync_enabled=True,
+    )
     run("pgknowbase_worker", once=True)
-    (source,) = json.loads(run("pgknowbase_status", format="json"))["sources"]
+    source, *_ = json.loads(run("pgknowbase_status", format="json"))["sources"]
     assert (source["total"], source["completed"], source["outbox"], source["chunks"]) == (1, 1, 0, 1)
+    assert (source["synced_instances"], source["pending_sync"], source["lag_seconds"]) == (1, 0, 0)
+    assert source["embedded_last_minute"] == 1
+    assert source["last_sync"] == source["last_processed"] is not None
+
+
+def test_status_shows_rows_that_the_index_does_not_know():
+    Manual.objects.create(name="never synced")
+    sources = {one["model_name"]: one for one in json.loads(run("pgknowbase_status", format="json"))["sources"]}
+    manual = sources["blog.Manual"]
+    assert (manual["total_instances"], manual["total"], manual["estimated"]) == (1, 0, False)
+
+
+def test_status_estimates_big_tables(monkeypatch):
+    monkeypatch.setattr(status, "COUNTED", 3)
+    Article.objects.bulk_create([Article(title=f"a{n}") for n in range(5)])
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE pg_class SET reltuples = 7 WHERE oid = 'blog_article'::regclass")
+    source, *_ = json.loads(run("pgknowbase_status", format="json"))["sources"]
+    assert (source["total_instances"], source["estimated"]) == (7, True)
+    assert "about 7" in run("pgknowbase_status")
+
+
+def test_lag_is_the_age_of_the_oldest_thing_that_waits():
+    def lag():
+        return json.loads(run("pgknowbase_status", format="json"))["sources"][0]["lag_seconds"]
+
+    assert lag() == 0
+    Article.objects.create(title="a")
+    OutboxEvent.objects.update(created_at=timezone.now() - timedelta(seconds=500))
+    assert 500 <= lag() < 560
+    Relay().run_once()
+    assert lag() < 60
+    ExternalData.objects.update(updated_at=timezone.now() - timedelta(seconds=300))
+    assert 300 <= lag() < 360
+    run("pgknowbase_worker", once=True)
+    assert lag() == 0
+
+
+def test_throughput_is_of_the_last_minute():
+    Article.objects.bulk_create([Article(title=f"a{n}") for n in range(5)])
+    run("pgknowbase_worker", once=True)
+    old = ExternalData.objects.order_by("pk").values_list("pk", flat=True)[:2]
+    ExternalData.objects.filter(pk__in=list(old)).update(processed_at=timezone.now() - timedelta(seconds=90))
+    assert json.loads(run("pgknowbase_status", format="json"))["sources"][0]["embedded_last_minute"] == 3
+
+
+def test_status_lists_the_workers():
+    assert "No worker runs." in run("pgknowbase_status")
+    heart = Heartbeat("default", WorkerHeartbeat.Role.BOTH, lambda: (4, 3, 2))
+    heart.beat()
+    WorkerHeartbeat.objects.update(beat_at=timezone.now() - timedelta(seconds=7), lease=timezone.now())
+    (worker,) = json.loads(run("pgknowbase_status", format="json"))["workers"]
+    assert 7 <= worker["beat_age"] < 30
+    assert (worker["role"], worker["busy"], worker["events"], worker["documents"], worker["failed"]) == (
+        "both",
+        True,
+        4,
+        3,
+        2,
+    )
+    assert f"{worker['host']}  " in run("pgknowbase_status")
+
+
+def test_status_is_plain_numbers_for_exporters():
+    Article.objects.create(title="a")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT * FROM pgknowbase_status")
+        numbers = {
+            column.name
+            for column, value in zip(cursor.description, cursor.fetchone(), strict=True)
+            if type(value) in {int, float}
+        }
+    assert numbers == set(SourceStatus.model_fields) - set(ModelIntegrationStatus.model_fields) - {
+        "source",
+        "estimated",
+        "oldest_pending",
+        "last_processed",
+    }
 
 
 def test_worker_refuses_another_space_than_the_active_one(settings):
@@ -108,8 +207,8 @@ def test_another_backend_of_the_same_vectors_is_accepted(settings):
 def test_once_says_what_another_worker_has():
     Article.objects.create(title="a", body="b")
     Relay().run_once()
-    gateway.fetch("default", gateway.QUEUE_CLAIM, active_space("default").vectorizer_id, 10, 60.0, None, None)
+    gateway.fetch("default", gateway.QUEUE_CLAIM, active_space("default").vectorizer_id, 10, 60.0, None, None, None)
     out = run("pgknowbase_worker", once=True)
     assert "0 documents indexed" in out
     assert "1 documents are not due yet" in out
-    assert "lets go of them after 120 s" in out
+    assert "lets go of them after 15 s" in out

@@ -3,5 +3,12 @@
 from pgknowbase.admin.externaldata import ExternalDataAdmin
 from pgknowbase.admin.outbox import ExpansionAdmin, OutboxEventAdmin
 from pgknowbase.admin.space import EmbeddingSpaceAdmin
+from pgknowbase.admin.worker import WorkerHeartbeatAdmin
 
-__all__ = ["EmbeddingSpaceAdmin", "ExpansionAdmin", "ExternalDataAdmin", "OutboxEventAdmin"]
+__all__ = [
+    "EmbeddingSpaceAdmin",
+    "ExpansionAdmin",
+    "ExternalDataAdmin",
+    "OutboxEventAdmin",
+    "WorkerHeartbeatAdmin",
+]

@@ -5,6 +5,7 @@ from pgknowbase.models.document import Document
 from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
 from pgknowbase.models.outbox import Expansion, OutboxEvent
 from pgknowbase.models.space import EmbeddingSpace
+from pgknowbase.models.worker import WorkerHeartbeat
 
 __all__ = [
     "Chunk",
@@ -15,4 +16,5 @@ __all__ = [
     "ExternalDataStatus",
     "ExternalDataType",
     "OutboxEvent",
+    "WorkerHeartbeat",
 ]

@@ -45,7 +45,7 @@ def sync_model(model: type[models.Model], *, limit: int | None = None, batch_siz
     keys = (key for batch in row_keys(source, using, batch_size) for key in batch)
     wanted = keys if limit is None else islice(keys, limit)
     while batch := list(islice(wanted, batch_size)):
-        report.add(sync_keys(source, batch, using))
+        report.add(sync_keys(source, batch, using, backfill=True))
     return report
 
 

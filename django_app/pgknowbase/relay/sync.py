@@ -204,13 +204,18 @@ def _send(signal: Any, source: Source, values: dict[str, Any]) -> None:
             logger.error("receiver %r of %s raised", receiver, source.label, exc_info=answer)
 
 
-def sync_keys(source: Source, keys: Sequence[str], using: str, *, force: bool = False) -> SyncReport:
-    """``sync_objects`` in a transaction of its own, with savepoints where a hook's query fails."""
+def sync_keys(
+    source: Source, keys: Sequence[str], using: str, *, force: bool = False, backfill: bool = False
+) -> SyncReport:
+    """``sync_objects`` in a transaction of its own, with savepoints where a hook's query fails.
+
+    ``backfill``: the executor takes fresh documents before these.
+    """
     try:
-        with transaction.atomic(using=using):
+        with gateway.transaction_of(using, backfill=backfill):
             return sync_objects(source, keys, using, force=force)
     except SpoiledTransactionError:
-        with transaction.atomic(using=using):
+        with gateway.transaction_of(using, backfill=backfill):
             return sync_objects(source, keys, using, force=force, careful=True)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Self
+from uuid import UUID
 
 from django.db import transaction
 
@@ -18,6 +19,7 @@ from pgknowbase.embeddings.base import Embedder
 from pgknowbase.errors import EmbeddingError, PgKnowbaseError, RetryableEmbeddingError
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.vectorizer.embed import Outcome, concerns_text, embed_texts
+from pgknowbase.vectorizer.pace import Pace
 from pgknowbase.vectorizer.pgai import Splitter, splitter
 from pgknowbase.vectorizer.plan import ChunkPlan, document_digest, plan_chunks
 from pgknowbase.vectorizer.spaces import matching_space
@@ -25,6 +27,8 @@ from pgknowbase.vectorizer.spaces import matching_space
 logger = logging.getLogger("pgknowbase.vectorizer")
 
 DocumentKey = tuple[int, str]
+
+UNWATCHED_LEASE = 120.0
 
 
 @dataclass
@@ -43,6 +47,9 @@ class Leased:
         return document_digest(self.title, self.content)
 
 
+Waiting = dict[EmbeddingError, list[Leased]]
+
+
 @dataclass
 class ExecutorBatch:
     """What one turn of the executor did, in documents; ``embedded`` counts texts that got a new vector."""
@@ -59,15 +66,29 @@ class ExecutorBatch:
 
 
 class Executor:
-    """Works off the queue of the active space, which must be the one that the settings ask for."""
+    """Works off the queue of the active space, which must be the one that the settings ask for.
+
+    ``worker`` is the id under which its heart beats. Without one nobody would notice its death, and its leases are
+    short.
+    """
 
     def __init__(
-        self, using: str | None = None, *, batch_size: int | None = None, concurrency: int | None = None
+        self,
+        using: str | None = None,
+        *,
+        batch_size: int | None = None,
+        concurrency: int | None = None,
+        worker: UUID | None = None,
     ) -> None:
         settings = get_settings()
         self.using = using or settings.database
         self.settings = settings.worker
-        self.batch_size = batch_size or settings.worker.embed_batch_size
+        self.worker = worker
+        self.pace = Pace(
+            batch_size or settings.worker.embed_batch_size,
+            delay=settings.worker.retry_delay,
+            longest=settings.worker.retry_delay_max,
+        )
         self.space: EmbeddingSpace = matching_space(self.using)
         self.embedder: Embedder = get_embedder(settings.space.embedding)
         self.embedder.verify()
@@ -83,8 +104,8 @@ class Executor:
         return int(gateway.fetch_value(self.using, gateway.VECTOR_OID))
 
     def run_once(self) -> ExecutorBatch:
-        """Lease a batch of documents, embed what changed in them and write it."""
-        return self._run(None, None)
+        """Lease a batch of documents, embed what changed in them and write it; none while the provider has a pause."""
+        return ExecutorBatch() if self.pace.paused else self._run(None, None)
 
     def run_document(self, source: int, key: str) -> ExecutorBatch:
         """As ``run_once``, for one document."""
@@ -105,10 +126,11 @@ class Executor:
             self.using,
             gateway.QUEUE_CLAIM,
             self.space.vectorizer_id,
-            self.batch_size,
-            self.settings.lease_seconds,
+            self.pace.size,
+            self.settings.lease_seconds if self.worker else min(self.settings.lease_seconds, UNWATCHED_LEASE),
             source,
             key,
+            self.worker,
         )
         if not claimed:
             return ExecutorBatch()
@@ -119,10 +141,16 @@ class Executor:
         try:
             outcome = embed_texts(self.embedder, texts, self.pool)
         except PgKnowbaseError as error:
-            self._release(documents, lease, 0, str(error))
+            self._release(documents, lease, None, str(error))
             raise
         batch = ExecutorBatch(claimed=len(documents), embedded=len(outcome.vectors))
-        ready = self._set_aside(documents, outcome, lease, batch)
+        ready, waiting = self._sort(documents, outcome, lease, batch)
+        if waiting and not outcome.vectors:
+            self._pause(waiting, lease)
+        else:
+            self._postpone(waiting, lease)
+            if texts:
+                self.pace.good()
         if ready:
             self._write(ready, outcome, lease, batch)
         return batch
@@ -143,10 +171,10 @@ class Executor:
             wanted = self.splitter.split(*document.key, document.title, document.content)
             document.plan = plan_chunks(wanted, stored[document.key])
 
-    def _set_aside(
+    def _sort(
         self, documents: Sequence[Leased], outcome: Outcome, lease: datetime, batch: ExecutorBatch
-    ) -> list[Leased]:
-        """Release or fail the documents with a text that could not be embedded; the others are returned."""
+    ) -> tuple[list[Leased], Waiting]:
+        """The documents that can be written, and those that the provider may embed later; what it refused is failed."""
         ready: list[Leased] = []
         waiting: dict[EmbeddingError, list[Leased]] = defaultdict(list)
         for document in documents:
@@ -159,21 +187,41 @@ class Executor:
                 waiting[errors[0]].append(document)
             else:
                 ready.append(document)
+        batch.again = sum(map(len, waiting.values()))
+        return ready, waiting
+
+    def _pause(self, waiting: Waiting, lease: datetime) -> None:
+        """Nothing could be embedded: no document is at fault, so all are due at once, and the provider gets a pause."""
+        documents = [document for group in waiting.values() for document in group]
+        wish = _wish(waiting)
+        alone = len(documents) == 1
+        if alone and documents[0].attempts and wish is None:
+            # It failed alone before, so it may well be at fault: it waits, and the others need not.
+            self._postpone(waiting, lease)
+            return
+        reason = str(next(iter(waiting)))
+        logger.warning("the provider gets a pause of %.1f s: %s", self.pace.bad(wish), reason)
+        self._release(documents, lease, None, reason, attempt=alone)
+
+    def _postpone(self, waiting: Waiting, lease: datetime) -> None:
         for error, group in waiting.items():
-            self._release(group, lease, self._delay(error, max(one.attempts for one in group)), str(error))
-            batch.again += len(group)
-        return ready
+            delay = self._delay(error, max(one.attempts for one in group))
+            logger.warning("%d documents wait %.0f s: %s", len(group), delay, error)
+            self._release(group, lease, delay, str(error), attempt=True)
+        wish = _wish(waiting)
+        if wish is not None:
+            self.pace.pause(wish)
 
     def _delay(self, error: EmbeddingError, attempts: int) -> float:
         wish = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
         backoff: float = self.settings.retry_delay * 2 ** min(attempts, 30)
-        return min(max(backoff, wish or 0), max(self.settings.retry_delay_max, wish or 0))
+        return min(max(backoff, wish or 0), self.settings.retry_delay_max)
 
-    def _release(self, documents: Sequence[Leased], lease: datetime, delay: float, reason: str) -> None:
-        if reason:
-            logger.warning("%d documents wait %.0f s: %s", len(documents), delay, reason)
+    def _release(
+        self, documents: Sequence[Leased], lease: datetime, delay: float | None, reason: str, *, attempt: bool = False
+    ) -> None:
         items = [item for document in documents for item in document.items]
-        gateway.fetch(self.using, gateway.QUEUE_RELEASE, self.space.vectorizer_id, items, lease, delay, reason)
+        gateway.fetch(self.using, gateway.QUEUE_RELEASE, self.space.vectorizer_id, items, lease, delay, reason, attempt)
 
     def _fail(self, document: Leased, error: EmbeddingError, lease: datetime) -> None:
         logger.error("document %s cannot be embedded: %s", document.key, error)
@@ -222,6 +270,12 @@ class Executor:
             [chunk.digest for _, chunk in kept],
         )
         return {(source, key): state for source, key, state in rows}
+
+
+def _wish(waiting: Waiting) -> float | None:
+    """The longest Retry-After that the provider has asked for."""
+    wishes = [error.retry_after for error in waiting if isinstance(error, RetryableEmbeddingError)]
+    return max((wish for wish in wishes if wish is not None), default=None)
 
 
 def _documents(claimed: Sequence[gateway.Row]) -> list[Leased]:

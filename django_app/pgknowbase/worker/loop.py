@@ -5,22 +5,27 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
+from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
+from pgknowbase.models import WorkerHeartbeat
 from pgknowbase.relay.relay import Relay
 from pgknowbase.relay.sync import SyncReport
 from pgknowbase.vectorizer.executor import Executor
+from pgknowbase.worker.heartbeat import Figures, Heartbeat
 
 logger = logging.getLogger("pgknowbase.worker")
 
 LONGEST_PAUSE = 30.0
 SETTLE_INTERVAL = 1.0
+EXECUTOR_PATIENCE = 5  # its own relay wakes the executor, so it looks less often for what others have queued
 
 
 @dataclass
@@ -33,6 +38,11 @@ class WorkerTotals:
     embedded: int = 0
     again: int = 0
     failed: int = 0
+
+    @property
+    def figures(self) -> Figures:
+        """What the heartbeat tells: events, documents and failures."""
+        return self.events, self.documents, self.failed + self.rows["failed"]
 
 
 class Settler:
@@ -95,9 +105,17 @@ class Worker:
 
     def run_until_idle(self) -> WorkerTotals:
         """Work until outbox and queue hold nothing that is due; for ``--once`` and tests. Runs in this thread."""
+        # Inside somebody's transaction nobody sees a heartbeat, nor the leases.
+        if connections[self.using].in_atomic_block:
+            self._drain(None)
+        else:
+            with self._heartbeat() as heart:
+                self._drain(heart.worker)
+        return self.totals
+
+    def _drain(self, worker: UUID | None) -> None:
         relay = Relay(self.using, batch_size=self.batch_size)
-        executor = None if self.relay_only else Executor(self.using, concurrency=self.concurrency)
-        try:
+        with self._executor(worker) as executor:
             while not self._stopping.is_set():
                 idle = self._relay(relay)
                 if executor is not None:
@@ -105,10 +123,6 @@ class Worker:
                 if idle:
                     break
             self._settler.settle()
-        finally:
-            if executor is not None:
-                executor.close()
-        return self.totals
 
     def run(self) -> WorkerTotals:
         """Work until ``stop``. Errors of the database are waited out.
@@ -116,29 +130,45 @@ class Worker:
         Raises:
             PgKnowbaseError: the settings and the active space do not agree, at start.
         """
-        turns: list[tuple[str, Callable[[], bool], threading.Event]] = []
-        relay = Relay(self.using, batch_size=self.batch_size)
-        turns.append(("relay", lambda: self._relay(relay), self._stopping))
-        executor = None if self.relay_only else Executor(self.using, concurrency=self.concurrency)
-        if executor is not None:
-            vectorizer = executor
-            turns.append(("vectorizer", lambda: self._execute(vectorizer), self._queued))
-        threads = [threading.Thread(target=self._loop, args=turn, name=f"pgknowbase-{turn[0]}") for turn in turns]
-        for thread in threads:
-            thread.start()
         try:
-            for thread in threads:
-                while thread.is_alive():
-                    thread.join(0.5)
+            self._run()
         finally:
-            self.stop()
-            if executor is not None:
-                executor.close()
+            connections[self.using].close()
         if self._failure is not None:
             raise self._failure
         return self.totals
 
-    def _loop(self, name: str, turn: Callable[[], bool], wake: threading.Event) -> None:
+    def _run(self) -> None:
+        relay = Relay(self.using, batch_size=self.batch_size)
+        with self._heartbeat() as heart, self._executor(heart.worker) as executor:
+            turns = [("relay", lambda: self._relay(relay), self._stopping, self.interval)]
+            if executor is not None:
+                pause = EXECUTOR_PATIENCE * self.interval
+                turns.append(("vectorizer", lambda: self._execute(executor), self._queued, pause))
+            threads = [threading.Thread(target=self._loop, args=turn, name=f"pgknowbase-{turn[0]}") for turn in turns]
+            connections[self.using].close()  # this thread only waits
+            for thread in threads:
+                thread.start()
+            try:
+                for thread in threads:
+                    while thread.is_alive():
+                        thread.join(0.5)
+            finally:
+                self.stop()
+
+    def _heartbeat(self) -> Heartbeat:
+        role = WorkerHeartbeat.Role.RELAY if self.relay_only else WorkerHeartbeat.Role.BOTH
+        return Heartbeat(self.using, role, lambda: self.totals.figures)
+
+    @contextmanager
+    def _executor(self, worker: UUID | None) -> Iterator[Executor | None]:
+        if self.relay_only:
+            yield None
+            return
+        with Executor(self.using, concurrency=self.concurrency, worker=worker) as executor:
+            yield executor
+
+    def _loop(self, name: str, turn: Callable[[], bool], wake: threading.Event, interval: float) -> None:
         failures = 0
         try:
             while not self._stopping.is_set():
@@ -146,19 +176,18 @@ class Worker:
                     wake.clear()
                 try:
                     idle, failures = turn(), 0
-                except (OperationalError, InterfaceError, DatabaseError) as error:
+                except (DatabaseError, InterfaceError) as error:
                     failures += 1
-                    pause = min(LONGEST_PAUSE, self.interval * 2**failures)
+                    pause = min(LONGEST_PAUSE, self.interval * 2 ** min(failures, 16))
                     logger.warning("%s: %s; trying again in %.1f s", name, str(error).strip(), pause)
-                    close_old_connections()
+                    connections.close_all()
                     self._pause(pause, self._stopping)
                     continue
                 if idle:
-                    close_old_connections()
-                    self._pause(self.interval, wake)
+                    self._pause(interval, wake)
         except BaseException as error:  # noqa: BLE001 - carried over to the main thread, which raises it
             self._failure = error
-            self._stopping.set()
+            self.stop()
         finally:
             connections.close_all()
 
@@ -166,12 +195,12 @@ class Worker:
         wake.wait(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     def _relay(self, relay: Relay) -> bool:
+        if self.relay_only:
+            self._settler.settle_if_due()
         batch = relay.run_once()
         self.totals.events += batch.events
         self.totals.rows.update(batch.report.counts)
-        if self.relay_only:
-            self._settler.settle_if_due()
-        elif not batch.idle:
+        if not batch.idle:
             self._queued.set()
         return self._told(batch)
 

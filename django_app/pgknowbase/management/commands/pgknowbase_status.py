@@ -7,10 +7,13 @@ from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.management.arguments import as_json, as_table
 from pgknowbase.management.base import KnowbaseCommand
+from pgknowbase.models import EmbeddingSpace
+from pgknowbase.status import SourceStatus, WorkerStatus, source_statuses, worker_statuses
 from pgknowbase.vectorizer.spaces import active_space
 
 COLUMNS = (
-    "source",
+    "model_name",
+    "rows",
     "total",
     "completed",
     "pending",
@@ -19,27 +22,66 @@ COLUMNS = (
     "dead",
     "chunks",
     "outbox",
-    "oldest_pending",
+    "lag_seconds",
+    "embedded_last_minute",
     "last_processed",
 )
 
 
 class Command(KnowbaseCommand):
-    help = "Show, per source model, what is indexed, what waits and what failed; and the active embedding space."
+    help = "Show what is indexed, waits or failed per source model; the active embedding space; and the workers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=("table", "json"), default="table")
 
     def handle(self, *, format: str, **options: Any) -> None:
         using = get_settings().database
-        rows = gateway.fetch_dicts(using, gateway.STATUS)
+        sources, workers = source_statuses(using), worker_statuses(using)
         space = active_space(using)
         queue = gateway.fetch_value(using, gateway.QUEUE_PENDING, space.vectorizer_id) if space else None
         if format == "json":
-            named = space and {
-                "name": space.name, "model": space.model, "dimensions": space.dimensions, "queue": queue,
-            }  # fmt: skip
-            self.stdout.write(as_json({"space": named, "sources": rows}))
-            return
+            self._write_json(space, queue, sources, workers)
+        else:
+            self._write_table(space, queue, sources, workers)
+
+    def _write_json(
+        self,
+        space: EmbeddingSpace | None,
+        queue: int | None,
+        sources: list[SourceStatus],
+        workers: list[WorkerStatus],
+    ) -> None:
+        named = space and {
+            "name": space.name, "model": space.model, "dimensions": space.dimensions, "queue": queue,
+        }  # fmt: skip
+        self.stdout.write(
+            as_json(
+                {
+                    "space": named,
+                    "sources": [status.model_dump() for status in sources],
+                    "workers": [worker.model_dump() for worker in workers],
+                }
+            )
+        )
+
+    def _write_table(
+        self,
+        space: EmbeddingSpace | None,
+        queue: int | None,
+        sources: list[SourceStatus],
+        workers: list[WorkerStatus],
+    ) -> None:
+        rows = [{**status.model_dump(), "rows": _rows(status)} for status in sources]
+        for row in rows:
+            row["lag_seconds"] = round(row["lag_seconds"], 1)
         self.stdout.write(as_table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]))
-        self.stdout.write(f"\nActive space: {space or 'none, run migrate'}; {queue or 0} documents in its queue.")
+        self.stdout.write(f"\nActive space: {space or 'none, run migrate'}; {queue or 0} documents in its queue.\n")
+        if workers:
+            columns = list(WorkerStatus.model_fields)
+            self.stdout.write(as_table(columns, [list(worker.model_dump().values()) for worker in workers]))
+        else:
+            self.stdout.write("No worker runs.")
+
+
+def _rows(status: SourceStatus) -> int | str:
+    return f"about {status.total_instances}" if status.estimated else status.total_instances

@@ -65,7 +65,7 @@ class Command(KnowbaseCommand):
         if once and not relay_only and (waiting := _waiting()):
             self.stdout.write(
                 f"{waiting} documents are not due yet: they wait for another try, or another worker has them"
-                f" (one that died lets go of them after {get_settings().worker.lease_seconds:.0f} s). Run again then."
+                f" (one that died lets go of them after {get_settings().worker.dead_after:.0f} s). Run again then."
             )
 
 

@@ -67,7 +67,7 @@ class Command(KnowbaseCommand):
             file=sys.stderr,
         ) as bar:
             for keys in row_keys(source, using, batch_size):
-                report.add(sync_keys(source, keys, using, force=force))
+                report.add(sync_keys(source, keys, using, force=force, backfill=True))
                 bar.update(len(keys))
         for keys in orphaned_keys(source, using, batch_size):
             report.add(sync_keys(source, keys, using))

@@ -1,0 +1,117 @@
+"""How far the index is, for people and for monitors: each source model, and each worker."""
+
+from datetime import datetime
+
+from django.utils import timezone
+from pydantic import BaseModel, ConfigDict
+
+from pgknowbase import gateway
+from pgknowbase.models import WorkerHeartbeat
+from pgknowbase.registry import Source, sources
+
+COUNTED = 100_000
+
+
+class ModelIntegrationStatus(BaseModel):
+    """How well one source model and the index agree.
+
+    ``pending_sync`` counts what waits: events in the outbox, and objects without their embeddings. ``sync_enabled``
+    is False where only the methods and commands sync (``auto_sync``).
+    """
+
+    # pydantic keeps names that begin with "model_" for itself.
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_name: str
+    total_instances: int
+    synced_instances: int
+    pending_sync: int
+    last_sync: datetime | None
+    sync_enabled: bool
+
+
+class SourceStatus(ModelIntegrationStatus):
+    """The same, and the columns of the view ``pgknowbase_status``; ``estimated`` tells that rows were not counted."""
+
+    source: str
+    estimated: bool
+    total: int = 0
+    completed: int = 0
+    pending: int = 0
+    processing: int = 0
+    failed: int = 0
+    dead: int = 0
+    chunks: int = 0
+    outbox: int = 0
+    oldest_pending: datetime | None = None
+    lag_seconds: float = 0
+    embedded_last_minute: int = 0
+    last_processed: datetime | None = None
+
+
+class WorkerStatus(BaseModel):
+    """A worker that beats; ``beat_age`` and ``uptime`` in seconds, ``busy`` if it has documents on lease."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    pid: int
+    role: str
+    uptime: float
+    beat_age: float
+    busy: bool
+    events: int
+    documents: int
+    failed: int
+
+
+def source_statuses(using: str) -> list[SourceStatus]:
+    """Every source model of this project, in the order of the registry."""
+    known = {row["source"]: row for row in gateway.fetch_dicts(using, gateway.STATUS)}
+    return [_source_status(source, using, known.get(source.label.lower(), {})) for source in sources()]
+
+
+def worker_statuses(using: str) -> list[WorkerStatus]:
+    """Every worker that has not been buried, the oldest first."""
+    now = timezone.now()
+    return [
+        WorkerStatus(
+            host=beat.host,
+            pid=beat.pid,
+            role=beat.role,
+            uptime=round((now - beat.started_at).total_seconds(), 1),
+            beat_age=round(max(0.0, (now - beat.beat_at).total_seconds()), 1),
+            busy=beat.lease is not None,
+            events=beat.events,
+            documents=beat.documents,
+            failed=beat.failed,
+        )
+        for beat in WorkerHeartbeat.objects.using(using)
+    ]
+
+
+def count_rows(source: Source, using: str) -> tuple[int, bool]:
+    """The rows of a source model, and whether that is an estimate: beyond 100,000 they are not counted."""
+    counted = source.model._base_manager.using(using).order_by()[: COUNTED + 1].count()
+    if counted <= COUNTED:
+        return counted, False
+    estimate = gateway.fetch_value(using, gateway.ROWS_ESTIMATE, source.model._meta.db_table)
+    return max(estimate or 0, counted), True
+
+
+def _source_status(source: Source, using: str, row: dict[str, object]) -> SourceStatus:
+    instances, estimated = count_rows(source, using)
+    columns = {"source": source.label.lower(), **row}
+    status = SourceStatus.model_validate(
+        {
+            **columns,
+            "model_name": source.label,
+            "total_instances": instances,
+            "estimated": estimated,
+            "synced_instances": columns.get("completed", 0),
+            "pending_sync": 0,
+            "last_sync": columns.get("last_processed"),
+            "sync_enabled": source.config.auto_sync,
+        }
+    )
+    return status.model_copy(update={"pending_sync": status.pending + status.processing + status.outbox})

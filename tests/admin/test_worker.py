@@ -1,0 +1,60 @@
+"""The workers in the admin."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from pgknowbase.models import WorkerHeartbeat
+from pgknowbase.worker.heartbeat import Heartbeat
+
+pytestmark = pytest.mark.django_db
+LIST = "admin:pgknowbase_workerheartbeat_changelist"
+DETAIL = "admin:pgknowbase_workerheartbeat_change"
+
+
+@pytest.fixture
+def beat(db):
+    def make(role=WorkerHeartbeat.Role.BOTH):
+        heart = Heartbeat("default", role, lambda: (4, 3, 2))
+        heart.beat()
+        return WorkerHeartbeat.objects.get(pk=heart.worker)
+
+    return make
+
+
+def test_list_shows_the_workers(root, beat):
+    beat()
+    busy = beat(WorkerHeartbeat.Role.RELAY)
+    WorkerHeartbeat.objects.filter(pk=busy.pk).update(
+        lease=timezone.now(), beat_at=timezone.now() - timedelta(minutes=7)
+    )
+    page = root.get(reverse(LIST)).content.decode()
+    assert str(busy) in page
+    assert "Embedding" in page
+    assert "Idle" in page
+    assert "7\xa0minutes ago" in page
+    assert root.get(reverse(LIST), {"role": "relay"}).content.decode().count('class="field-beat_age') == 1
+
+
+def test_detail_cannot_be_changed(root, beat):
+    worker = beat()
+    page = root.get(reverse(DETAIL, args=[worker.pk])).content.decode()
+    assert str(worker) in page
+    assert 'name="_save"' not in page
+
+
+def test_list_needs_no_query_per_worker(root, beat):
+    beat()
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
+        root.get(reverse(LIST))
+    for _ in range(5):
+        beat()
+    with CaptureQueriesContext(connection) as many:
+        root.get(reverse(LIST))
+    assert len(many) == len(few)
