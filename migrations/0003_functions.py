@@ -12,7 +12,9 @@ class Migration(migrations.Migration):
         RunSQLFile("2_outbox/pgknowbase_outbox_ack_v1.sql", "FUNCTION"),
         RunSQLFile("3_relay/pgknowbase_lock_objects_v1.sql", "FUNCTION"),
         RunSQLFile("3_relay/pgknowbase_outbox_expand_v1.sql", "FUNCTION"),
-        RunSQLFile("3_relay/pgknowbase_retry_claim_v1.sql", "FUNCTION"),
+        RunSQLFile("3_relay/pgknowbase_due_claim_v1.sql", "FUNCTION"),
+        RunSQLFile("3_relay/pgknowbase_awaited_v1.sql", "FUNCTION"),
+        RunSQLFile("3_relay/pgknowbase_render_add_v1.sql", "FUNCTION"),
         RunSQLFile("3_relay/pgknowbase_known_keys_v1.sql", "FUNCTION"),
         RunSQLFile("5_vectorizer/pgknowbase_requeue_v1.sql", "FUNCTION"),
         RunSQLFile("4_document/pgknowbase_apply_v1.sql", "FUNCTION"),
@@ -33,5 +35,6 @@ class Migration(migrations.Migration):
         RunSQLFile("6_search/pgknowbase_search_dense_v1.sql", "FUNCTION"),
         RunSQLFile("6_search/pgknowbase_similar_v1.sql", "FUNCTION"),
         RunSQLFile("7_status/pgknowbase_status.sql", "VIEW"),
+        RunSQLFile("7_status/pgknowbase_rendering_costs.sql", "VIEW"),
         DropSpaces(),
     ]

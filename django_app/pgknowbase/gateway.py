@@ -11,11 +11,13 @@ OUTBOX_CLAIM = "SELECT * FROM pgknowbase_outbox_claim_v1(%s::text[], %s)"
 OUTBOX_ACK = "SELECT pgknowbase_outbox_ack_v1(%s::bigint[])"
 OUTBOX_EXPAND = "SELECT pgknowbase_outbox_expand_v1(%s, %s)"
 LOCK_OBJECTS = "SELECT pgknowbase_lock_objects_v1(%s, %s::text[])"
-RETRY_CLAIM = "SELECT * FROM pgknowbase_retry_claim_v1(%s, %s)"
+DUE_CLAIM = "SELECT * FROM pgknowbase_due_claim_v1(%s::int[], %s::int[], %s)"
 KNOWN_KEYS = "SELECT * FROM pgknowbase_known_keys_v1(%s, %s::text, %s)"
-APPLY = "SELECT * FROM pgknowbase_apply_v1(%s, %s::jsonb)"
+APPLY = "SELECT * FROM pgknowbase_apply_v1(%s, %s::jsonb, %s)"
 REMOVE = "SELECT * FROM pgknowbase_remove_v1(%s, %s::text[])"
 FAIL = "SELECT * FROM pgknowbase_fail_v1(%s, %s::text[], %s::text[], %s, %s, %s)"
+RENDER_ADD = "SELECT pgknowbase_render_add_v1(%s, %s, %s, %s, %s, %s, %s, %s)"
+AWAITED = "SELECT * FROM pgknowbase_awaited_v1(%s, %s, %s, %s::bigint[])"
 REQUEUE = "SELECT pgknowbase_requeue_v1(%s, %s::text[], %s)"
 SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s)"
 SPACE_ACTIVATE = "SELECT pgknowbase_space_activate_v1(%s)"
@@ -52,6 +54,10 @@ SERVER = (
     " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
     " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
 )
+RENDERING_COSTS = "SELECT * FROM pgknowbase_rendering_costs"
+READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+READ_ONLY = "SELECT set_config('transaction_read_only', 'on', true)"
+ISOLATION = "SELECT current_setting('transaction_isolation')"
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 
 
@@ -60,6 +66,12 @@ def fetch(using: str, query: LiteralString, *params: Any) -> list[Row]:
     with connections[using].cursor() as cursor:
         cursor.execute(query, params)
         return list(cursor.fetchall())
+
+
+def execute(using: str, query: LiteralString) -> None:
+    """Run one of the commands above, which returns no rows."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(query)
 
 
 def fetch_value(using: str, query: LiteralString, *params: Any) -> Any:

@@ -16,8 +16,8 @@ from pgknowbase.admin import detail, display
 from pgknowbase.admin.filters import RetryFilter, SourceModelFilter
 from pgknowbase.admin.messages import done, queued, tell
 from pgknowbase.admin.readonly import ReadOnlyAdmin
-from pgknowbase.admin.services import Bounds, remove_selection, sync_selection
 from pgknowbase.models import ExternalData, ExternalDataStatus
+from pgknowbase.relay.selection import Bounds, remove_selection, sync_selection
 
 Rows = QuerySet[ExternalData]
 

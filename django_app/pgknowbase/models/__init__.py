@@ -4,6 +4,7 @@ from pgknowbase.models.chunk import Chunk
 from pgknowbase.models.document import Document
 from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
 from pgknowbase.models.outbox import OutboxEvent
+from pgknowbase.models.render import RenderCost
 from pgknowbase.models.space import EmbeddingSpace
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "ExternalDataStatus",
     "ExternalDataType",
     "OutboxEvent",
+    "RenderCost",
 ]

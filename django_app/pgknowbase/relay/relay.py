@@ -4,19 +4,20 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from django.db import transaction
-
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.registry import Source, sources
-from pgknowbase.relay.sync import SpoiledTransactionError, SyncReport, sync_objects
+from pgknowbase.relay.due import claim_due
+from pgknowbase.relay.rendering import SpoiledTransactionError
+from pgknowbase.relay.sync import SyncReport, sync_objects
+from pgknowbase.relay.transactions import fresh_reads
 
 logger = logging.getLogger("pgknowbase.relay")
 
 
 @dataclass
 class RelayBatch:
-    """What one turn of the relay did: events taken, failed objects tried again, and what became of the objects."""
+    """What one turn of the relay did: events taken, objects tried again or refreshed, and what became of them."""
 
     events: int = 0
     retries: int = 0
@@ -37,7 +38,7 @@ class Relay:
         self.sources: dict[str, Source] = {source.label: source for source in sources()}
 
     def run_once(self) -> RelayBatch:
-        """Work off one batch of events, or of failed objects that are due again."""
+        """Work off one batch of events, or of objects that are due again."""
         try:
             return self._batch(careful=False)
         except SpoiledTransactionError as error:
@@ -46,7 +47,7 @@ class Relay:
 
     def _batch(self, *, careful: bool) -> RelayBatch:
         batch = RelayBatch()
-        with transaction.atomic(using=self.using):
+        with fresh_reads(self.using):
             events = gateway.fetch(self.using, gateway.OUTBOX_CLAIM, list(self.sources), self.batch_size)
             wanted: dict[str, set[str]] = defaultdict(set)
             for _, label, key, _, op in events:
@@ -57,22 +58,9 @@ class Relay:
                     wanted[label].add(key)
             batch.events = len(events)
             if not events:
-                batch.retries = self._due_again(wanted)
+                batch.retries = claim_due(self.sources.values(), wanted, self.using, self.batch_size)
             for label in sorted(wanted):
                 batch.report.add(sync_objects(self.sources[label], wanted[label], self.using, careful=careful))
             if events:
                 gateway.fetch(self.using, gateway.OUTBOX_ACK, [event[0] for event in events])
         return batch
-
-    def _due_again(self, wanted: dict[str, set[str]]) -> int:
-        found = 0
-        for label, source in self.sources.items():
-            due = gateway.fetch(
-                self.using, gateway.RETRY_CLAIM, source.content_type_id(self.using), self.batch_size - found
-            )
-            if due:
-                wanted[label] |= {row[0] for row in due}
-                found += len(due)
-            if found >= self.batch_size:
-                break
-        return found
