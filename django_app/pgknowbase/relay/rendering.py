@@ -6,6 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.keys import parse_keys
@@ -44,7 +45,7 @@ def render_rows(source: Source, keys: Sequence[str], using: str, *, careful: boo
     with only_reading(using), made.meter.counting(using):
         for key, row in sorted(_load(source, keys, using, careful, made).items()):
             try:
-                record = _guarded(partial(_record, source, row, made.meter), using, careful)
+                record = _guarded(partial(_record, source, row, made.meter), using, careful, made.meter)
             except SpoiledTransactionError:
                 raise
             except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
@@ -82,11 +83,14 @@ def _load(source: Source, keys: Sequence[str], using: str, careful: bool, made: 
     pks = parse_keys(source.model, keys)
 
     def rows() -> dict[str, SourceRow]:
-        found = source.model.get_external_queryset().using(using).filter(pk__in=pks)
-        return {row.external_source_id: row for row in found}
+        found = source.model.get_external_queryset()
+        if not isinstance(found, QuerySet) or not issubclass(found.model, source.model):
+            returned = found.model._meta.label if isinstance(found, QuerySet) else type(found).__name__
+            raise RenderError(f"get_external_queryset() returned {returned!r}: return a queryset of {source.label!r}.")
+        return {row.external_source_id: row for row in found.using(using).filter(pk__in=pks)}
 
     try:
-        return _guarded(partial(made.meter.call, "get_external_queryset", rows), using, careful)
+        return _guarded(partial(made.meter.call, "get_external_queryset", rows), using, careful, made.meter)
     except SpoiledTransactionError:
         raise
     except Exception as error:  # noqa: BLE001 - a user's queryset may raise anything; other models go on
@@ -94,15 +98,16 @@ def _load(source: Source, keys: Sequence[str], using: str, careful: bool, made: 
         return {}
 
 
-def _guarded(call: Callable[[], Answer], using: str, careful: bool) -> Answer:
+def _guarded(call: Callable[[], Answer], using: str, careful: bool, meter: Meter) -> Answer:
     """Run hooks. A failed query of theirs, even one whose error they caught, has spoiled the transaction."""
     if careful:
         with transaction.atomic(using=using):
+            meter.spoiler = ""
             answer = call()
             if spoiled(using):
                 raise RenderError(
-                    "A hook caught the error of a failed query, after which Postgres answers no other: put the query"
-                    " into 'with transaction.atomic()'."
+                    f"{meter.spoiler or 'a hook'}() caught the error of a failed query, after which Postgres answers no"
+                    " other: put the query into 'with transaction.atomic()'."
                 )
             return answer
     try:
@@ -112,5 +117,5 @@ def _guarded(call: Callable[[], Answer], using: str, careful: bool) -> Answer:
             raise SpoiledTransactionError(describe(error)) from error
         raise
     if spoiled(using):
-        raise SpoiledTransactionError("a query that failed in a hook")
+        raise SpoiledTransactionError(f"a query that failed in {meter.spoiler or 'a hook'}")
     return answer
