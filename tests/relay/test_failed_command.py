@@ -81,7 +81,7 @@ def test_of_some_models(notes):
     assert run("blog.Article") == "Nothing has failed.\n"
     assert run("blog.article", "--retry").startswith("0 retried")
     assert run("blog.Article", "blog.note", "--retry").startswith("2 retried")
-    with pytest.raises(CommandError, match="'blog.Category' is no source model"):
+    with pytest.raises(CommandError, match=r"'blog.Category' is no source model"):
         run("blog.Category")
 
 

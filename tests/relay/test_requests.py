@@ -48,7 +48,7 @@ def test_what_goes_wrong():
     assert "keep it out" in absent.message
     with pytest.raises(ConfigurationError, match="is no source model"):
         ask("blog.Category", 1)
-    with pytest.raises(PgKnowbaseError, match="'x' is not a primary key of 'blog.Article'"):
+    with pytest.raises(PgKnowbaseError, match=r"'x' is not a primary key of 'blog.Article'"):
         ask("blog.Article", "x")
 
 

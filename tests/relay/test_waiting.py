@@ -128,7 +128,7 @@ def test_nobody_takes_the_event():
 def test_nobody_embeds():
     note = Note.notes.create(text="first")
     Relay().run_once()
-    with pytest.raises(NotYetIndexedError, match="its text waits to be embedded: start 'manage.py pgknowbase_worker'"):
+    with pytest.raises(NotYetIndexedError, match=r"its text waits to be embedded: start 'manage.py pgknowbase_worker'"):
         wait_indexed(note, timeout=SHORT)
 
 

@@ -65,7 +65,10 @@ class ExternalDataAdmin(ReadOnlyAdmin):
             },
         ),
         ("Visibility", {"fields": ("visibility", "owner_column", "is_active", "similarity_threshold")}),
-        ("Origin", {"fields": ("source_type", "content_hash", "created_at", "updated_at", "processed_at")}),
+        (
+            "Origin",
+            {"fields": ("source_type", "content_hash", "created_at", "updated_at", "processed_at", "refresh_at")},
+        ),
     )
     readonly_fields = (
         "source", "tag_column", "metadata_column", "status_column", "error_column", "retry_column",

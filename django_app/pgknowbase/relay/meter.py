@@ -14,7 +14,10 @@ Answer = TypeVar("Answer")
 
 
 class Meter:
-    """Counts while ``counting`` is open. For error messages: ``hook`` was called last, ``spoiler`` broke the transaction."""
+    """Counts while ``counting`` is open.
+
+    For error messages: ``hook`` was called last, ``spoiler`` broke the transaction.
+    """
 
     def __init__(self) -> None:
         self.hook = self.spoiler = ""
