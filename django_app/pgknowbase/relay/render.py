@@ -9,7 +9,6 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.functional import Promise
 
-from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source, source_of
@@ -47,7 +46,7 @@ class Rendered:
         """sha256 of what is embedded: title and content."""
         return hashlib.sha256(f"{self.title}\x1f{self.content}".encode()).hexdigest()
 
-    def as_json(self) -> str:
+    def as_json(self, longest: int) -> str:
         """The record as JSON text.
 
         Raises:
@@ -72,20 +71,18 @@ class Rendered:
         except (TypeError, ValueError) as error:
             raise RenderError(f"get_external_metadata() returned no JSON ({error}): return JSON values.") from error
         _storable("get_external_metadata", text)
-        longest = get_settings().worker.max_document_characters
         if len(text) > longest:
             written = json.dumps(self.metadata, cls=DjangoJSONEncoder, ensure_ascii=False)
             _bounded("get_external_metadata", len(written), longest)
         return text
 
 
-def render(source: Source, row: SourceRow, meter: Meter) -> Rendered | None:
-    """The row as its hooks describe it, or None where it is not to be in the index.
+def render(source: Source, row: SourceRow, meter: Meter, longest: int) -> Rendered | None:
+    """The row as its hooks describe it, or None where it is not to be in the index; ``longest``: in characters.
 
     Raises:
         RenderError: a hook returned a value of the wrong type or size, or a text that Postgres cannot store.
     """
-    longest = get_settings().worker.max_document_characters
     if not meter.call("should_sync_to_external_data", _wanted, row):
         return None
     content = meter.call("get_external_content", _text, "get_external_content", row, longest)

@@ -8,6 +8,7 @@ from typing import TypeVar
 from django.db import transaction
 from django.db.models import QuerySet
 
+from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.keys import parse_keys
 from pgknowbase.meta import SourceRow
@@ -42,10 +43,11 @@ def render_rows(source: Source, keys: Sequence[str], using: str, *, careful: boo
         SpoiledTransactionError: a hook's query failed, and not ``careful``.
     """
     made = Rendering()
+    longest = get_settings().worker.max_document_characters
     with only_reading(using), made.meter.counting(using):
         for key, row in sorted(_load(source, keys, using, careful, made).items()):
             try:
-                record = _guarded(partial(_record, source, row, made.meter), using, careful, made.meter)
+                record = _guarded(partial(_record, source, row, made.meter, longest), using, careful, made.meter)
             except SpoiledTransactionError:
                 raise
             except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
@@ -72,10 +74,10 @@ def describe(error: BaseException, hook: str = "") -> str:
     return said.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _record(source: Source, row: SourceRow, meter: Meter) -> str | None:
+def _record(source: Source, row: SourceRow, meter: Meter, longest: int) -> str | None:
     meter.rows += 1
-    rendered = render(source, row, meter)
-    return None if rendered is None else rendered.as_json()
+    rendered = render(source, row, meter, longest)
+    return None if rendered is None else rendered.as_json(longest)
 
 
 def _load(source: Source, keys: Sequence[str], using: str, careful: bool, made: Rendering) -> dict[str, SourceRow]:
