@@ -16,8 +16,8 @@ from benchmarks.report import Figure, figure
 
 SHARES = {
     "execute SQL": ("gateway.py", "fetch"),
-    "load rows": ("sync.py", "load"),
-    "render": ("sync.py", "_render"),
+    "load rows": ("rendering.py", "_load"),
+    "render": ("render.py", "render"),
     "encode JSON": ("render.py", "as_json"),
     "apply": ("sync.py", "_apply"),
 }

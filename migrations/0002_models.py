@@ -145,6 +145,37 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="RenderCost",
+            fields=[
+                (
+                    "source",
+                    models.TextField(
+                        help_text="Label of the source model, such as 'blog.Article'.",
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("rows", models.BigIntegerField()),
+                ("seconds", models.FloatField()),
+                ("statements", models.BigIntegerField()),
+                ("slowest_hook", models.TextField()),
+                (
+                    "slowest_share",
+                    models.FloatField(help_text="Share of the time that the slowest hook took, 0 to 1."),
+                ),
+                (
+                    "querying_hook",
+                    models.TextField(blank=True, help_text="Hook that runs statements for each row; '' if none does."),
+                ),
+                ("querying_statements", models.FloatField(help_text="Statements of that hook per row.")),
+                ("updated_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "verbose_name": "rendering cost",
+                "db_table": "pgknowbase_render",
+            },
+        ),
+        migrations.CreateModel(
             name="ExternalData",
             fields=[
                 (
@@ -189,6 +220,7 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True)),
                 ("attempts", models.PositiveIntegerField(default=0)),
                 ("retry_at", models.DateTimeField(blank=True, null=True)),
+                ("refresh_at", models.DateTimeField(blank=True, null=True)),
                 ("chunk_count", models.PositiveIntegerField(default=0)),
                 ("token_count", models.PositiveIntegerField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -230,6 +262,11 @@ class Migration(migrations.Migration):
                         condition=models.Q(("retry_at__isnull", False)),
                         fields=["retry_at"],
                         name="pgknowbase_ext_retry",
+                    ),
+                    models.Index(
+                        condition=models.Q(("refresh_at__isnull", False)),
+                        fields=["refresh_at"],
+                        name="pgknowbase_ext_refresh",
                     ),
                     models.Index(fields=["content_type", "similarity_threshold"], name="pgknowbase_ext_threshold"),
                     django.contrib.postgres.indexes.GinIndex(

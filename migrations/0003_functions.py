@@ -16,7 +16,9 @@ class Migration(migrations.Migration):
         RunSQLFile("3_relay/pgknowbase_expansion_add_v1.sql", "FUNCTION"),
         RunSQLFile("3_relay/pgknowbase_expansion_claim_v1.sql", "FUNCTION"),
         RunSQLFile("3_relay/pgknowbase_expansion_turn_v1.sql", "FUNCTION"),
-        RunSQLFile("3_relay/pgknowbase_retry_claim_v1.sql", "FUNCTION"),
+        RunSQLFile("3_relay/pgknowbase_due_claim_v1.sql", "FUNCTION"),
+        RunSQLFile("3_relay/pgknowbase_awaited_v1.sql", "FUNCTION"),
+        RunSQLFile("3_relay/pgknowbase_render_add_v1.sql", "FUNCTION"),
         RunSQLFile("3_relay/pgknowbase_known_keys_v1.sql", "FUNCTION"),
         RunSQLFile("5_vectorizer/pgknowbase_requeue_v1.sql", "FUNCTION"),
         RunSQLFile("4_document/pgknowbase_apply_v1.sql", "FUNCTION"),
@@ -40,5 +42,6 @@ class Migration(migrations.Migration):
         RunSQLFile("6_search/pgknowbase_search_dense_v1.sql", "FUNCTION"),
         RunSQLFile("6_search/pgknowbase_similar_v1.sql", "FUNCTION"),
         RunSQLFile("7_status/pgknowbase_status.sql", "VIEW"),
+        RunSQLFile("7_status/pgknowbase_rendering_costs.sql", "VIEW"),
         DropSpaces(),
     ]

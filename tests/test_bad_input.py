@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -281,12 +280,6 @@ def test_wrong_declaration(monkeypatch, changes, identity, said):
     assert said in message.msg
     assert "Value error" not in message.msg
     assert message.hint
-
-
-def test_refresh_after_is_not_accepted_in_silence(monkeypatch):
-    declared = type("ExternalDataMeta", (), {"watch_fields": ["title"], "refresh_after": timedelta(days=1)})
-    monkeypatch.setattr(Article, "ExternalDataMeta", declared)
-    assert [message.id for message in check_source_models()] == ["pgknowbase.W012"]
 
 
 @pytest.mark.django_db(transaction=True)

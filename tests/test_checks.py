@@ -53,6 +53,19 @@ def test_wrong_declaration(monkeypatch, keys, number, told):
     assert told in message
 
 
+def test_many_watched_fields(monkeypatch):
+    monkeypatch.setattr("pgknowbase.checks.models.MANY_FIELDS", 5)
+    fields = ["title", "body", "year", "status", "views"]
+    assert declare(monkeypatch, watch_fields=fields) == []
+    ((number, told),) = declare(monkeypatch, watch_fields=[*fields, "category"])
+    assert number == "pgknowbase.W013"
+    assert told.startswith("'blog.Article' watches 6 fields")
+
+
+def test_refresh_after_is_accepted(monkeypatch):
+    assert declare(monkeypatch, watch_fields=["title"], refresh_after=timedelta(days=1)) == []
+
+
 @isolate_apps("tests.blog")
 def test_generic_relations_cannot_be_captured():
     class Label(models.Model):

@@ -51,6 +51,7 @@ class WorkerSettings(_Strict):
     max_attempts: Annotated[int, Field(ge=1)] = 8
     retry_delay: Annotated[float, Field(gt=0)] = 5
     retry_delay_max: Annotated[float, Field(gt=0)] = 900
+    max_document_characters: Annotated[int, Field(ge=1)] = 1_000_000
 
     @model_validator(mode="after")
     def _consistent(self) -> "WorkerSettings":

@@ -1,10 +1,9 @@
 """The one module that touches cursors: every call of a SQL function that pgknowbase makes."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, LiteralString
 
-from django.db import connections, transaction
+from django.db import connections
 
 Row = tuple[Any, ...]
 
@@ -16,11 +15,13 @@ EXPANSION_ADD = "SELECT pgknowbase_expansion_add_v1(%s, %s, %s::text[])"
 EXPANSION_CLAIM = "SELECT * FROM pgknowbase_expansion_claim_v1(%s::text[])"
 EXPANSION_TURN = "SELECT pgknowbase_expansion_turn_v1(%s, %s::text)"
 LOCK_OBJECTS = "SELECT pgknowbase_lock_objects_v1(%s, %s::text[])"
-RETRY_CLAIM = "SELECT * FROM pgknowbase_retry_claim_v1(%s, %s)"
+DUE_CLAIM = "SELECT * FROM pgknowbase_due_claim_v1(%s::int[], %s::int[], %s)"
 KNOWN_KEYS = "SELECT * FROM pgknowbase_known_keys_v1(%s, %s::text, %s)"
-APPLY = "SELECT * FROM pgknowbase_apply_v1(%s, %s::jsonb)"
+APPLY = "SELECT * FROM pgknowbase_apply_v1(%s, %s::jsonb, %s)"
 REMOVE = "SELECT * FROM pgknowbase_remove_v1(%s, %s::text[])"
 FAIL = "SELECT * FROM pgknowbase_fail_v1(%s, %s::text[], %s::text[], %s, %s, %s)"
+RENDER_ADD = "SELECT pgknowbase_render_add_v1(%s, %s, %s, %s, %s, %s, %s, %s)"
+AWAITED = "SELECT * FROM pgknowbase_awaited_v1(%s, %s, %s, %s::bigint[])"
 REQUEUE = "SELECT pgknowbase_requeue_v1(%s, %s::text[], %s)"
 SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s)"
 SPACE_ACTIVATE = "SELECT pgknowbase_space_activate_v1(%s)"
@@ -62,6 +63,10 @@ SERVER = (
     " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
     " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
 )
+RENDERING_COSTS = "SELECT * FROM pgknowbase_rendering_costs"
+READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+READ_ONLY = "SELECT set_config('transaction_read_only', 'on', true)"
+ISOLATION = "SELECT current_setting('transaction_isolation')"
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 
 
@@ -70,6 +75,12 @@ def fetch(using: str, query: LiteralString, *params: Any) -> list[Row]:
     with connections[using].cursor() as cursor:
         cursor.execute(query, params)
         return list(cursor.fetchall())
+
+
+def execute(using: str, query: LiteralString) -> None:
+    """Run one of the commands above, which returns no rows."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(query)
 
 
 def fetch_value(using: str, query: LiteralString, *params: Any) -> Any:
@@ -84,17 +95,6 @@ def fetch_dicts(using: str, query: LiteralString, *params: Any) -> list[dict[str
         cursor.execute(query, params)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-@contextmanager
-def transaction_of(using: str, *, backfill: bool) -> Iterator[None]:
-    """A transaction; with ``backfill``, the documents that it writes are embedded after all fresh ones."""
-    with transaction.atomic(using=using):
-        if backfill:
-            fetch(using, BACKFILL, "on")
-        yield
-        if backfill:  # the caller may have a transaction around this one
-            fetch(using, BACKFILL, "off")
 
 
 def copy_chunks(using: str, schema: str, table: str, vector_oid: int, rows: Sequence[Row]) -> None:

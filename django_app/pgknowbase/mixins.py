@@ -43,11 +43,13 @@ class ExternalDataMixin(models.Model):
 
     def get_external_title(self) -> str:
         """A title, put before each chunk when it is embedded. Default: the field title, name or the like, or str()."""
+        from pgknowbase.relay.render import LONGEST_TITLE
+
         names = {field.name for field in self._meta.concrete_fields}
         for name in TITLE_FIELDS:
             if name in names:
-                return str(getattr(self, name) or "")
-        return str(self) if type(self).__str__ is not models.Model.__str__ else ""
+                return str(getattr(self, name) or "")[:LONGEST_TITLE]
+        return str(self)[:LONGEST_TITLE] if type(self).__str__ is not models.Model.__str__ else ""
 
     def get_external_description(self) -> str:
         """A line for people; it is not embedded. Default: empty."""
@@ -100,17 +102,20 @@ class ExternalDataMixin(models.Model):
 
     # By hand
 
-    def sync_to_external_data(self, wait: bool = False) -> "SyncReport":
-        """Bring this row's committed state into the index now; with ``wait``, embed it too before returning."""
+    def sync_to_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":
+        """Bring this row's committed state into the index now.
+
+        With ``wait``, embed it too before returning; after ``timeout`` seconds that is a ``NotYetIndexedError``.
+        """
         from pgknowbase.relay.backfill import sync_instance
 
-        return sync_instance(self, wait=wait)
+        return sync_instance(self, wait=wait, timeout=timeout)
 
-    def regenerate_external_data(self, wait: bool = False) -> "SyncReport":
+    def regenerate_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":
         """As ``sync_to_external_data``, and embed every chunk anew even where its text is the same."""
         from pgknowbase.relay.backfill import sync_instance
 
-        return sync_instance(self, force=True, wait=wait)
+        return sync_instance(self, force=True, wait=wait, timeout=timeout)
 
     def remove_from_external_data(self) -> bool:
         """Take this row out of the index until its next change; True if it was there."""
@@ -118,17 +123,33 @@ class ExternalDataMixin(models.Model):
 
         return remove_instance(self)
 
-    async def async_to_external_data(self, wait: bool = False) -> "SyncReport":
-        """Async twin of ``sync_to_external_data``."""
-        return await sync_to_async(self.sync_to_external_data)(wait)
+    def wait_indexed(self, *, timeout: float = 30.0) -> bool:
+        """Wait until a worker has made this row's committed state searchable; False: its hooks keep it out.
 
-    async def aregenerate_external_data(self, wait: bool = False) -> "SyncReport":
+        Raises:
+            NotYetIndexedError: it took more than ``timeout`` seconds, or will never be; the message says why.
+        """
+        from pgknowbase.relay.waiting import wait_indexed
+
+        return wait_indexed(self, timeout=timeout)
+
+    async def async_to_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":
+        """Async twin of ``sync_to_external_data``."""
+        return await sync_to_async(self.sync_to_external_data)(wait, timeout=timeout)
+
+    async def aregenerate_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":
         """Async twin of ``regenerate_external_data``."""
-        return await sync_to_async(self.regenerate_external_data)(wait)
+        return await sync_to_async(self.regenerate_external_data)(wait, timeout=timeout)
 
     async def aremove_from_external_data(self) -> bool:
         """Async twin of ``remove_from_external_data``."""
         return await sync_to_async(self.remove_from_external_data)()
+
+    async def await_indexed(self, *, timeout: float = 30.0) -> bool:
+        """Async twin of ``wait_indexed``."""
+        from pgknowbase.relay.waiting import await_indexed
+
+        return await await_indexed(self, timeout=timeout)
 
     # Search
 
@@ -161,11 +182,16 @@ class ExternalDataMixin(models.Model):
         return rows(cls).without_external_data()
 
     @classmethod
-    def sync_all_external_data(cls, limit: int | None = None) -> "SyncReport":
-        """Bring the model's rows, at most ``limit``, into the index now."""
+    def sync_all_external_data(cls, limit: int | None = None, *, force: bool = False) -> "SyncReport":
+        """Bring the model's rows, at most ``limit``, into the index now; ``force`` embeds every chunk anew."""
         from pgknowbase.relay.backfill import sync_model
 
-        return sync_model(cls, limit=limit)
+        return sync_model(cls, limit=limit, force=force)
+
+    @classmethod
+    async def async_all_external_data(cls, limit: int | None = None, *, force: bool = False) -> "SyncReport":
+        """Async twin of ``sync_all_external_data``."""
+        return await sync_to_async(cls.sync_all_external_data)(limit, force=force)
 
 
 Model = TypeVar("Model", bound=models.Model)

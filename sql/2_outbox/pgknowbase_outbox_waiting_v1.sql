@@ -6,5 +6,6 @@ AS $pgknowbase$
     SELECT
         EXISTS (SELECT FROM pgknowbase_outbox AS o WHERE o.id > floor AND o.source = ANY (sources)),
         EXISTS (SELECT FROM pgknowbase_expansion AS x WHERE x.source = ANY (sources)),
-        EXISTS (SELECT FROM pgknowbase_externaldata AS e WHERE e.retry_at <= clock_timestamp())
+        EXISTS (SELECT FROM pgknowbase_externaldata AS e WHERE e.retry_at <= statement_timestamp())
+        OR EXISTS (SELECT FROM pgknowbase_externaldata AS e WHERE e.refresh_at <= statement_timestamp())
 $pgknowbase$;

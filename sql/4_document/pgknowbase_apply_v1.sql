@@ -1,9 +1,11 @@
 -- Brings rendered rows of one source into the index and says what happened to each that was written: created, updated
 -- (its text changed, so it will be embedded) or metadata (anything else changed, nothing to embed). Unchanged rows are
--- neither written nor returned. The caller holds the objects' locks. Documents are locked before external data, both
+-- not returned, and written only where their time to be refreshed has come or is missing. The caller holds the objects' locks. Documents are locked before external data, both
 -- in key order, as the vectorizer's writer does.
 -- rows: a JSON array of objects with the keys of the record below.
-CREATE OR REPLACE FUNCTION pgknowbase_apply_v1(source_id integer, rows jsonb)
+-- refresh_seconds: after this time at most the texts are rendered again; null: never. What was written together comes
+-- due spread over the last quarter of it.
+CREATE OR REPLACE FUNCTION pgknowbase_apply_v1(source_id integer, rows jsonb, refresh_seconds float8)
 RETURNS TABLE (object_key text, outcome text, external_data_id bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
@@ -33,9 +35,10 @@ BEGIN
     RETURN QUERY
     INSERT INTO pgknowbase_externaldata AS e (
         source_type, content_type_id, object_key, title, description, content_hash, metadata, tags, owner_id,
-        is_public, is_active, similarity_threshold, status, error, attempts, chunk_count)
+        is_public, is_active, similarity_threshold, status, error, attempts, chunk_count, refresh_at)
     SELECT r.source_type, source_id, r.object_key, r.title, r.description, r.content_hash, r.metadata, r.tags,
-        o.owner_id, r.is_public, true, r.similarity_threshold, 'pending', '', 0, 0
+        o.owner_id, r.is_public, true, r.similarity_threshold, 'pending', '', 0, 0,
+        clock_timestamp() + make_interval(secs => refresh_seconds * (0.75 + 0.25 * random()))
     FROM jsonb_to_recordset(rows) AS r (
         object_key text, title text, description text, content_hash text, metadata jsonb, tags text[],
         is_public boolean, similarity_threshold float8, source_type text, owner jsonb)
@@ -55,11 +58,27 @@ BEGIN
         owner_id = excluded.owner_id, is_public = excluded.is_public, is_active = true,
         similarity_threshold = excluded.similarity_threshold,
         status = CASE WHEN e.content_hash <> excluded.content_hash OR e.status = 'failed' THEN 'pending' ELSE e.status END,
-        error = '', attempts = 0, retry_at = NULL, updated_at = statement_timestamp()
+        error = '', attempts = 0, retry_at = NULL, refresh_at = excluded.refresh_at, updated_at = statement_timestamp()
     RETURNING e.object_key, CASE
         WHEN e.xmax = 0 THEN 'created'
         WHEN e.object_key = ANY (coalesce(_changed, '{}') || coalesce(_failed, '{}')) THEN 'updated'
         ELSE 'metadata'
     END, e.id;
+
+    IF refresh_seconds IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE pgknowbase_externaldata AS e
+    SET refresh_at = clock_timestamp() + make_interval(secs => refresh_seconds * (0.75 + 0.25 * random()))
+    FROM (
+        SELECT x.id
+        FROM pgknowbase_externaldata AS x
+        JOIN jsonb_to_recordset(rows) AS r (object_key text)
+            ON x.content_type_id = source_id AND x.object_key = r.object_key
+        WHERE x.refresh_at IS NULL OR x.refresh_at <= clock_timestamp()
+            OR x.refresh_at > clock_timestamp() + make_interval(secs => refresh_seconds)
+        ORDER BY x.object_key FOR UPDATE OF x
+    ) AS stale
+    WHERE e.id = stale.id;
 END
 $pgknowbase$;

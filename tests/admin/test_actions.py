@@ -8,8 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from pgknowbase.admin import services
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
+from pgknowbase.relay import selection
 from pgknowbase.signals import external_data_removed
 from tests.admin.conftest import DETAIL, LIST, TITLES, act_raw, data_of
 from tests.blog.models import Article, Note
@@ -52,7 +52,7 @@ def test_retry_of_repaired_rows(root, act, states, work):
 def test_retry_that_fails_again_says_why(root, act, states):
     told = act("retry", states["dead"])
     assert "Retried 1 object (1 failed)." in told
-    assert f"{states['dead'].object_key}: RuntimeError: told to explode" in told
+    assert f"{states['dead'].object_key}: RuntimeError: told to explode (in get_external_content)" in told
     data = ExternalData.objects.get(pk=states["dead"].pk)
     assert (data.status, data.attempts) == ("failed", 9)
 
@@ -223,7 +223,7 @@ def test_many_failures_are_summed_up(root, act, work):
 
 
 def test_error_text_in_messages_is_escaped(monkeypatch, root, states):
-    monkeypatch.setattr(services, "sync_keys", lambda *args, **options: 1 / 0)
+    monkeypatch.setattr(selection, "sync_keys", lambda *args, **options: 1 / 0)
     ExternalData.objects.filter(pk=states["dead"].pk).update(object_key="<script>alert(1)</script>")
     page = act_raw(root, "resync", states["dead"]).content.decode()
     assert "ZeroDivisionError" in page

@@ -16,8 +16,8 @@ from pgknowbase.admin import detail, display
 from pgknowbase.admin.filters import RetryFilter, SourceModelFilter
 from pgknowbase.admin.messages import done, queued, tell
 from pgknowbase.admin.readonly import ReadOnlyAdmin
-from pgknowbase.admin.services import Bounds, remove_selection, sync_selection
 from pgknowbase.models import ExternalData, ExternalDataStatus
+from pgknowbase.relay.selection import Bounds, remove_selection, sync_selection
 
 Rows = QuerySet[ExternalData]
 
@@ -65,7 +65,10 @@ class ExternalDataAdmin(ReadOnlyAdmin):
             },
         ),
         ("Visibility", {"fields": ("visibility", "owner_column", "is_active", "similarity_threshold")}),
-        ("Origin", {"fields": ("source_type", "content_hash", "created_at", "updated_at", "processed_at")}),
+        (
+            "Origin",
+            {"fields": ("source_type", "content_hash", "created_at", "updated_at", "processed_at", "refresh_at")},
+        ),
     )
     readonly_fields = (
         "source", "tag_column", "metadata_column", "status_column", "error_column", "retry_column",

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.contrib import messages
 from django.http import HttpRequest
 
-from pgknowbase.admin.services import Outcome
+from pgknowbase.relay.selection import Outcome
 from pgknowbase.relay.sync import SyncReport
 
 SHOWN_FAILURES = 5

@@ -55,6 +55,7 @@ class ExternalData(models.Model):
     error = models.TextField(blank=True)
     attempts = models.PositiveIntegerField(default=0)
     retry_at = models.DateTimeField(null=True, blank=True)
+    refresh_at = models.DateTimeField(null=True, blank=True)
     chunk_count = models.PositiveIntegerField(default=0)
     token_count = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -81,6 +82,9 @@ class ExternalData(models.Model):
                 name="pgknowbase_ext_unfinished",
             ),
             models.Index(fields=["retry_at"], condition=models.Q(retry_at__isnull=False), name="pgknowbase_ext_retry"),
+            models.Index(
+                fields=["refresh_at"], condition=models.Q(refresh_at__isnull=False), name="pgknowbase_ext_refresh"
+            ),
             models.Index(fields=["content_type", "similarity_threshold"], name="pgknowbase_ext_threshold"),
             GinIndex(fields=["metadata"], name="pgknowbase_ext_metadata", opclasses=["jsonb_path_ops"]),
             GinIndex(fields=["tags"], name="pgknowbase_ext_tags"),

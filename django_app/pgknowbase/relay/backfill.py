@@ -11,6 +11,8 @@ from pgknowbase.keys import object_key, parse_keys
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source, source_of
 from pgknowbase.relay.sync import SyncReport, remove_keys, sync_keys
+from pgknowbase.relay.waiting import Awaited
+from pgknowbase.relay.waiting import wait as wait_for
 
 
 def row_keys(source: Source, using: str, batch_size: int) -> Iterator[list[str]]:
@@ -37,7 +39,9 @@ def orphaned_keys(source: Source, using: str, batch_size: int) -> Iterator[list[
         last = known[-1]
 
 
-def sync_model(model: type[models.Model], *, limit: int | None = None, batch_size: int = 500) -> SyncReport:
+def sync_model(
+    model: type[models.Model], *, limit: int | None = None, force: bool = False, batch_size: int = 500
+) -> SyncReport:
     """See ``ExternalDataMixin.sync_all_external_data``."""
     using = get_settings().database
     source = source_of(model)
@@ -45,20 +49,38 @@ def sync_model(model: type[models.Model], *, limit: int | None = None, batch_siz
     keys = (key for batch in row_keys(source, using, batch_size) for key in batch)
     wanted = keys if limit is None else islice(keys, limit)
     while batch := list(islice(wanted, batch_size)):
-        report.add(sync_keys(source, batch, using, backfill=True))
+        report.add(sync_keys(source, batch, using, force=force, backfill=True))
     return report
 
 
-def sync_instance(row: SourceRow, *, force: bool = False, wait: bool = False) -> SyncReport:
+def sync_instance(row: SourceRow, *, force: bool = False, wait: bool = False, timeout: float = 30.0) -> SyncReport:
     """See ``ExternalDataMixin.sync_to_external_data``."""
     using = row._state.db or get_settings().database
-    source = source_of(row._meta.model)
-    report = sync_keys(source, [row.external_source_id], using, force=force)
-    if wait:
+    return sync_object(
+        source_of(row._meta.model), row.external_source_id, using, force=force, wait=wait, timeout=timeout
+    )
+
+
+def sync_object(
+    source: Source, key: str, using: str, *, force: bool = False, wait: bool = False, timeout: float = 30.0
+) -> SyncReport:
+    """Bring one object into step with its committed row; with ``wait``, embed it too.
+
+    Raises:
+        IsolationError: the caller's open transaction reads an old state of the row.
+        NotYetIndexedError: with ``wait``, it is not searchable after ``timeout`` seconds.
+    """
+    report = sync_keys(source, [key], using, force=force)
+    if wait and not report.failures:
         from pgknowbase.vectorizer.executor import Executor
 
+        awaited = Awaited(source, key, using, events=False)
         with Executor(using) as executor:
-            executor.run_document(source.content_type_id(using), row.external_source_id)
+
+            def step() -> None:
+                report.embedded += executor.run_document(source.content_type_id(using), key).embedded
+
+            wait_for(awaited, timeout=timeout, step=step)
     return report
 
 

@@ -5,21 +5,22 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from django.db import transaction
-
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.registry import Source, sources
 from pgknowbase.relay import expand
+from pgknowbase.relay.due import claim_due
 from pgknowbase.relay.floor import OutboxFloor
-from pgknowbase.relay.sync import SpoiledTransactionError, SyncReport, sync_objects
+from pgknowbase.relay.rendering import SpoiledTransactionError
+from pgknowbase.relay.sync import SyncReport, sync_objects
+from pgknowbase.relay.transactions import fresh_reads
 
 logger = logging.getLogger("pgknowbase.relay")
 
 
 @dataclass
 class RelayBatch:
-    """What one turn of the relay did: events taken, pages of expansions, failed objects tried again, and the result."""
+    """What one turn of the relay did: events taken, pages of expansions, objects that were due again, and the result."""
 
     events: int = 0
     pages: int = 0
@@ -65,7 +66,7 @@ class Relay:
         for careful in (False, True):
             batch = RelayBatch()
             try:
-                with transaction.atomic(using=self.using):
+                with fresh_reads(self.using):
                     step(batch, careful)
             except SpoiledTransactionError as error:
                 if careful:
@@ -113,13 +114,7 @@ class Relay:
 
     def _due_again(self, batch: RelayBatch, careful: bool) -> None:
         wanted: dict[str, set[str]] = defaultdict(set)
-        for label, source in self.sources.items():
-            room = self.batch_size - batch.retries
-            due = gateway.fetch(self.using, gateway.RETRY_CLAIM, source.content_type_id(self.using), room)
-            wanted[label].update(row[0] for row in due)
-            batch.retries += len(due)
-            if batch.retries >= self.batch_size:
-                break
+        batch.retries = claim_due(self.sources.values(), wanted, self.using, self.batch_size)
         self._sync(wanted, batch, careful)
 
     def _sync(self, wanted: dict[str, set[str]], batch: RelayBatch, careful: bool) -> None:

@@ -2,14 +2,26 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.functional import Promise
 
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source
+from pgknowbase.relay.meter import Meter
+
+LONGEST_TITLE = 2000
+# In UTF-8 less than the 2.7 kB that an entry of a GIN index can hold.
+LONGEST_TAG = 600
+DEEPEST = 100
+ADVICE = {
+    LONGEST_TITLE: "return a shorter title, for it stands before each chunk",
+    LONGEST_TAG: "return shorter tags, for each is indexed whole",
+}
 
 
 class RenderError(PgKnowbaseError):
@@ -34,7 +46,7 @@ class Rendered:
         """sha256 of what is embedded: title and content."""
         return hashlib.sha256(f"{self.title}\x1f{self.content}".encode()).hexdigest()
 
-    def as_json(self) -> str:
+    def as_json(self, longest: int) -> str:
         """The record as JSON text.
 
         Raises:
@@ -57,39 +69,33 @@ class Rendered:
         try:
             text = json.dumps(record, cls=DjangoJSONEncoder, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise RenderError(
-                f"get_external_metadata() of {self.object_key!r} returned no JSON ({error}): return JSON values."
-            ) from error
-        _text("get_external_metadata", text)
-        if _has_nul(self.metadata):
-            raise RenderError(f"get_external_metadata() of {self.object_key!r} holds a NUL character: remove it.")
+            raise RenderError(f"get_external_metadata() returned no JSON ({error}): return JSON values.") from error
+        _storable("get_external_metadata", text)
+        if len(text) > longest:
+            written = json.dumps(self.metadata, cls=DjangoJSONEncoder, ensure_ascii=False)
+            _bounded("get_external_metadata", len(written), longest)
         return text
 
 
-def render(source: Source, row: SourceRow) -> Rendered | None:
-    """The row as its hooks describe it, or None where it is not to be in the index.
+def render(source: Source, row: SourceRow, meter: Meter, longest: int) -> Rendered | None:
+    """The row as its hooks describe it, or None where it is not to be in the index; ``longest``: in characters.
 
     Raises:
-        RenderError: a hook returned a value of the wrong type, or a text that Postgres cannot store.
+        RenderError: a hook returned a value of the wrong type or size, or a text that Postgres cannot store.
     """
-    if not row.should_sync_to_external_data():
+    if not meter.call("should_sync_to_external_data", _wanted, row):
         return None
-    content = _text("get_external_content", row.get_external_content() or "")
+    content = meter.call("get_external_content", _text, "get_external_content", row, longest)
     if not content.strip():
         return None
-    metadata, tags = row.get_external_metadata(), row.get_external_tags()
-    if not isinstance(metadata, dict):
-        raise RenderError(f"get_external_metadata() returned {type(metadata).__name__!r}: return a dict.")
-    if isinstance(tags, str):
-        raise RenderError(f"get_external_tags() returned the text {tags!r}: return a list of texts.")
     return Rendered(
         object_key=row.external_source_id,
-        title=_text("get_external_title", row.get_external_title()),
-        description=_text("get_external_description", row.get_external_description()),
+        title=meter.call("get_external_title", _text, "get_external_title", row, LONGEST_TITLE),
+        description=meter.call("get_external_description", _text, "get_external_description", row, longest),
         content=content,
-        metadata=metadata,
-        tags=sorted({_text("get_external_tags", tag) for tag in tags}),
-        owner_id=_owner_id(source, row),
+        tags=meter.call("get_external_tags", _tags, row, longest),
+        owner_id=meter.call("owner_field", _owner_id, source, row),
+        metadata=meter.call("get_external_metadata", _metadata, row),
         source=source,
     )
 
@@ -107,9 +113,66 @@ def _owner_id(source: Source, row: SourceRow) -> Any:
     return getattr(step, step._meta.get_field(last).attname)
 
 
-def _text(hook: str, value: Any) -> str:
+def _wanted(row: SourceRow) -> bool:
+    answer: Any = row.should_sync_to_external_data()
+    if not isinstance(answer, bool):
+        raise RenderError(f"should_sync_to_external_data() returned {_kind(answer)}: return True or False.")
+    return answer
+
+
+def _text(hook: str, row: SourceRow, longest: int) -> str:
+    value = getattr(row, hook)()
+    if value is None and hook == "get_external_content":
+        return ""
+    return _bounded_text(hook, value, longest)
+
+
+def _tags(row: SourceRow, longest: int) -> list[str]:
+    hook = "get_external_tags"
+    returned: Any = row.get_external_tags()
+    if isinstance(returned, str | bytes | dict) or not isinstance(returned, Iterable):
+        raise RenderError(f"{hook}() returned {_kind(returned)}: return a list of texts.")
+    tags = sorted({_bounded_text(hook, tag, LONGEST_TAG) for tag in returned})
+    _bounded(hook, sum(map(len, tags)), longest)
+    return tags
+
+
+def _metadata(row: SourceRow) -> dict[str, Any]:
+    value: Any = row.get_external_metadata()
+    if not isinstance(value, dict):
+        raise RenderError(f"get_external_metadata() returned {_kind(value)}: return a dict.")
+    _check_json(value, 1)
+    return value
+
+
+def _check_json(value: Any, depth: int) -> None:
+    """Refuse what JSON, or Postgres, would refuse later or change in silence."""
+    if isinstance(value, str):
+        if "\x00" in value:
+            raise RenderError("get_external_metadata() holds a NUL character, which Postgres cannot store: remove it.")
+    elif isinstance(value, dict | list | tuple):
+        if depth > DEEPEST:
+            raise RenderError(f"get_external_metadata() is nested more than {DEEPEST} deep: return flatter JSON.")
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str):
+                    raise RenderError(f"get_external_metadata() has the key {key!r}, which is no text: use texts.")
+                _check_json(key, depth)
+            value = value.values()
+        for part in value:
+            _check_json(part, depth + 1)
+
+
+def _bounded_text(hook: str, value: Any, longest: int) -> str:
     if not isinstance(value, str):
-        value = str(value) if hasattr(value, "__html__") or _is_lazy(value) else _refuse(hook, value)
+        if not (hasattr(value, "__html__") or isinstance(value, Promise)):
+            raise RenderError(f"{hook}() returned {_kind(value)}: return a text.")
+        value = str(value)
+    _bounded(hook, len(value), longest)
+    return _storable(hook, value)
+
+
+def _storable(hook: str, value: str) -> str:
     if "\x00" in value:
         raise RenderError(f"{hook}() returned a text with a NUL character, which Postgres cannot store: remove it.")
     try:
@@ -121,19 +184,11 @@ def _text(hook: str, value: Any) -> str:
     return str(value)
 
 
-def _is_lazy(value: Any) -> bool:
-    from django.utils.functional import Promise
-
-    return isinstance(value, Promise)
-
-
-def _refuse(hook: str, value: Any) -> str:
-    raise RenderError(f"{hook}() returned {type(value).__name__!r}: return a text.")
+def _bounded(hook: str, length: int, longest: int) -> None:
+    if length > longest:
+        advice = ADVICE.get(longest, "return less, or raise WORKER['MAX_DOCUMENT_CHARACTERS'] in settings.PGKNOWBASE")
+        raise RenderError(f"{hook}() returned {length:,} characters, and {longest:,} are allowed: {advice}.")
 
 
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_has_nul(part) for pair in value.items() for part in pair)
-    if isinstance(value, list | tuple):
-        return any(map(_has_nul, value))
-    return isinstance(value, str) and "\x00" in value
+def _kind(value: Any) -> str:
+    return repr(type(value).__name__)

@@ -1,44 +1,44 @@
 """Bringing objects of one source model into step with their committed rows."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db import DataError, connections, transaction
-from psycopg.pq import TransactionStatus
+from django.db import DataError, OperationalError, transaction
+from django.dispatch import Signal
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import PgKnowbaseError
-from pgknowbase.keys import normal_key, parse_keys
-from pgknowbase.meta import SourceRow
+from pgknowbase.keys import normal_key
 from pgknowbase.registry import Source
-from pgknowbase.relay.render import render
+from pgknowbase.relay import statistics
+from pgknowbase.relay.rendering import SpoiledTransactionError, describe, render_rows
+from pgknowbase.relay.transactions import fresh_reads, queued_last
 from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
 
 logger = logging.getLogger("pgknowbase.relay")
 
-Answer = TypeVar("Answer")
-
-
 OUTCOMES = ("created", "updated", "metadata", "unchanged", "removed")
-
-
-class SpoiledTransactionError(PgKnowbaseError):
-    """A hook's failed query has spoiled the batch's transaction: render each row behind a savepoint."""
+# Characters of JSON: far from what Postgres can parse at once, and from what it costs in memory there.
+LARGEST_STATEMENT = 16_000_000
 
 
 @dataclass
 class SyncReport:
-    """What one synchronisation did. ``failures`` holds (object key, error) pairs; they are retried by the worker."""
+    """What one synchronisation did, in objects.
+
+    ``failures`` holds (object key, error) pairs; they are retried by the worker. ``embedded`` counts texts that got a
+    new vector meanwhile: none, unless it waited for that.
+    """
 
     created: int = 0
     updated: int = 0
     metadata: int = 0
     unchanged: int = 0
     removed: int = 0
+    embedded: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -66,7 +66,7 @@ def sync_objects(
 ) -> SyncReport:
     """Lock the objects, read their committed rows, render them, and write what differs.
 
-    Must run inside a transaction. A hook that raises fails its own object only; ``careful`` gives each a savepoint.
+    Must run inside ``fresh_reads``. A hook that raises fails its own object only; ``careful`` gives each a savepoint.
 
     Raises:
         SpoiledTransactionError: a hook's query failed; roll back and call again with ``careful``.
@@ -74,82 +74,50 @@ def sync_objects(
     wanted = sorted({normal_key(source.model, key) for key in keys})
     content_type_id = source.content_type_id(using)
     gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
-    report = SyncReport()
-    records: dict[str, str] = {}
-    for key, row in _load(source, wanted, using, careful, report).items():
-        try:
-            rendered = _guarded(partial(render, source, row), using, careful)
-            if rendered is not None:
-                records[key] = rendered.as_json()
-        except SpoiledTransactionError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
-            report.failures.append((key, describe(error)))
-    _apply(source, content_type_id, records, using, report)
-    if force and records:
-        gateway.fetch(using, gateway.REQUEUE, content_type_id, list(records), True)
+    rendering = render_rows(source, wanted, using, careful=careful)
+    report = SyncReport(failures=rendering.failures)
+    records = rendering.records
+    for part in _portions(records):
+        _apply(source, content_type_id, part, using, report)
     failed = {key for key, _ in report.failures}
-    _remove(
-        source,
-        content_type_id,
-        [key for key in wanted if key not in records and key not in failed],
-        using,
-        report,
-    )
+    if force and (written := [key for key in records if key not in failed]):
+        gateway.fetch(using, gateway.REQUEUE, content_type_id, written, True)
+    gone = [key for key in wanted if key not in records and key not in failed]
+    _remove(source, content_type_id, gone, using, report)
     _record_failures(source, content_type_id, using, report)
+    statistics.record(source.label, rendering.meter, using)
     return report
 
 
-def describe(error: BaseException) -> str:
-    """The error as it is kept on an object."""
-    return f"{type(error).__name__}: {error}"[:2000].replace("\x00", "")
-
-
-def _load(source: Source, keys: Sequence[str], using: str, careful: bool, report: SyncReport) -> dict[str, SourceRow]:
-    """The rows of ``keys`` that exist, by the model's ``get_external_queryset``; if that raises, all have failed."""
-    pks = parse_keys(source.model, keys)
-    try:
-        rows = _guarded(
-            lambda: list(source.model.get_external_queryset().using(using).filter(pk__in=pks)), using, careful
-        )
-    except SpoiledTransactionError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a user's queryset may raise anything; other models go on
-        report.failures += [(key, describe(error)) for key in keys]
-        return {}
-    return {row.external_source_id: row for row in rows}
-
-
-def _guarded(call: Callable[[], Answer], using: str, careful: bool) -> Answer:
-    if careful:
-        with transaction.atomic(using=using):
-            return call()
-    try:
-        return call()
-    except Exception as error:  # raised again below, either way
-        raw: Any = connections[using].connection
-        if raw is not None and raw.info.transaction_status == TransactionStatus.INERROR:
-            raise SpoiledTransactionError(describe(error)) from error
-        raise
+def _portions(records: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The records in parts that one statement can carry."""
+    part: dict[str, str] = {}
+    size = 0
+    for key, record in records.items():
+        if part and size + len(record) > LARGEST_STATEMENT:
+            yield part
+            part, size = {}, 0
+        part[key] = record
+        size += len(record)
+    if part:
+        yield part
 
 
 def _apply(source: Source, content_type_id: int, records: dict[str, str], using: str, report: SyncReport) -> None:
-    if not records:
-        return
+    refresh = source.config.refresh_after
+    seconds = refresh.total_seconds() if refresh is not None else None
     try:
         with transaction.atomic(using=using):
-            written = gateway.fetch(using, gateway.APPLY, content_type_id, f"[{','.join(records.values())}]")
-    except DataError as error:
-        if len(records) == 1:
-            report.failures.append((next(iter(records)), describe(error)))
-            records.clear()
-            return
+            written = gateway.fetch(using, gateway.APPLY, content_type_id, f"[{','.join(records.values())}]", seconds)
+    except (DataError, OperationalError) as error:
+        if not _concerns_values(error):
+            raise
         keys = list(records)
+        if len(keys) == 1:
+            report.failures.append((keys[0], describe(error)))
+            return
         for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
-            part = {key: records[key] for key in half}
-            _apply(source, content_type_id, part, using, report)
-            for key in set(half) - set(part):
-                del records[key]
+            _apply(source, content_type_id, {key: records[key] for key in half}, using, report)
         return
     for key, outcome, external_data_id in written:
         setattr(report, outcome, getattr(report, outcome) + 1)
@@ -162,6 +130,11 @@ def _apply(source: Source, content_type_id: int, records: dict[str, str], using:
             external_data_id=external_data_id,
         )
     report.unchanged += len(records) - len(written)
+
+
+def _concerns_values(error: Exception) -> bool:
+    """Whether Postgres refuses a value (class 22) or finds it too large (54), which the same row will meet again."""
+    return str(getattr(error.__cause__, "sqlstate", None))[:2] in {"22", "54"}
 
 
 def _remove(source: Source | None, content_type_id: int, keys: list[str], using: str, report: SyncReport) -> None:
@@ -193,15 +166,10 @@ def _record_failures(source: Source, content_type_id: int, using: str, report: S
         _after_commit(using, external_data_failed, source, object_key=key, error=error)
 
 
-def _after_commit(using: str, signal: Any, source: Source, **values: Any) -> None:
+def _after_commit(using: str, signal: Signal, source: Source, **values: Any) -> None:
     if signal.receivers:
-        transaction.on_commit(lambda: _send(signal, source, values), using=using, robust=True)
-
-
-def _send(signal: Any, source: Source, values: dict[str, Any]) -> None:
-    for receiver, answer in signal.send_robust(sender=source.model, **values):
-        if isinstance(answer, Exception):
-            logger.error("receiver %r of %s raised", receiver, source.label, exc_info=answer)
+        send = partial(signal.send_robust, sender=source.model, **values)
+        transaction.on_commit(send, using=using, robust=True)
 
 
 def sync_keys(
@@ -210,12 +178,15 @@ def sync_keys(
     """``sync_objects`` in a transaction of its own, with savepoints where a hook's query fails.
 
     ``backfill``: the executor takes fresh documents before these.
+
+    Raises:
+        IsolationError: the caller's open transaction reads an old state of the rows.
     """
     try:
-        with gateway.transaction_of(using, backfill=backfill):
+        with fresh_reads(using), queued_last(using, backfill):
             return sync_objects(source, keys, using, force=force)
     except SpoiledTransactionError:
-        with gateway.transaction_of(using, backfill=backfill):
+        with fresh_reads(using), queued_last(using, backfill):
             return sync_objects(source, keys, using, force=force, careful=True)
 
 
@@ -223,7 +194,7 @@ def remove_keys(source: Source | None, content_type_id: int, keys: Sequence[str]
     """Take objects out of the index, in a transaction of their own; ``source`` is None where their model is gone."""
     report = SyncReport()
     wanted = sorted(set(keys))
-    with transaction.atomic(using=using):
+    with fresh_reads(using):
         gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
         _remove(source, content_type_id, wanted, using, report)
     return report

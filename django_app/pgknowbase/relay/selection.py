@@ -1,5 +1,6 @@
-"""What the admin's actions do to a selection: the commands' own services, in batches and in bounds."""
+"""Synchronising or removing a selection of objects, of several models, in batches and in bounds."""
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -11,7 +12,8 @@ from django.db.models import QuerySet
 
 from pgknowbase.errors import ConfigurationError
 from pgknowbase.registry import Source, source_of
-from pgknowbase.relay.sync import SyncReport, describe, remove_keys, sync_keys
+from pgknowbase.relay.rendering import describe
+from pgknowbase.relay.sync import SyncReport, remove_keys, sync_keys
 
 Keys = list[str]
 
@@ -23,6 +25,9 @@ class Bounds:
     objects: int = 5000
     seconds: float = 20
     batch: int = 100
+
+
+UNBOUNDED = Bounds(objects=10**12, seconds=math.inf)
 
 
 @dataclass
