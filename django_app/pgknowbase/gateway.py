@@ -47,6 +47,11 @@ SIMILAR = (
 )
 HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
+COMPARE = "SELECT * FROM pgknowbase_compare_v1(%s, %s, %s::text[], %s::jsonb)"
+INDEX_KEYS = "SELECT * FROM pgknowbase_index_keys_v1(%s, %s::text, %s)"
+CHUNK_STATE = "SELECT * FROM pgknowbase_chunk_state_v1(%s, %s::text[])"
+DISTRUST = "SELECT pgknowbase_distrust_v1(%s, %s::text[], %s::text[])"
+MAKE_DUE = "SELECT pgknowbase_make_due_v1()"
 SERVER = (
     "SELECT current_setting('server_version_num')::int,"
     " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"

@@ -75,16 +75,7 @@ def sync_objects(
     content_type_id = source.content_type_id(using)
     gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
     report = SyncReport()
-    records: dict[str, str] = {}
-    for key, row in _load(source, wanted, using, careful, report).items():
-        try:
-            rendered = _guarded(partial(render, source, row), using, careful)
-            if rendered is not None:
-                records[key] = rendered.as_json()
-        except SpoiledTransactionError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
-            report.failures.append((key, describe(error)))
+    records = render_objects(source, wanted, using, report, careful=careful)
     _apply(source, content_type_id, records, using, report)
     if force and records:
         gateway.fetch(using, gateway.REQUEUE, content_type_id, list(records), True)
@@ -98,6 +89,26 @@ def sync_objects(
     )
     _record_failures(source, content_type_id, using, report)
     return report
+
+
+def render_objects(
+    source: Source, keys: Sequence[str], using: str, report: SyncReport, *, careful: bool = False
+) -> dict[str, str]:
+    """The records that ``pgknowbase_apply_v1`` reads, by key; without those of rows that are gone or kept out.
+
+    What cannot be rendered is added to ``report.failures``. Raises as ``sync_objects``.
+    """
+    records: dict[str, str] = {}
+    for key, row in _load(source, keys, using, careful, report).items():
+        try:
+            rendered = _guarded(partial(render, source, row), using, careful)
+            if rendered is not None:
+                records[key] = rendered.as_json()
+        except SpoiledTransactionError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
+            report.failures.append((key, describe(error)))
+    return records
 
 
 def describe(error: BaseException) -> str:
@@ -206,12 +217,20 @@ def _send(signal: Any, source: Source, values: dict[str, Any]) -> None:
 
 def sync_keys(source: Source, keys: Sequence[str], using: str, *, force: bool = False) -> SyncReport:
     """``sync_objects`` in a transaction of its own, with savepoints where a hook's query fails."""
+
+    def attempt(careful: bool) -> SyncReport:
+        with transaction.atomic(using=using):
+            return sync_objects(source, keys, using, force=force, careful=careful)
+
+    return carefully_if_needed(attempt)
+
+
+def carefully_if_needed(attempt: Callable[[bool], Answer]) -> Answer:
+    """``attempt(False)``, and ``attempt(True)`` where a hook's failed query has spoiled its transaction."""
     try:
-        with transaction.atomic(using=using):
-            return sync_objects(source, keys, using, force=force)
+        return attempt(False)
     except SpoiledTransactionError:
-        with transaction.atomic(using=using):
-            return sync_objects(source, keys, using, force=force, careful=True)
+        return attempt(True)
 
 
 def remove_keys(source: Source | None, content_type_id: int, keys: Sequence[str], using: str) -> SyncReport:
