@@ -47,6 +47,7 @@ INSTALLED_APPS = [
     "pgknowbase",
     "tests.blog",
     "demo.library",
+    "tests.press",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -39,6 +39,10 @@ def test_sync_brings_existing_rows_and_removes_what_is_gone():
         ["blog.Manual", "1", "0"],
         ["library.Module", "0", "0"],
         ["library.Entry", "0", "0"],
+        ["press.Article", "0", "0"],
+        ["press.Page", "0", "0"],
+        ["press.Slip", "0", "0"],
+        ["press.Cell", "0", "0"],
     ]
     Article.objects.filter(title="a3").delete()
     OutboxEvent.objects.all().delete()

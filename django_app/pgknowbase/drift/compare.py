@@ -22,7 +22,7 @@ from pgknowbase.vectorizer.pgai import Splitter, splitter
 from pgknowbase.vectorizer.spaces import active_space
 
 Heal = Callable[[Sequence[Fault]], None]
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 
 
 class Comparison:

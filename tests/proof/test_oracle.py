@@ -1,0 +1,120 @@
+"""Whatever is written, by whomever, the drained index is what the oracle makes of the committed rows."""
+
+import random
+import signal
+import threading
+import time
+
+import pytest
+from django.core.management import call_command
+from django.db import connections
+
+from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase.testing import assert_in_sync, make_due
+from pgknowbase.testing import drain as work
+from tests.press.models import Article, Cell, Page, Slip
+from tests.proof.oracle import difference
+from tests.proof.runs import COUNT, SEED, TELL, Run
+from tests.proof.writes import OPERATIONS
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SHOWN = 12
+
+
+def settled():
+    """Everything worked off, with what is left as lines."""
+    make_due()
+    work()
+    left = difference()
+    if not left:
+        assert_in_sync(Article, Page, Slip, Cell)
+        assert not OutboxEvent.objects.exists()
+        assert not ExternalData.objects.exclude(status="completed").exists()
+    return left
+
+
+def play(name, steps, check_every=None):
+    """The run, the number of steps it took, and what differed at the end or at the first check that failed."""
+    run = Run(name)
+    for number in range(steps):
+        run.step(number)
+        if check_every and (number + 1) % check_every == 0 and (left := settled()):
+            return run, number + 1, left
+        if check_every and run.count >= COUNT:
+            break
+    return run, number + 1, settled()
+
+
+def shortest(name, least, most):
+    """The smallest number of steps, above ``least``, after which the index differs; found by halving."""
+    while most - least > 1:
+        middle = (least + most) // 2
+        call_command("flush", interactive=False, verbosity=0)
+        if play(name, middle)[2]:
+            most = middle
+        else:
+            least = middle
+    return most
+
+
+def test_any_writes(capsys):
+    run, steps, left = play("alone", COUNT, check_every=40)
+    if left:
+        least = shortest("alone", 0, steps)
+        call_command("flush", interactive=False, verbosity=0)
+        run, _, again = play("alone", least)
+        lines = ["differs:", *(again or left)[:SHOWN], f"after {least} steps, the last of which are:", *run.log[-SHOWN:]]
+        pytest.fail("\n".join([TELL, *lines]))
+    assert run.count >= COUNT, TELL
+    assert {function.__name__ for function, _ in OPERATIONS} <= set(run.counts) or COUNT < 1000, TELL
+    assert run.counts["refused"] < run.count / 5, TELL
+    with capsys.disabled():
+        print(f"\n{run.count} operations in {steps} steps; {TELL}")
+
+
+def test_any_writes_by_several_while_workers_die(manage, capsys):
+    runs = [Run(f"writer{number}") for number in range(3)]
+    stop = threading.Event()
+
+    def write(run):
+        try:
+            number = 0
+            while run.count < COUNT / len(runs) and not stop.is_set():
+                run.step(number)
+                number += 1
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=write, args=[run]) for run in runs]
+    for thread in threads:
+        thread.start()
+    killed = kill_workers(manage, random.Random(f"{SEED} kills"), threads)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    left = settled()
+    log = [line for run in runs for line in run.log[-SHOWN:]]
+    assert not left, "\n".join([TELL, *left[:SHOWN], "the last steps:", *log])
+    count = sum(run.count for run in runs)
+    assert count >= COUNT
+    assert killed > 1
+    with capsys.disabled():
+        print(f"\n{count} operations by {len(runs)} writers, {killed} workers killed; {TELL}")
+
+
+def kill_workers(manage, draw, threads):
+    """Two workers at a time, each killed and replaced until the writers have ended."""
+    workers = [manage("pgknowbase_worker", "--batch-size", 20) for _ in range(2)]
+    killed = 0
+    while any(thread.is_alive() for thread in threads) or killed < 2:
+        time.sleep(draw.uniform(1.5, 4))
+        place = draw.randrange(len(workers))
+        assert workers[place].poll() is None, workers[place].communicate()
+        workers[place].send_signal(signal.SIGKILL)
+        workers[place].wait()
+        killed += 1
+        workers[place] = manage("pgknowbase_worker", "--batch-size", draw.choice([1, 7, 20]))
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+    return killed
