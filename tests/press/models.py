@@ -1,4 +1,4 @@
-"""A press with every kind of relation and key. Its texts are made by hooks, which tests/proof/oracle.py says again in SQL."""
+"""A press with every kind of relation and key. tests/proof/oracle.py says in SQL what its hooks say."""
 
 import uuid
 

@@ -18,7 +18,8 @@ TAGS = """
 """
 EXPECTED = f"""
 SELECT 'article', a.id::text, a.title,
-    a.body || E'\nauthor ' || coalesce(a.author_id::text, 'None') || E'\ncategory ' || coalesce(a.category_id::text, 'None')
+    a.body || E'\nauthor ' || coalesce(a.author_id::text, 'None')
+    || E'\ncategory ' || coalesce(a.category_id::text, 'None')
     {RELATED if RELATIONS else ""},
     jsonb_build_object('author', a.author_id, 'length', length(a.body))::text,
     {TAGS if RELATIONS else "ARRAY['c' || coalesce(a.category_id::text, 'None')]"}, a.owner_id, false

@@ -2,8 +2,10 @@
 
 import random
 import signal
+import sys
 import threading
 import time
+import traceback
 
 import pytest
 from django.core.management import call_command
@@ -63,25 +65,32 @@ def test_any_writes(capsys):
         least = shortest("alone", 0, steps)
         call_command("flush", interactive=False, verbosity=0)
         run, _, again = play("alone", least)
-        lines = ["differs:", *(again or left)[:SHOWN], f"after {least} steps, the last of which are:", *run.log[-SHOWN:]]
+        lines = [
+            "differs:",
+            *(again or left)[:SHOWN],
+            f"after {least} steps, the last of which are:",
+            *run.log[-SHOWN:],
+        ]
         pytest.fail("\n".join([TELL, *lines]))
     assert run.count >= COUNT, TELL
     assert {function.__name__ for function, _ in OPERATIONS} <= set(run.counts) or COUNT < 1000, TELL
     assert run.counts["refused"] < run.count / 5, TELL
     with capsys.disabled():
-        print(f"\n{run.count} operations in {steps} steps; {TELL}")
+        sys.stdout.write(f"\n{run.count} operations in {steps} steps; {TELL}\n")
 
 
 def test_any_writes_by_several_while_workers_die(manage, capsys):
     runs = [Run(f"writer{number}") for number in range(3)]
-    stop = threading.Event()
+    faults = []
 
     def write(run):
         try:
             number = 0
-            while run.count < COUNT / len(runs) and not stop.is_set():
+            while run.count < COUNT / len(runs):
                 run.step(number)
                 number += 1
+        except Exception:  # noqa: BLE001 - shown by the test
+            faults.append(traceback.format_exc())
         finally:
             connections.close_all()
 
@@ -89,9 +98,9 @@ def test_any_writes_by_several_while_workers_die(manage, capsys):
     for thread in threads:
         thread.start()
     killed = kill_workers(manage, random.Random(f"{SEED} kills"), threads)
-    stop.set()
     for thread in threads:
         thread.join()
+    assert not faults, "\n".join([TELL, *faults])
     left = settled()
     log = [line for run in runs for line in run.log[-SHOWN:]]
     assert not left, "\n".join([TELL, *left[:SHOWN], "the last steps:", *log])
@@ -99,7 +108,7 @@ def test_any_writes_by_several_while_workers_die(manage, capsys):
     assert count >= COUNT
     assert killed > 1
     with capsys.disabled():
-        print(f"\n{count} operations by {len(runs)} writers, {killed} workers killed; {TELL}")
+        sys.stdout.write(f"\n{count} operations by {len(runs)} writers, {killed} workers killed; {TELL}\n")
 
 
 def kill_workers(manage, draw, threads):
