@@ -6,6 +6,7 @@ import time
 import pytest
 from django.db import connection, connections, transaction
 
+from pgknowbase.drift.repair import check
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
 from pgknowbase.registry import source_of
 from pgknowbase.relay.relay import Relay
@@ -288,6 +289,24 @@ def test_rows_made_after_a_truncate_that_waits(rendering):
     Slip.objects.create(key="b", text="new")
     settle()
     assert dict(Document.objects.values_list("id", "content")) == {"b": "new"}
+
+
+def test_check_during_a_change_raises_no_false_alarm(rendering):
+    """The check has read the old row; the relay must not bring in the new one before the check has compared."""
+    Slip.objects.create(key="a", text="old")
+    rendering.released.set()
+    drain()
+    rendering.released.clear()
+    rendering.reached.clear()
+    found = []
+    rendering.start(lambda: found.append(check(source_of(Slip), "default")))
+    Slip.objects.update(text="new")
+    second = on_thread(relay_once)
+    second.join(0.3)
+    rendering.go()
+    second.join()
+    assert (found[0].total, found[0].pending) == (0, 1)
+    settle()
 
 
 # Commits in another order than the events
