@@ -38,6 +38,7 @@ class Article(ExternalDataMixin, models.Model):
     title = models.TextField()
     body = models.TextField()
     hidden = models.BooleanField(default=False)
+    rating = models.IntegerField(default=0)  # in the metadata alone
     views = models.IntegerField(default=0)  # not watched
     author = models.ForeignKey(Author, models.SET_NULL, null=True)
     category = models.ForeignKey(Category, models.CASCADE, null=True)
@@ -45,7 +46,7 @@ class Article(ExternalDataMixin, models.Model):
     tags = models.ManyToManyField(Tag)
 
     class ExternalDataMeta:
-        watch_fields = ["title", "body", "hidden", "author", "category", *(RELATED if RELATIONS else [])]
+        watch_fields = ["title", "body", "hidden", "rating", "author", "category", *(RELATED if RELATIONS else [])]
 
     def __str__(self):
         return self.title
@@ -63,7 +64,7 @@ class Article(ExternalDataMixin, models.Model):
         return "\n".join(lines)
 
     def get_external_metadata(self):
-        return {"author": self.author_id, "length": len(self.body)}
+        return {"author": self.author_id, "rating": self.rating}
 
     def get_external_tags(self):
         return [tag.name for tag in self.tags.all()] if RELATIONS else [f"c{self.category_id}"]

@@ -21,7 +21,7 @@ SELECT 'article', a.id::text, a.title,
     a.body || E'\nauthor ' || coalesce(a.author_id::text, 'None')
     || E'\ncategory ' || coalesce(a.category_id::text, 'None')
     {RELATED if RELATIONS else ""},
-    jsonb_build_object('author', a.author_id, 'length', length(a.body))::text,
+    jsonb_build_object('author', a.author_id, 'rating', a.rating)::text,
     {TAGS if RELATIONS else "ARRAY['c' || coalesce(a.category_id::text, 'None')]"}, a.owner_id, false
 FROM press_article a LEFT JOIN press_author w ON w.id = a.author_id
 LEFT JOIN press_category c ON c.id = a.category_id LEFT JOIN press_category p ON p.id = c.parent_id

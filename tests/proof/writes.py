@@ -190,6 +190,16 @@ def queryset_update_unwatched(press):
 
 
 @operation()
+def metadata_alone(press):
+    Article.objects.filter(pk__in=press.keys(Article)).update(rating=press.random.randint(0, 9))
+
+
+@operation()
+def owner_alone(press):
+    Article.objects.filter(pk__in=press.keys(Article)).update(owner=press.one(User))
+
+
+@operation()
 def hide_and_show(press):
     Article.objects.filter(pk__in=press.keys(Article)).update(hidden=press.random.random() < 0.5)
 
