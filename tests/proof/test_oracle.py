@@ -49,7 +49,7 @@ def play(name, steps, check_every=None):
 
 
 def explain(name, steps, run, left):
-    """The first step after which the index differs, found by draining after each; else the steps since the last check."""
+    """The first step after which the index differs, found by draining after each, or else the last steps."""
     call_command("flush", interactive=False, verbosity=0)
     again, taken, found = play(name, steps, check_every=1)
     if found:
