@@ -83,14 +83,17 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("source", models.TextField(help_text="Label of the source model, such as 'blog.Article'.")),
-                ("object_key", models.TextField(null=True)),
                 (
                     "path",
                     models.TextField(
                         db_default="",
                         default="",
-                        help_text="Watched path that brought the event; '' is the row.",
+                        help_text="Lookup from the source model to the row that changed; '' is the row itself.",
                     ),
+                ),
+                (
+                    "object_keys",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), null=True, size=None),
                 ),
                 (
                     "op",
@@ -105,6 +108,40 @@ class Migration(migrations.Migration):
                 "verbose_name": "outbox event",
                 "db_table": "pgknowbase_outbox",
                 "ordering": ["id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Expansion",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("source", models.TextField(help_text="Label of the source model.")),
+                (
+                    "path",
+                    models.TextField(blank=True, help_text="Lookup from the source model to the rows that changed."),
+                ),
+                (
+                    "object_keys",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(),
+                        help_text="Values of that lookup; none for all.",
+                        null=True,
+                        size=None,
+                    ),
+                ),
+                ("after", models.TextField(help_text="The last object that is done.", null=True)),
+                (
+                    "turned_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(),
+                        help_text="When a relay last took a page of it.",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "db_table": "pgknowbase_expansion",
+                "ordering": ["turned_at", "id"],
+                "indexes": [models.Index(fields=["turned_at", "id"], name="pgknowbase_expansion_turn")],
             },
         ),
         migrations.CreateModel(

@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "pgknowbase",
     "tests.blog",
+    "tests.shapes",
     "demo.library",
     "tests.press",
 ]

@@ -7,9 +7,13 @@ from django.db import connections
 
 Row = tuple[Any, ...]
 
-OUTBOX_CLAIM = "SELECT * FROM pgknowbase_outbox_claim_v1(%s::text[], %s)"
+OUTBOX_CLAIM = "SELECT * FROM pgknowbase_outbox_claim_v1(%s::text[], %s, %s)"
+OUTBOX_FLOOR = "SELECT * FROM pgknowbase_outbox_floor_v1(%s::text[], %s)"
+OUTBOX_WAITING = "SELECT * FROM pgknowbase_outbox_waiting_v1(%s::text[], %s)"
 OUTBOX_ACK = "SELECT pgknowbase_outbox_ack_v1(%s::bigint[])"
-OUTBOX_EXPAND = "SELECT pgknowbase_outbox_expand_v1(%s, %s)"
+EXPANSION_ADD = "SELECT pgknowbase_expansion_add_v1(%s, %s, %s::text[])"
+EXPANSION_CLAIM = "SELECT * FROM pgknowbase_expansion_claim_v1(%s::text[])"
+EXPANSION_TURN = "SELECT pgknowbase_expansion_turn_v1(%s, %s::text)"
 LOCK_OBJECTS = "SELECT pgknowbase_lock_objects_v1(%s, %s::text[])"
 RETRY_CLAIM = "SELECT * FROM pgknowbase_retry_claim_v1(%s, %s)"
 KNOWN_KEYS = "SELECT * FROM pgknowbase_known_keys_v1(%s, %s::text, %s)"

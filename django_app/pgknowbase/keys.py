@@ -14,7 +14,7 @@ from pgknowbase.errors import PgKnowbaseError
 def object_key(pk: Any) -> str:
     """The key of a primary key value: its text, or a JSON array for a composite key."""
     if isinstance(pk, tuple):
-        return json.dumps([object_key(part) if not isinstance(part, int) else part for part in pk], ensure_ascii=False)
+        return json.dumps([object_key(part) for part in pk], ensure_ascii=False)
     return str(pk)
 
 
@@ -34,6 +34,14 @@ def parse_key(model: type[models.Model], key: str) -> Any:
         raise PgKnowbaseError(
             f"{key!r} is not a primary key of {model._meta.label!r}: pass the value of {pk.name!r} as text."
         ) from error
+
+
+def normal_key(model: type[models.Model], key: str) -> str:
+    """``key`` as ``object_key`` writes it; what is no key of ``model`` stays as it is."""
+    try:
+        return object_key(parse_key(model, key))
+    except PgKnowbaseError:
+        return key
 
 
 def parse_keys(model: type[models.Model], keys: Iterable[str]) -> list[Any]:

@@ -37,7 +37,7 @@ class ExternalDataMixin(models.Model):
 
     def get_external_content(self) -> str | None:
         """The text to index; None or an empty text means "not in the index". Default: the watched fields."""
-        from pgknowbase.relay.render import default_content
+        from pgknowbase.relay.content import default_content
 
         return default_content(self)
 
@@ -67,12 +67,11 @@ class ExternalDataMixin(models.Model):
 
     @classmethod
     def get_external_queryset(cls) -> models.QuerySet[Self]:
-        """How the relay loads rows in bulk. Default: every row, with the watched foreign keys joined."""
+        """How the relay loads rows in bulk. Default: every row, with the relations of the watched paths."""
         from pgknowbase.registry import source_of
+        from pgknowbase.relay.loading import with_relations
 
-        related = [column.path for column in source_of(cls).columns if column.field.is_relation]
-        queryset = cls._base_manager.all()
-        return queryset.select_related(*related) if related else queryset
+        return with_relations(cls._base_manager.all(), source_of(cls).paths)
 
     # The row in the index
 

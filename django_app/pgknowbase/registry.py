@@ -11,7 +11,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from pydantic import ValidationError
 
-from pgknowbase.capture.paths import WatchedColumn, resolve_path
+from pgknowbase.capture.paths import Watch, watched_tables
 from pgknowbase.errors import ConfigurationError
 from pgknowbase.meta import ExternalDataMetaConfig
 
@@ -35,13 +35,15 @@ class Source:
         return ContentType.objects.db_manager(using).get_for_model(self.model, for_concrete_model=False).pk
 
     @cached_property
-    def columns(self) -> tuple[WatchedColumn, ...]:
-        """The watched columns; the owner's is among them, or a row would keep its former owner's visibility."""
-        columns = [resolve_path(self.model, path) for path in self.config.watch_fields]
-        owner = self.owner_path
-        if owner and owner not in self.config.watch_fields and owner in own_columns(self.model):
-            columns.append(resolve_path(self.model, owner))
-        return tuple(columns)
+    def paths(self) -> tuple[str, ...]:
+        """The watched paths; the owner's is among them, or a row would keep its former owner's visibility."""
+        owner = [self.owner_path] if self.owner_path else []
+        return tuple(dict.fromkeys([*self.config.watch_fields, *owner]))
+
+    @cached_property
+    def watches(self) -> tuple[Watch, ...]:
+        """The tables whose changes bring rows back, the model's own first."""
+        return tuple(watched_tables(self.model, self.paths))
 
     @cached_property
     def owner_path(self) -> str | None:
@@ -59,27 +61,47 @@ class Source:
         return None
 
 
-def own_columns(model: type[models.Model]) -> set[str]:
-    """Names of the fields that are columns of the model's own table."""
-    return {field.name for field in model._meta.local_concrete_fields}
-
-
 def is_source(model: type[models.Model]) -> bool:
     """Whether the model carries ``ExternalDataMixin``, rightly declared or not."""
     return getattr(model, "is_external_source", False) is True
 
 
 def candidates() -> list[type[models.Model]]:
-    """Every concrete source model, rightly declared or not."""
-    return [model for model in apps.get_models() if is_source(model) and not model._meta.proxy]
+    """Every source model, rightly declared or not.
+
+    A proxy, or a child in multi-table inheritance, is one only if it has an ``ExternalDataMeta`` of its own: otherwise
+    its rows are in the index as rows of the model that declares it.
+    """
+    return [model for model in apps.get_models() if is_source(model) and _declares(model)]
+
+
+def _declares(model: type[models.Model]) -> bool:
+    inherits = any(is_source(parent) for parent in [*model._meta.all_parents, *_proxied(model)])
+    return not inherits or "ExternalDataMeta" in vars(model)
+
+
+def _proxied(model: type[models.Model]) -> list[type[models.Model]]:
+    concrete = model._meta.concrete_model
+    return [concrete] if model._meta.proxy and concrete is not None else []
+
+
+def declaring(model: type[models.Model]) -> type[models.Model]:
+    """The source model under which the rows of ``model`` are indexed: itself, or the one it inherits from."""
+    if not is_source(model) or _declares(model):
+        return model
+    for base in model.__mro__[1:]:
+        if isinstance(base, type(models.Model)) and not base._meta.abstract and is_source(base) and _declares(base):
+            return base
+    return model
 
 
 def source_of(model: type[models.Model]) -> Source:
-    """The declaration of one source model.
+    """The declaration of one source model, or of the one whose rows those of ``model`` are.
 
     Raises:
         ConfigurationError: the model has no ``ExternalDataMeta``, or a wrong one; the message names model and key.
     """
+    model = declaring(model)
     label = model._meta.label
     if not is_source(model):
         raise ConfigurationError(f"{label!r} is no source model: let it inherit from ExternalDataMixin.")
@@ -90,9 +112,9 @@ def source_of(model: type[models.Model]) -> Source:
         source = Source(model, ExternalDataMetaConfig.from_class(declared))
     except ValidationError as error:
         raise ConfigurationError(_faults(label, error)) from error
-    source.columns  # noqa: B018 - resolves every path
     if source.config.owner_field:
         _check_owner(model, source.config.owner_field)
+    source.watches  # noqa: B018 - resolves every path
     return source
 
 

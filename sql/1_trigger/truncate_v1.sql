@@ -1,1 +1,1 @@
-INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ({source}, NULL, 'T');
+INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ({source}, {path}, NULL, 'T');

@@ -1,4 +1,5 @@
-INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ({source}, {new_key}, 'U');
-    IF {old_key} IS DISTINCT FROM {new_key} THEN
-        INSERT INTO pgknowbase_outbox (source, object_key, op) VALUES ({source}, {old_key}, 'D');
+IF {rekeyed} THEN
+        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ({source}, {path}, ARRAY[{new_key}, {old_key}], 'U');
+    ELSE
+        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ({source}, {path}, ARRAY[{new_key}], 'U');
     END IF;

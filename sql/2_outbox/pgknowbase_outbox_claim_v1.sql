@@ -1,13 +1,22 @@
--- Locks up to max_events of the oldest events of the named sources that no other relay holds; the caller deletes them
--- in the same transaction, or dies and leaves them to the next.
-CREATE OR REPLACE FUNCTION pgknowbase_outbox_claim_v1(sources text[], max_events integer)
-RETURNS TABLE (id bigint, source text, object_key text, path text, op text)
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
+-- Locks the oldest events of the named sources that no other relay holds, until they hold max_keys keys; the caller
+-- deletes them in the same transaction, or dies and leaves them to the next.
+-- floor: no event up to this id is left (pgknowbase_outbox_floor_v1); spares the walk over dead index entries.
+CREATE OR REPLACE FUNCTION pgknowbase_outbox_claim_v1(sources text[], floor bigint, max_keys integer)
+RETURNS TABLE (id bigint, source text, path text, object_keys text[])
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
-    SELECT o.id, o.source, o.object_key, o.path, o.op::text
-    FROM pgknowbase_outbox AS o
-    WHERE o.source = ANY (sources)
-    ORDER BY o.id
-    LIMIT max_events
-    FOR UPDATE SKIP LOCKED
+DECLARE
+    _taken integer := 0;
+BEGIN
+    FOR id, source, path, object_keys IN
+        SELECT o.id, o.source, o.path, o.object_keys
+        FROM pgknowbase_outbox AS o
+        WHERE o.id > floor AND o.source = ANY (sources)
+        ORDER BY o.id LIMIT max_keys FOR UPDATE SKIP LOCKED
+    LOOP
+        RETURN NEXT;
+        _taken := _taken + greatest(1, cardinality(object_keys));
+        EXIT WHEN _taken >= max_keys;
+    END LOOP;
+END
 $pgknowbase$;

@@ -25,8 +25,8 @@ def events(db):
     note = Note.notes.create(text="n")
     Note.notes.filter(pk=note.pk).delete()
     OutboxEvent.objects.create(source="blog.Article", op="T", created_at=timezone.now() - timedelta(hours=3))
-    OutboxEvent.objects.create(source="gone.Thing", object_key="<b>7</b>", op="U")
-    OutboxEvent.objects.create(source="blog.Category", object_key="1", op="I", path="tags")
+    OutboxEvent.objects.create(source="gone.Thing", object_keys=["<b>7</b>"], op="U")
+    OutboxEvent.objects.create(source="blog.Category", object_keys=["1"], op="I", path="tags__pk")
     return list(OutboxEvent.objects.all())
 
 
@@ -53,7 +53,7 @@ def test_empty_list(root):
 def test_filters_and_search(root, events):
     assert len(shown(root, source="blog.Article")) == 3
     assert len(shown(root, source="blog.Note")) == 2
-    assert shown(root, source="-") == ["update gone.Thing <b>7</b>", "insert blog.Category 1"]
+    assert shown(root, source="-") == ["update gone.Thing <b>7</b>", "insert blog.Category tags__pk=1"]
     assert shown(root, op__exact="T") == ["truncate blog.Article (all)"]
     assert shown(root, q="<b>7</b>") == ["update gone.Thing <b>7</b>"]
 

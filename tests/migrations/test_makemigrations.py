@@ -23,7 +23,7 @@ def test_models_and_migrations_agree(migrated):
 def bare(make_database, migrated):
     """A database in which neither the blog nor the demo's library is migrated."""
     database = make_database(template=migrated.name)
-    database.manage("migrate blog zero", "migrate library zero")
+    database.manage("migrate blog zero", "migrate library zero", "migrate shapes zero")
     return database
 
 
@@ -35,24 +35,25 @@ def test_way_of_an_apps_triggers(bare, shop):
     assert not bare.rows(FUNCTIONS)
 
     manage("makemigrations shop")
-    first = (shop / "shop" / "migrations" / "0001_initial.py").read_text()
-    assert re.search(r"dependencies = \[[^\]]*\(['\"]pgknowbase['\"]", first)
-    assert first.count("pgtrigger.migrations.AddTrigger") == 3 * 4
-    assert "model_name='manual'" not in first.replace('"', "'")
+    tables = (shop / "shop" / "migrations" / "0001_initial.py").read_text()
+    triggers = (shop / "shop" / "migrations" / "0002_triggers.py").read_text()
+    assert "('pgknowbase'" not in tables.replace('"', "'")
+    assert re.search(r"dependencies = \[[^\]]*\(['\"]pgknowbase['\"]", triggers)
+    assert triggers.count("AddCaptureTrigger(") == 3 * 4
+    assert "model_name='manual'" not in triggers.replace('"', "'")
 
     models = shop / "shop" / "models.py"
     models.write_text(models.read_text().replace('"category", "year"]', '"category", "year", "status"]'))
     manage("makemigrations shop", "makemigrations --check --dry-run shop", "migrate -v0")
-    (second,) = (shop / "shop" / "migrations").glob("0002*.py")
-    operations = re.findall(
-        r"pgtrigger.migrations.(\w+)\(\s*model_name=.(\w+).,\s*(?:name=.(\w+).)?", second.read_text()
-    )
-    assert sorted(operations) == [("AddTrigger", "article", ""), ("RemoveTrigger", "article", "pgknowbase_update")]
+    (third,) = (shop / "shop" / "migrations").glob("0003*.py")
+    operations = re.findall(r"\b(\w+Trigger)\(\s*model_name=.(\w+).,\s*(?:name=.(\w+).)?", third.read_text())
+    removed = ("RemoveCaptureTrigger", "article", "pgknowbase_update")
+    assert sorted(operations) == [("AddCaptureTrigger", "article", ""), removed]
     assert {table for table, _ in bare.rows(APP_TRIGGERS)} == {"shop_article", "shop_note", "tests slug ñ"}
     assert len(bare.rows(APP_TRIGGERS)) == len(bare.rows(FUNCTIONS)) == 3 * 4
     assert "status" in bare.value(UPDATE_TRIGGER)
 
-    manage("migrate shop 0001")
+    manage("migrate shop 0002")
     assert "status" not in bare.value(UPDATE_TRIGGER)
     assert len(bare.rows(APP_TRIGGERS)) == len(bare.rows(FUNCTIONS)) == 3 * 4
 

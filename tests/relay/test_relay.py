@@ -256,15 +256,15 @@ def test_signals_come_after_commit_and_a_bad_receiver_harms_nobody(django_captur
 
 
 def test_key_that_is_no_key_is_worked_off():
-    OutboxEvent.objects.create(source="blog.Note", object_key="no uuid", op="U")
-    OutboxEvent.objects.create(source="blog.Note", object_key=str(uuid.uuid4()), op="U")
+    OutboxEvent.objects.create(source="blog.Note", object_keys=["no uuid"], op="U")
+    OutboxEvent.objects.create(source="blog.Note", object_keys=[str(uuid.uuid4())], op="U")
     assert relay().events == 2
     assert not OutboxEvent.objects.exists()
     assert not ExternalData.objects.exists()
 
 
 def test_events_of_models_that_are_not_here_stay():
-    OutboxEvent.objects.create(source="other.Project", object_key="1", op="U")
+    OutboxEvent.objects.create(source="other.Project", object_keys=["1"], op="U")
     assert relay().events == 0
     assert OutboxEvent.objects.count() == 1
 

@@ -1,7 +1,7 @@
 """The index in Django's admin: read-only pages whose actions call the services that the commands call."""
 
 from pgknowbase.admin.externaldata import ExternalDataAdmin
-from pgknowbase.admin.outbox import OutboxEventAdmin
+from pgknowbase.admin.outbox import ExpansionAdmin, OutboxEventAdmin
 from pgknowbase.admin.space import EmbeddingSpaceAdmin
 
-__all__ = ["EmbeddingSpaceAdmin", "ExternalDataAdmin", "OutboxEventAdmin"]
+__all__ = ["EmbeddingSpaceAdmin", "ExpansionAdmin", "ExternalDataAdmin", "OutboxEventAdmin"]

@@ -1,11 +1,13 @@
 """The admin of ``OutboxEvent``: the committed changes that the relay has not taken yet."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
-from django.utils.html import format_html
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
@@ -13,7 +15,7 @@ from pgknowbase.admin import display
 from pgknowbase.admin.filters import EventSourceFilter
 from pgknowbase.admin.readonly import ReadOnlyAdmin
 from pgknowbase.mixins import ExternalDataMixin
-from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase.models import Expansion, ExternalData, OutboxEvent
 
 
 def event_model(label: str) -> type[ExternalDataMixin] | None:
@@ -33,11 +35,18 @@ class OutboxEventAdmin(ReadOnlyAdmin):
     list_display = ("id", "source_column", "operation", "key_column", "path_column", "age", "created_at")
     list_filter = (EventSourceFilter, "op")
     list_per_page = 100
-    search_fields = ("=object_key",)
+    search_fields = ("object_keys",)
     search_help_text = "Finds an object key, given in full."
     ordering = ("pk",)
     fields = ("id", "source_column", "operation", "key_column", "path_column", "age", "created_at", "indexed")
     readonly_fields = ("source_column", "operation", "key_column", "path_column", "age", "indexed")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[OutboxEvent], search_term: str
+    ) -> tuple[QuerySet[OutboxEvent], bool]:
+        """Events that hold the very key."""
+        term = search_term.strip()
+        return (queryset.filter(object_keys__contains=[term]) if term else queryset), False
 
     @admin.display(description="source model", ordering="source")
     def source_column(self, event: OutboxEvent) -> SafeString | str:
@@ -49,14 +58,16 @@ class OutboxEventAdmin(ReadOnlyAdmin):
         """What happened to the row."""
         return str(event.get_op_display())
 
-    @admin.display(description="object key", ordering="object_key")
+    @admin.display(description="object keys", ordering="object_keys")
     def key_column(self, event: OutboxEvent) -> SafeString | str:
-        """The row, or that it is the whole table."""
-        return "(the whole table)" if event.object_key is None else display.text(event.object_key, longest=90)
+        """The rows, or that it is the whole table."""
+        if event.object_keys is None:
+            return "(the whole table)"
+        return display.text(", ".join(map(str, event.object_keys)), longest=90)
 
     @admin.display(description="path", ordering="path")
     def path_column(self, event: OutboxEvent) -> str:
-        """The watched path that brought the event, where it is not the row's own."""
+        """The lookup that leads to the changed row, where it is not the source row itself."""
         return event.path or display.EMPTY
 
     @admin.display(description="age", ordering="-created_at")
@@ -66,21 +77,43 @@ class OutboxEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="in the index")
     def indexed(self, event: OutboxEvent) -> SafeString | str:
-        """The object that the index knows under this key."""
-        data = _indexed(event)
-        if data is None:
-            return display.EMPTY
-        return format_html(
-            '<a href="{}">{}</a>',
-            display.change_url(self.admin_site, ExternalData, data.pk),
-            display.text(data.title.strip() or data.object_key, longest=90),
-        )
+        """The objects that the index knows under these keys."""
+        found = [
+            (
+                display.change_url(self.admin_site, ExternalData, data.pk),
+                display.text(data.title.strip() or data.object_key, longest=90),
+            )
+            for data in _indexed(event)
+        ]
+        return format_html_join(", ", '<a href="{}">{}</a>', found) or display.EMPTY
 
 
-def _indexed(event: OutboxEvent) -> Any:
+def _indexed(event: OutboxEvent) -> Iterable[ExternalData]:
     model = event_model(event.source)
-    if model is None or event.object_key is None:
-        return None
+    if model is None or event.object_keys is None or event.path:
+        return ()
     using = event._state.db or "default"
     content_type = ContentType.objects.db_manager(using).get_for_model(model, for_concrete_model=False)
-    return ExternalData.objects.using(using).filter(content_type=content_type, object_key=event.object_key).first()
+    return ExternalData.objects.using(using).filter(content_type=content_type, object_key__in=event.object_keys)
+
+
+@admin.register(Expansion)
+class ExpansionAdmin(ReadOnlyAdmin):
+    """Shows the changes of related rows that the relay has taken and not yet carried to every source row."""
+
+    list_display = ("id", "source_column", "path", "keys_column", "after", "turned_at", "created_at")
+    fields = ("id", "source_column", "path", "keys_column", "after", "turned_at", "created_at")
+    readonly_fields = ("source_column", "keys_column")
+    list_filter = (EventSourceFilter,)
+
+    @admin.display(description="source model", ordering="source")
+    def source_column(self, expansion: Expansion) -> SafeString | str:
+        """The source model, marked where no worker of this project takes it."""
+        return display.model_label(event_model(expansion.source), expansion.source)
+
+    @admin.display(description="changed rows")
+    def keys_column(self, expansion: Expansion) -> SafeString | str:
+        """The rows that changed, or that it is all of them."""
+        if expansion.object_keys is None:
+            return "(all)"
+        return display.text(", ".join(expansion.object_keys), longest=90)

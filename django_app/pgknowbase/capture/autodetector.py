@@ -1,17 +1,29 @@
-"""``makemigrations`` must let a capture trigger depend on the outbox it writes to."""
+"""``makemigrations`` and capture triggers: they go into the migrations of the source model's app."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
+import pgtrigger
 from django.core.management.commands import makemigrations, migrate
+from django.db.migrations import Migration
 from django.db.migrations.autodetector import OperationDependency
-from pgtrigger.migrations import AddTrigger
+from django.db.migrations.operations import DeleteModel
+from pgtrigger.migrations import RemoveTrigger
 
 from pgknowbase.capture.compiler import CaptureTriggerV1
+from pgknowbase.capture.operations import AddCaptureTrigger, RemoveCaptureTrigger
+from pgknowbase.capture.triggers import CaptureTrigger
+
+OUTBOX = OperationDependency("pgknowbase", "outboxevent", None, OperationDependency.Type.CREATE)
 
 
 class CaptureAutodetectorMixin:
-    """Adds to each capture trigger's operation a dependency on pgknowbase's migrations."""
+    """Works on what pgtrigger's own mixin finds."""
+
+    from_state: Any
+    to_state: Any
+    migrations: dict[str, list[Any]]
 
     def add_operation(
         self,
@@ -20,10 +32,93 @@ class CaptureAutodetectorMixin:
         dependencies: Iterable[Any] | None = None,
         beginning: bool = False,
     ) -> None:
-        if isinstance(operation, AddTrigger) and isinstance(operation.trigger, CaptureTriggerV1):
-            outbox = OperationDependency("pgknowbase", "outboxevent", None, OperationDependency.Type.CREATE)
-            dependencies = [*(dependencies or []), outbox]
+        if isinstance(operation, AddCaptureTrigger):
+            dependencies = [*(dependencies or []), OUTBOX, *self._needs(app_label, operation)]
+        elif type(operation) is RemoveTrigger and self._is_capture(app_label, operation):
+            operation = RemoveCaptureTrigger(model_name=operation.model_name, name=operation.name)
+        elif isinstance(operation, DeleteModel):
+            self._remove_triggers(app_label, operation.name.lower())
         super().add_operation(app_label, operation, dependencies, beginning)  # type: ignore[misc]
+
+    def _get_add_trigger_op(self, model: Any, trigger: Any) -> Any:
+        compiled = trigger.compile(model) if isinstance(trigger, pgtrigger.Trigger) else trigger
+        if isinstance(compiled, CaptureTriggerV1):
+            return AddCaptureTrigger(model_name=model._meta.model_name, trigger=compiled)
+        return super()._get_add_trigger_op(model, trigger)  # type: ignore[misc]
+
+    def generate_created_models(self) -> None:
+        super().generate_created_models()  # type: ignore[misc]
+        new: Any = self
+        for app_label, model_name in sorted(new.new_unmanaged_keys - new.old_unmanaged_keys):
+            # pgtrigger leaves unmanaged models out.
+            state = self.to_state.models[app_label, model_name]
+            model = self.to_state.apps.get_model(app_label, model_name)
+            created = OperationDependency(app_label, model_name, None, OperationDependency.Type.CREATE)
+            for trigger in state.options.pop("triggers", []):
+                self.add_operation(app_label, self._get_add_trigger_op(model, trigger), [created])
+
+    def _build_migration_list(self, graph: Any = None) -> None:
+        """Triggers get a migration of their own: the way back to before pgknowbase must not take the tables along."""
+        super()._build_migration_list(graph)  # type: ignore[misc]
+        for app_label, migrations in self.migrations.items():
+            self.migrations[app_label] = [part for migration in migrations for part in _parted(app_label, migration)]
+            for before, after in pairwise(self.migrations[app_label]):
+                after.dependencies = list(dict.fromkeys([*after.dependencies, (app_label, before.name)]))
+
+    def _needs(self, app_label: str, operation: AddCaptureTrigger) -> list[OperationDependency]:
+        """What must exist before the trigger: the fields along its path, in whatever app they are."""
+        live = _registered(app_label, operation.model_name, operation.trigger.name)
+        return [
+            OperationDependency(app, model, field, OperationDependency.Type.CREATE)
+            for app, model, field in (live.watch.needs if live else ())
+            if (app, model) != (app_label, operation.model_name)
+        ]
+
+    def _is_capture(self, app_label: str, operation: RemoveTrigger) -> bool:
+        return any(trigger.name == operation.name for trigger in self._captured(app_label, operation.model_name))
+
+    def _captured(self, app_label: str, model_name: str) -> list[CaptureTriggerV1]:
+        renamed: Any = getattr(self, "renamed_models", {})
+        state = self.from_state.models.get((app_label, renamed.get((app_label, model_name), model_name)))
+        triggers = state.options.get("triggers", []) if state else []
+        return [trigger for trigger in triggers if isinstance(trigger, CaptureTriggerV1)]
+
+    def _remove_triggers(self, app_label: str, model_name: str) -> None:
+        """A model that goes takes its triggers on other tables with it, and every function."""
+        for trigger in self._captured(app_label, model_name):
+            self.add_operation(app_label, RemoveCaptureTrigger(model_name=model_name, name=str(trigger.name)))
+
+
+def _parted(app_label: str, migration: Any) -> list[Any]:
+    """A migration, in two if it both adds triggers and does other things.
+
+    One that replaces triggers stays whole: no write may fall between the old and the new.
+    """
+    adding: list[Any] = [operation for operation in migration.operations if isinstance(operation, AddCaptureTrigger)]
+    others = [operation for operation in migration.operations if operation not in adding]
+    if not adding or not others or any(isinstance(operation, RemoveCaptureTrigger) for operation in others):
+        return [migration]
+    contents = {"operations": adding, "dependencies": list(migration.dependencies), "suggest_name": _triggers_name}
+    triggers = type("Migration", (Migration,), contents)
+    needed = {dependency.app_label for operation in others for dependency in operation._auto_deps}
+    for_triggers = {dependency.app_label for operation in adding for dependency in operation._auto_deps} - needed
+    migration.operations = others
+    migration.dependencies = [
+        dependency for dependency in migration.dependencies if dependency[0] not in for_triggers - {app_label}
+    ]
+    return [migration, triggers(f"{migration.name}_triggers", app_label)]
+
+
+def _triggers_name(migration: Any) -> str:
+    return "triggers"
+
+
+def _registered(app_label: str, model_name: str, name: str | None) -> CaptureTrigger | None:
+    for model, trigger in pgtrigger.registered():
+        opts: Any = model._meta
+        if (opts.app_label, opts.model_name, trigger.name) == (app_label, model_name.lower(), name):
+            return trigger if isinstance(trigger, CaptureTrigger) else None
+    return None
 
 
 def install() -> None:

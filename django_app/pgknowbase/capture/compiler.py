@@ -25,7 +25,7 @@ class CaptureTriggerV1(compiler.Trigger):
 
     @property
     def uninstall_sql(self) -> str:
-        return read_sql("1_trigger/capture_drop_v1.sql").format(pgid=self.sql.pgid, table=quote(self.sql.table))
+        return read_sql("1_trigger/capture_drop_v1.sql").format(pgid=self.sql.pgid)
 
 
 def quote(name: str) -> str:

@@ -1,9 +1,12 @@
 """The triggers of a source model: INSERT, DELETE and TRUNCATE per statement, UPDATE per row.
 
-Measured over 200k rows: an UPDATE is cheapest row by row behind a WHEN clause, an INSERT by transition table.
+Measured over 200k rows: an UPDATE is cheapest row by row behind a WHEN clause, an INSERT by transition table with the
+keys of many rows in one event.
 """
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import pgtrigger
@@ -11,21 +14,35 @@ from django.db import models
 from pgtrigger import compiler
 
 from pgknowbase.capture.compiler import CaptureSqlV1, CaptureTriggerV1, quote
+from pgknowbase.capture.paths import Watch
 from pgknowbase.registry import Source
 from pgknowbase.sql_files import read_sql
 
 INSERT, UPDATE, DELETE, TRUNCATE = (f"pgknowbase_{name}" for name in ("insert", "update", "delete", "truncate"))
+KEYS_PER_EVENT = 100
+LONGEST_NAME = 40
+# Their text depends on the session's DateStyle; their JSON does not.
+TEMPORAL = ("DateField", "DateTimeField", "TimeField")
 
 
 class _Distinct(pgtrigger.Condition):
     """True where one of the columns changed its value."""
 
-    def __init__(self, columns: Sequence[str]) -> None:
-        super().__init__(" OR ".join(f"OLD.{q} IS DISTINCT FROM NEW.{q}" for q in map(quote, columns)))
+    def __init__(self, columns: Iterable[str]) -> None:
+        super().__init__(_changed(columns))
 
 
 class CaptureTrigger(pgtrigger.Trigger):
-    """A trigger that writes the outbox."""
+    """A trigger that writes the outbox. It belongs to a source model, though it may stand on another table."""
+
+    def __init__(self, watch: Watch, **options: Any) -> None:
+        self.watch = watch
+        super().__init__(**options)
+
+    def get_pgid(self, model: Any) -> str:
+        """The name of trigger and function. pgtrigger's own five digits are too few for many models."""
+        digest = hashlib.sha256(self.get_uri(model).encode()).hexdigest()[:10]
+        return f"pgtrigger_{self.name}_{digest}"
 
     def compile(self, model: Any) -> compiler.Trigger:
         """The trigger with its SQL, as it goes into a migration."""
@@ -34,7 +51,7 @@ class CaptureTrigger(pgtrigger.Trigger):
             sql=CaptureSqlV1(
                 pgid=self.get_pgid(model),
                 func=self.render_func(model),
-                table=model._meta.db_table,
+                table=self.watch.table,
                 when=self.when,
                 operation=self.operation,
                 referencing=self.referencing or "",
@@ -43,68 +60,97 @@ class CaptureTrigger(pgtrigger.Trigger):
             ),
         )
 
+    def get_installation_status(self, model: Any, database: str | None = None) -> tuple[str, bool | None]:
+        """For ``manage.py pgtrigger ls``: looks on the table where the trigger stands."""
+        on_table: Any = _OnTable(model, self.watch.table)
+        return super().get_installation_status(on_table, database)
+
+
+class _OnTable:
+    """A source model as pgtrigger reads it, but with another table."""
+
+    def __init__(self, model: type[models.Model], table: str) -> None:
+        self._meta = type("Meta", (), {**_public(model._meta), "db_table": table})
+
+
+def _public(opts: Any) -> dict[str, Any]:
+    return {name: getattr(opts, name) for name in ("app_label", "object_name", "model_name", "concrete_model", "label")}
+
 
 def capture_triggers(source: Source) -> list[CaptureTrigger]:
     """The triggers that ``source`` needs; none without ``auto_sync``."""
     if not source.config.auto_sync:
         return []
-    keys = key_columns(source.model)
-    watched = list(dict.fromkeys([*keys, *(column.column for column in source.columns)]))
-    return [
-        CaptureTrigger(
-            name=INSERT,
+    return [trigger for watch in source.watches for trigger in _triggers(source, watch)]
+
+
+def _triggers(source: Source, watch: Watch) -> list[CaptureTrigger]:
+    def trigger(name: str, operation: Any, level: Any, **options: Any) -> CaptureTrigger:
+        return CaptureTrigger(
+            watch,
+            name=_name(source, f"pgknowbase_{name}", watch),
             when=pgtrigger.After,
-            operation=pgtrigger.Insert,
-            level=pgtrigger.Statement,
-            referencing=pgtrigger.Referencing(new="new_rows"),  # type: ignore[no-untyped-call]
-            func=_body("insert", source),
-        ),
-        CaptureTrigger(
-            name=UPDATE,
-            when=pgtrigger.After,
-            operation=pgtrigger.Update,
-            level=pgtrigger.Row,
-            condition=_Distinct(watched),
-            func=_body("update", source),
-        ),
-        CaptureTrigger(
-            name=DELETE,
-            when=pgtrigger.After,
-            operation=pgtrigger.Delete,
-            level=pgtrigger.Statement,
-            referencing=pgtrigger.Referencing(old="old_rows"),  # type: ignore[no-untyped-call]
-            func=_body("delete", source),
-        ),
-        CaptureTrigger(
-            name=TRUNCATE,
-            when=pgtrigger.After,
-            operation=pgtrigger.Truncate,
-            level=pgtrigger.Statement,
-            func=_body("truncate", source),
-        ),
-    ]
+            operation=operation,
+            level=level,
+            func=_body(name, source, watch),
+            **options,
+        )
+
+    keys = [key.column for key in watch.keys]
+    on_update = _Distinct(dict.fromkeys([*keys, *watch.columns]))
+    made = [trigger("update", pgtrigger.Update, pgtrigger.Row, condition=on_update)]
+    if watch.lifecycle:
+        new, old = pgtrigger.Referencing(new="new_rows"), pgtrigger.Referencing(old="old_rows")  # type: ignore[no-untyped-call]
+        made += [
+            trigger("insert", pgtrigger.Insert, pgtrigger.Statement, referencing=new),
+            trigger("delete", pgtrigger.Delete, pgtrigger.Statement, referencing=old),
+            trigger("truncate", pgtrigger.Truncate, pgtrigger.Statement),
+        ]
+    return made
 
 
-def key_columns(model: type[models.Model]) -> list[str]:
-    """Columns of the primary key."""
-    pk: Any = model._meta.pk
-    return [field.column for field in getattr(pk, "fields", [pk])]
+def _name(source: Source, operation: str, watch: Watch) -> str:
+    """A name of its own for each trigger of a model, and for those of a proxy, which share its table."""
+    parts = [operation, *([source.model._meta.model_name] if source.model._meta.proxy else []), watch.name]
+    name = "_".join(filter(None, parts)).lower()
+    plain = re.sub(r"[^a-z0-9_]", "", name)
+    if plain == name and len(name) <= LONGEST_NAME:
+        return name
+    return f"{plain[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _key(model: type[models.Model], row: str) -> str:
-    columns = [f"{row}.{quote(column)}" for column in key_columns(model)]
-    return f"{columns[0]}::text" if len(columns) == 1 else f"jsonb_build_array({', '.join(columns)})::text"
+def _key(keys: Iterable[Any], row: str) -> str:
+    """The SQL that gives the key of ``row`` as text; ``pgknowbase.keys`` reads it."""
+    texts = [_text(field, f"{row}.{quote(field.column)}") for field in keys]
+    return texts[0] if len(texts) == 1 else f"jsonb_build_array({', '.join(texts)})::text"
 
 
-def _body(operation: str, source: Source) -> str:
+def _text(field: Any, value: str) -> str:
+    while field.is_relation:
+        field = field.target_field
+    return f"to_jsonb({value}) #>> '{{}}'" if field.get_internal_type() in TEMPORAL else f"{value}::text"
+
+
+def _changed(columns: Iterable[str]) -> str:
+    return " OR ".join(f"OLD.{q} IS DISTINCT FROM NEW.{q}" for q in map(quote, columns))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _body(operation: str, source: Source, watch: Watch) -> str:
+    is_truncate = operation == "truncate"
+    keys = {f"{row.lower()}_key": _key(watch.keys, row) for row in ("OLD", "NEW", "old_rows", "new_rows")}
     return (
         read_sql(f"1_trigger/{operation}_v1.sql")
         .format(
-            source="'" + source.label.replace("'", "''") + "'",
-            old_key=_key(source.model, "OLD"),
-            new_key=_key(source.model, "NEW"),
-            old_rows_key=_key(source.model, "old_rows"),
-            new_rows_key=_key(source.model, "new_rows"),
+            source=_literal(source.label),
+            path=_literal(watch.name if is_truncate else watch.lookup),
+            distinct="DISTINCT" if watch.is_link else "",
+            page_size=KEYS_PER_EVENT,
+            rekeyed=_changed(key.column for key in watch.keys),
+            **keys,
         )
         .strip()
     )

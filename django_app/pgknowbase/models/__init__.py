@@ -3,13 +3,14 @@
 from pgknowbase.models.chunk import Chunk
 from pgknowbase.models.document import Document
 from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
-from pgknowbase.models.outbox import OutboxEvent
+from pgknowbase.models.outbox import Expansion, OutboxEvent
 from pgknowbase.models.space import EmbeddingSpace
 
 __all__ = [
     "Chunk",
     "Document",
     "EmbeddingSpace",
+    "Expansion",
     "ExternalData",
     "ExternalDataStatus",
     "ExternalDataType",

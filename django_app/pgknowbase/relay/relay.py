@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from django.db import transaction
@@ -9,6 +10,8 @@ from django.db import transaction
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.registry import Source, sources
+from pgknowbase.relay import expand
+from pgknowbase.relay.floor import OutboxFloor
 from pgknowbase.relay.sync import SpoiledTransactionError, SyncReport, sync_objects
 
 logger = logging.getLogger("pgknowbase.relay")
@@ -16,63 +19,109 @@ logger = logging.getLogger("pgknowbase.relay")
 
 @dataclass
 class RelayBatch:
-    """What one turn of the relay did: events taken, failed objects tried again, and what became of the objects."""
+    """What one turn of the relay did: events taken, pages of expansions, failed objects tried again, and the result."""
 
     events: int = 0
+    pages: int = 0
     retries: int = 0
     report: SyncReport = field(default_factory=SyncReport)
 
     @property
     def idle(self) -> bool:
-        return not self.events and not self.retries
+        return not self.events and not self.pages and not self.retries
 
 
 class Relay:
-    """Takes outbox events in batches, each batch in one transaction: it is done wholly or not at all."""
+    """Takes outbox events in batches, each batch in one transaction: it is done wholly or not at all.
+
+    What an event of a related row concerns is found page by page, one page after each batch of events: the change of a
+    row that many others show keeps no other waiting.
+    """
 
     def __init__(self, using: str | None = None, *, batch_size: int | None = None) -> None:
         settings = get_settings()
         self.using = using or settings.database
         self.batch_size = batch_size or settings.worker.relay_batch_size
         self.sources: dict[str, Source] = {source.label: source for source in sources()}
+        self.labels = list(self.sources)
+        self.floor = OutboxFloor(self.labels, self.using)
 
     def run_once(self) -> RelayBatch:
-        """Work off one batch of events, or of failed objects that are due again."""
-        try:
-            return self._batch(careful=False)
-        except SpoiledTransactionError as error:
-            logger.info("rendering row by row after %s", error)
-            return self._batch(careful=True)
-
-    def _batch(self, *, careful: bool) -> RelayBatch:
+        """Work off one batch of events and one page of expansions, or failed objects that are due again."""
         batch = RelayBatch()
-        with transaction.atomic(using=self.using):
-            events = gateway.fetch(self.using, gateway.OUTBOX_CLAIM, list(self.sources), self.batch_size)
-            wanted: dict[str, set[str]] = defaultdict(set)
-            for _, label, key, _, op in events:
-                if op == "T":
-                    source_id = self.sources[label].content_type_id(self.using)
-                    gateway.fetch(self.using, gateway.OUTBOX_EXPAND, source_id, label)
-                else:
-                    wanted[label].add(key)
-            batch.events = len(events)
-            if not events:
-                batch.retries = self._due_again(wanted)
-            for label in sorted(wanted):
-                batch.report.add(sync_objects(self.sources[label], wanted[label], self.using, careful=careful))
-            if events:
-                gateway.fetch(self.using, gateway.OUTBOX_ACK, [event[0] for event in events])
+        ((events, expansions, due),) = gateway.fetch(
+            self.using, gateway.OUTBOX_WAITING, self.labels, self.floor.refresh()
+        )
+        if events:
+            self._step(self._events, batch)
+        if expansions or batch.events:
+            self._step(self._page, batch)
+        if due and not batch.events:
+            self._step(self._due_again, batch)
         return batch
 
-    def _due_again(self, wanted: dict[str, set[str]]) -> int:
-        found = 0
-        for label, source in self.sources.items():
-            due = gateway.fetch(
-                self.using, gateway.RETRY_CLAIM, source.content_type_id(self.using), self.batch_size - found
-            )
-            if due:
-                wanted[label] |= {row[0] for row in due}
-                found += len(due)
-            if found >= self.batch_size:
+    def _step(self, step: Callable[[RelayBatch, bool], None], total: RelayBatch) -> None:
+        """Run ``step`` in a transaction; again, with a savepoint for each row, where a hook's query failed."""
+        for careful in (False, True):
+            batch = RelayBatch()
+            try:
+                with transaction.atomic(using=self.using):
+                    step(batch, careful)
+            except SpoiledTransactionError as error:
+                if careful:
+                    raise
+                logger.info("rendering row by row after %s", error)
+                continue
+            total.events += batch.events
+            total.pages += batch.pages
+            total.retries += batch.retries
+            total.report.add(batch.report)
+            return
+
+    def _events(self, batch: RelayBatch, careful: bool) -> None:
+        events = gateway.fetch(self.using, gateway.OUTBOX_CLAIM, self.labels, self.floor.value, self.batch_size)
+        wanted: dict[str, set[str]] = defaultdict(set)
+        related: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for _, label, path, keys in events:
+            if keys is None:
+                gateway.fetch(self.using, gateway.EXPANSION_ADD, label, path, None)
+            else:
+                known = {key for key in keys if key is not None}
+                (related[label, path] if path else wanted[label]).update(known)
+        for (label, path), values in sorted(related.items()):
+            gateway.fetch(self.using, gateway.EXPANSION_ADD, label, path, sorted(values))
+        batch.events = len(events)
+        self._sync(wanted, batch, careful)
+        if events:
+            gateway.fetch(self.using, gateway.OUTBOX_ACK, [event[0] for event in events])
+
+    def _page(self, batch: RelayBatch, careful: bool) -> None:
+        """Up to a batch of objects from the expansions whose turn it is."""
+        room = self.batch_size
+        wanted: dict[str, set[str]] = defaultdict(set)
+        while room > 0:
+            claimed = gateway.fetch(self.using, gateway.EXPANSION_CLAIM, self.labels)
+            if not claimed:
                 break
-        return found
+            ((expansion, label, path, keys, after),) = claimed
+            page = expand.page(self.sources[label], path, keys, after, room, self.using)
+            gateway.fetch(self.using, gateway.EXPANSION_TURN, expansion, page.last)
+            wanted[label].update(page.keys)
+            room -= len(page.keys)
+            batch.pages += 1
+        self._sync(wanted, batch, careful)
+
+    def _due_again(self, batch: RelayBatch, careful: bool) -> None:
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for label, source in self.sources.items():
+            room = self.batch_size - batch.retries
+            due = gateway.fetch(self.using, gateway.RETRY_CLAIM, source.content_type_id(self.using), room)
+            wanted[label].update(row[0] for row in due)
+            batch.retries += len(due)
+            if batch.retries >= self.batch_size:
+                break
+        self._sync(wanted, batch, careful)
+
+    def _sync(self, wanted: dict[str, set[str]], batch: RelayBatch, careful: bool) -> None:
+        for label in sorted(wanted):
+            batch.report.add(sync_objects(self.sources[label], wanted[label], self.using, careful=careful))

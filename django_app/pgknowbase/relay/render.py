@@ -9,7 +9,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.meta import SourceRow
-from pgknowbase.registry import Source, source_of
+from pgknowbase.registry import Source
 
 
 class RenderError(PgKnowbaseError):
@@ -91,34 +91,6 @@ def render(source: Source, row: SourceRow) -> Rendered | None:
         tags=sorted({_text("get_external_tags", tag) for tag in tags}),
         owner_id=_owner_id(source, row),
         source=source,
-    )
-
-
-def default_content(row: SourceRow) -> str:
-    """A readable document made of the watched fields: one alone stands bare, several carry their names."""
-    source = source_of(row._meta.model)
-    parts: list[tuple[str, str]] = []
-    for path in source.config.watch_fields:
-        field = row._meta.get_field(path)
-        text = _field_text(row, field)
-        if text:
-            parts.append((str(getattr(field, "verbose_name", path)), text))
-    if len(source.config.watch_fields) == 1:
-        return parts[0][1] if parts else ""
-    return "\n\n".join(f"{name[:1].upper()}{name[1:]}: {text}" for name, text in parts)
-
-
-def _field_text(row: SourceRow, field: Any) -> str:
-    if field.is_relation:
-        value = getattr(row, field.name)
-    elif field.choices:
-        value = getattr(row, f"get_{field.name}_display")()
-    else:
-        value = getattr(row, field.attname)
-    if value is None:
-        return ""
-    return (
-        json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
     )
 
 

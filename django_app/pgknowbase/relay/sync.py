@@ -12,7 +12,7 @@ from psycopg.pq import TransactionStatus
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
-from pgknowbase.keys import parse_keys
+from pgknowbase.keys import normal_key, parse_keys
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source
 from pgknowbase.relay.render import render
@@ -71,7 +71,7 @@ def sync_objects(
     Raises:
         SpoiledTransactionError: a hook's query failed; roll back and call again with ``careful``.
     """
-    wanted = sorted(set(keys))
+    wanted = sorted({normal_key(source.model, key) for key in keys})
     content_type_id = source.content_type_id(using)
     gateway.fetch(using, gateway.LOCK_OBJECTS, content_type_id, wanted)
     report = SyncReport()
