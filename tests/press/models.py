@@ -8,7 +8,7 @@ from django.db import models
 from pgknowbase.mixins import ExternalDataMixin
 
 # Whether the texts of articles show related rows, and watch_fields names their paths.
-RELATIONS = False
+RELATIONS = True
 RELATED = ["author__name", "tags", "tags__name", "category__name", "category__parent__name", "comments__body"]
 
 

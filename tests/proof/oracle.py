@@ -28,7 +28,7 @@ LEFT JOIN press_category c ON c.id = a.category_id LEFT JOIN press_category p ON
 WHERE NOT a.hidden
 UNION ALL SELECT 'page', id::text, text, text, '{{}}', '{{}}', NULL, true FROM press_page WHERE text <> ''
 UNION ALL SELECT 'slip', key, key, text, '{{}}', '{{}}', NULL, false FROM press_slip WHERE text <> ''
-UNION ALL SELECT 'cell', jsonb_build_array("row", "column")::text, text, text, '{{}}', '{{}}', NULL, false
+UNION ALL SELECT 'cell', jsonb_build_array("row"::text, "column")::text, text, text, '{{}}', '{{}}', NULL, false
     FROM press_cell WHERE text <> ''
 """
 ACTUAL = """

@@ -123,7 +123,6 @@ def delete(press):
 
 @operation()
 def get_or_create(press):
-    Author.objects.get_or_create(name=press.word())
     Slip.objects.get_or_create(key=press.word(), defaults={"text": press.text()})
 
 

@@ -16,5 +16,5 @@ $$;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("press", "0001_initial")]
+    dependencies = [("press", "0002_triggers")]
     operations = [migrations.RunSQL(CASCADE, migrations.RunSQL.noop)]
