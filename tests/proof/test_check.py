@@ -11,6 +11,7 @@ from django.db import connection, connections
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
 from pgknowbase.vectorizer.spaces import active_space
 from tests.blog.models import Article, Manual, Note
+from tests.press import models as press
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -159,6 +160,23 @@ def test_what_waits_is_no_drift(articles, drain):
     drain()
     (found,) = checked("blog.Article")
     assert found["pending"] == 0
+
+
+@pytest.mark.parametrize("relayed", [False, True])
+def test_related_change_that_waits_is_no_drift(drain, relayed):
+    author = press.Author.objects.create(name="old")
+    press.Article.objects.bulk_create([press.Article(title=f"t{n}", body="b", author=author) for n in range(5)])
+    drain()
+    press.Author.objects.update(name="new")
+    if relayed:
+        from pgknowbase.relay.relay import Relay
+
+        Relay(batch_size=2).run_once()
+    (found,) = checked("press.Article")
+    assert found["pending"] == 5
+    assert found["stale"] == 0
+    drain()
+    assert checked("press.Article")[0]["pending"] == 0
 
 
 def test_truncate_that_waits_is_no_drift(articles, drain):
