@@ -43,5 +43,11 @@ class Migration(migrations.Migration):
         RunSQLFile("6_search/pgknowbase_similar_v1.sql", "FUNCTION"),
         RunSQLFile("7_status/pgknowbase_status.sql", "VIEW"),
         RunSQLFile("7_status/pgknowbase_rendering_costs.sql", "VIEW"),
+        RunSQLFile("8_drift/pgknowbase_waiting_v1.sql", "FUNCTION"),
+        RunSQLFile("8_drift/pgknowbase_compare_v1.sql", "FUNCTION"),
+        RunSQLFile("8_drift/pgknowbase_index_keys_v1.sql", "FUNCTION"),
+        RunSQLFile("8_drift/pgknowbase_chunk_state_v1.sql", "FUNCTION"),
+        RunSQLFile("8_drift/pgknowbase_distrust_v1.sql", "FUNCTION"),
+        RunSQLFile("8_drift/pgknowbase_make_due_v1.sql", "FUNCTION"),
         DropSpaces(),
     ]

@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "tests.blog",
     "tests.shapes",
     "demo.library",
+    "tests.press",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -9,7 +9,7 @@ Row = tuple[Any, ...]
 
 OUTBOX_CLAIM = "SELECT * FROM pgknowbase_outbox_claim_v1(%s::text[], %s, %s)"
 OUTBOX_FLOOR = "SELECT * FROM pgknowbase_outbox_floor_v1(%s::text[], %s)"
-OUTBOX_WAITING = "SELECT * FROM pgknowbase_outbox_waiting_v1(%s::text[], %s)"
+OUTBOX_WAITING = "SELECT * FROM pgknowbase_outbox_waiting_v1(%s::text[], %s, %s::int[], %s::int[])"
 OUTBOX_ACK = "SELECT pgknowbase_outbox_ack_v1(%s::bigint[])"
 EXPANSION_ADD = "SELECT pgknowbase_expansion_add_v1(%s, %s, %s::text[])"
 EXPANSION_CLAIM = "SELECT * FROM pgknowbase_expansion_claim_v1(%s::text[])"
@@ -58,6 +58,11 @@ SIMILAR = (
 HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
 ROWS_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(quote_ident(%s))"
+COMPARE = "SELECT * FROM pgknowbase_compare_v1(%s, %s, %s::text[], %s::jsonb)"
+INDEX_KEYS = "SELECT * FROM pgknowbase_index_keys_v1(%s, %s::text, %s)"
+CHUNK_STATE = "SELECT * FROM pgknowbase_chunk_state_v1(%s, %s::text[])"
+DISTRUST = "SELECT pgknowbase_distrust_v1(%s, %s::text[], %s::text[])"
+MAKE_DUE = "SELECT pgknowbase_make_due_v1()"
 SERVER = (
     "SELECT current_setting('server_version_num')::int,"
     " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"

@@ -1,5 +1,5 @@
 -- Per source model: how many objects the index knows, in which state, what still waits, for how long, and what was
--- embedded lately. All columns but source and the two moments are plain numbers, for exporters.
+-- embedded lately. outbox counts changed rows, and changes of related rows once. All columns but source and the two moments are plain numbers, for exporters.
 CREATE OR REPLACE VIEW pgknowbase_status WITH (security_invoker = true) AS
 SELECT t.app_label || '.' || t.model AS source,
     coalesce(e.total, 0) AS total,
@@ -29,7 +29,12 @@ LEFT JOIN (
     FROM pgknowbase_externaldata GROUP BY content_type_id
 ) AS e ON e.content_type_id = t.id
 LEFT JOIN (
-    SELECT lower(source) AS source, count(*) AS events, min(created_at) AS oldest
-    FROM pgknowbase_outbox GROUP BY lower(source)
+    SELECT lower(waiting.source) AS source, sum(waiting.events)::bigint AS events, min(waiting.created_at) AS oldest
+    FROM (
+        SELECT source, greatest(1, coalesce(cardinality(object_keys), 1)) AS events, created_at FROM pgknowbase_outbox
+        UNION ALL
+        SELECT source, 1, created_at FROM pgknowbase_expansion
+    ) AS waiting
+    GROUP BY lower(waiting.source)
 ) AS o ON o.source = t.app_label || '.' || t.model
 WHERE e.content_type_id IS NOT NULL OR o.source IS NOT NULL;

@@ -9,7 +9,7 @@ from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.registry import Source, sources
 from pgknowbase.relay import expand
-from pgknowbase.relay.due import claim_due
+from pgknowbase.relay.due import claim_due, due_sources
 from pgknowbase.relay.floor import OutboxFloor
 from pgknowbase.relay.rendering import SpoiledTransactionError
 from pgknowbase.relay.sync import SyncReport, sync_objects
@@ -20,7 +20,7 @@ logger = logging.getLogger("pgknowbase.relay")
 
 @dataclass
 class RelayBatch:
-    """What one turn of the relay did: events taken, pages of expansions, objects that were due again, and the result."""
+    """What one turn of the relay did: events taken, pages of expansions, objects due again, and the result."""
 
     events: int = 0
     pages: int = 0
@@ -47,11 +47,16 @@ class Relay:
         self.labels = list(self.sources)
         self.floor = OutboxFloor(self.labels, self.using)
 
+    @property
+    def by_id(self) -> dict[int, Source]:
+        """The sources by content type; Django caches the ids, and forgets them where tests empty the tables."""
+        return {source.content_type_id(self.using): source for source in self.sources.values()}
+
     def run_once(self) -> RelayBatch:
         """Work off one batch of events and one page of expansions, or failed objects that are due again."""
         batch = RelayBatch()
         ((events, expansions, due),) = gateway.fetch(
-            self.using, gateway.OUTBOX_WAITING, self.labels, self.floor.refresh()
+            self.using, gateway.OUTBOX_WAITING, self.labels, self.floor.refresh(), *due_sources(self.by_id)
         )
         if events:
             self._step(self._events, batch)
@@ -114,7 +119,7 @@ class Relay:
 
     def _due_again(self, batch: RelayBatch, careful: bool) -> None:
         wanted: dict[str, set[str]] = defaultdict(set)
-        batch.retries = claim_due(self.sources.values(), wanted, self.using, self.batch_size)
+        batch.retries = claim_due(self.by_id, wanted, self.using, self.batch_size)
         self._sync(wanted, batch, careful)
 
     def _sync(self, wanted: dict[str, set[str]], batch: RelayBatch, careful: bool) -> None:

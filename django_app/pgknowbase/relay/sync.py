@@ -1,10 +1,10 @@
 """Bringing objects of one source model into step with their committed rows."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import DataError, OperationalError, transaction
 from django.dispatch import Signal
@@ -19,6 +19,8 @@ from pgknowbase.relay.transactions import fresh_reads, queued_last
 from pgknowbase.signals import external_data_failed, external_data_removed, external_data_synced
 
 logger = logging.getLogger("pgknowbase.relay")
+
+Answer = TypeVar("Answer")
 
 OUTCOMES = ("created", "updated", "metadata", "unchanged", "removed")
 # Characters of JSON: far from what Postgres can parse at once, and from what it costs in memory there.
@@ -182,12 +184,20 @@ def sync_keys(
     Raises:
         IsolationError: the caller's open transaction reads an old state of the rows.
     """
+
+    def attempt(careful: bool) -> SyncReport:
+        with fresh_reads(using), queued_last(using, backfill):
+            return sync_objects(source, keys, using, force=force, careful=careful)
+
+    return carefully_if_needed(attempt)
+
+
+def carefully_if_needed(attempt: Callable[[bool], Answer]) -> Answer:
+    """``attempt(False)``, and ``attempt(True)`` where a hook's failed query has spoiled its transaction."""
     try:
-        with fresh_reads(using), queued_last(using, backfill):
-            return sync_objects(source, keys, using, force=force)
+        return attempt(False)
     except SpoiledTransactionError:
-        with fresh_reads(using), queued_last(using, backfill):
-            return sync_objects(source, keys, using, force=force, careful=True)
+        return attempt(True)
 
 
 def remove_keys(source: Source | None, content_type_id: int, keys: Sequence[str], using: str) -> SyncReport:

@@ -1,0 +1,1 @@
+"""Comparing source rows with the index, and healing what differs."""

@@ -1,0 +1,159 @@
+"""A worker is killed before each statement, within each COPY, and before and after each commit; another one finishes.
+
+Each death is a SIGKILL of a forked process, so nothing of it runs on. Its connection ends as that of any dead process.
+"""
+
+import os
+import signal
+import sys
+import time
+import traceback
+import warnings
+
+import pytest
+from django.db import connection, connections
+
+from pgknowbase import gateway
+from pgknowbase.errors import PermanentEmbeddingError
+from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase.testing import LexicalEmbedder, assert_in_sync, drain, make_due
+from pgknowbase.worker import Worker
+from pgknowbase.worker import loop as worker_loop
+from tests.press.models import Article, Cell, Page, Slip
+from tests.proof.oracle import fingerprint, rows
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NEVER = 10**9
+STATES = "SELECT object_key, status, error, chunk_count FROM pgknowbase_externaldata"
+
+
+class Refusing(LexicalEmbedder):
+    def embed_documents(self, texts):
+        if any("refused" in text for text in texts):
+            raise PermanentEmbeddingError("refused")
+        return super().embed_documents(texts)
+
+
+@pytest.fixture(autouse=True)
+def _refusing(monkeypatch):
+    """Every executor refuses one of the texts, so that setting it aside has points of its own."""
+
+    class Executor(worker_loop.Executor):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            self.embedder = Refusing(dimensions=256)
+
+    monkeypatch.setattr(worker_loop, "Executor", Executor)
+
+
+def prepare():
+    """An index in step with some rows, and then changes of every kind."""
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE press_article, press_page, press_slip, press_cell CASCADE")
+        cursor.execute("TRUNCATE pgknowbase_outbox, pgknowbase_externaldata, pgknowbase_document")
+    Article.objects.bulk_create([Article(pk=n, title=f"title {n}", body=f"body {n} " * 8) for n in range(1, 7)])
+    Article.objects.bulk_create([Article(pk=7, title="long", body=". ".join(f"sentence {n}" for n in range(150)))])
+    Slip.objects.bulk_create([Slip(key=f"slip {n}", text=f"text {n}") for n in range(3)])
+    Cell.objects.create(row=1, column="a", text="cell")
+    drain()
+    assert_in_sync(Article, Page, Slip, Cell)
+    Article.objects.filter(pk__in=[1, 2]).update(body="another body")
+    Article.objects.filter(pk=3).update(author=None, category=None, body="refused")
+    Article.objects.filter(pk=4).delete()
+    Article.objects.filter(pk=5).update(hidden=True)
+    Article.objects.filter(pk=7).update(body=". ".join(f"sentence {n}" for n in range(100, 260)))
+    Article.objects.bulk_create([Article(pk=n, title="new", body=f"new {n}") for n in (8, 9)])
+    Slip.objects.filter(key="slip 1").update(key="slip 9")
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE press_cell")
+
+
+def die_at(point):
+    """Count the points of this process's work, and die at one of them. Returns what counts."""
+    passed = [0]
+
+    def here():
+        passed[0] += 1
+        if passed[0] > point:
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+
+    def statement(execute, sql, params, many, context):
+        here()
+        return execute(sql, params, many, context)
+
+    def commit(plain=connection._commit):
+        here()
+        plain()
+        here()
+
+    def copy(using, schema, table, oid, chunks, plain=gateway.copy_chunks):
+        here()
+        plain(using, schema, table, oid, (row for row in chunks if here() is None))
+        here()
+
+    connection.ensure_connection()
+    connection._commit = commit
+    gateway.copy_chunks = copy
+    connection.execute_wrappers.append(statement)
+    return passed
+
+
+def work_and_die(point):
+    """A worker in a process of its own: the points that it passed, or None if it died."""
+    connections.close_all()
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads
+        child = os.fork()
+    if child == 0:
+        try:
+            passed = die_at(point)
+            Worker(batch_size=4).run_until_idle()
+            os.write(writing, str(passed[0]).encode())
+            os._exit(0)
+        except BaseException:  # noqa: BLE001 - nothing may leave the fork
+            sys.__stderr__.write(traceback.format_exc())
+            os._exit(3)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        assert os.WTERMSIG(status) == signal.SIGKILL
+        return None
+    assert os.WEXITSTATUS(status) == 0
+    return int(told)
+
+
+def await_end_of_other_connections():
+    others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    others += " AND backend_type = 'client backend'"
+    deadline = time.monotonic() + 30
+    while rows(others):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def outcome():
+    """What the index holds once everything is worked off by another worker."""
+    await_end_of_other_connections()
+    make_due()
+    drain()
+    assert_in_sync(Article, Page, Slip, Cell)
+    assert not OutboxEvent.objects.exists()
+    assert ExternalData.objects.get(status="failed").object_key == "3"
+    return fingerprint(), sorted(rows(STATES))
+
+
+def test_death_at_every_point(capsys):
+    prepare()
+    points = work_and_die(NEVER)
+    untouched = outcome()
+    assert points > 50
+    for point in range(points):
+        prepare()
+        assert work_and_die(point) is None, f"point {point} was not reached"
+        assert outcome() == untouched, f"killed at point {point}"
+    with capsys.disabled():
+        sys.stdout.write(f"\nkilled at each of {points} points\n")
