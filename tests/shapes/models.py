@@ -88,9 +88,12 @@ class Shelf(Source):
     """By its slug and not by its key do essays of a topic reach it."""
 
     topic = models.ForeignKey(Topic, models.CASCADE, db_constraint=False)
+    label = models.ForeignKey(
+        Topic, models.CASCADE, to_field="slug", db_constraint=False, null=True, related_name="labelled"
+    )
 
     class ExternalDataMeta:
-        watch_fields = ["topic", "topic__essays__title", "topic__children"]
+        watch_fields = ["topic", "topic__essays__title", "topic__children", "label__name"]
 
 
 class Place(models.Model):

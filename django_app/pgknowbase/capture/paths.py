@@ -144,18 +144,20 @@ def _through(tables: dict[str, Watch], here: Watch, step: Any, model: type[model
             if getattr(join, "column", None) is None:
                 raise _not_possible(model, path, f"goes through {join.name!r}, which is not one column")
             _watch_column(here, join)
-            here = _reach(
-                tables, Watch(target, prefix, prefix, f"{prefix}__pk", key_fields(target), not _is_guarded(join))
+            # By the value that the foreign key holds: a join would find nothing once the row is gone.
+            key = join.target_field
+            lookup = f"{prefix}{LOOKUP_SEP}{'pk' if key.primary_key else key.name}"
+            here = tables.setdefault(
+                prefix, Watch(target, prefix, prefix, lookup, (key,), lifecycle=not is_guarded(join))
             )
-            if not _is_guarded(join):
-                here.columns[join.target_field.column] = None
         else:
             link = join.field
             if getattr(link, "column", None) is None:
                 raise _not_possible(model, path, f"goes through {link.name!r}, which is not one column")
             between = step.many_to_many
             place = f"{prefix}_through" if between else prefix
-            here = _reach(tables, Watch(target, place, prefix, _identity(here, link.target_field), (link,), True))
+            reached = Watch(target, place, prefix, _identity(here, link.target_field), (link,), lifecycle=True)
+            here = tables.setdefault(place, reached)
             _watch_column(here, link)
         if step.many_to_many:
             here.needs[declared.model._meta.app_label, declared.model._meta.model_name, declared.name] = None
@@ -177,18 +179,13 @@ def _to_parent(tables: dict[str, Watch], here: Watch, current: type[models.Model
         link = opts.parents[base]
         prefix = here.step(link.name)
         _watch_column(here, link)
-        here = _reach(tables, Watch(base, prefix, prefix, f"{prefix}__pk", key_fields(base), lifecycle=False))
+        parent = Watch(base, prefix, prefix, f"{prefix}__pk", key_fields(base), lifecycle=False)
+        here = tables.setdefault(prefix, parent)
         current = base
     return here
 
 
-def _reach(tables: dict[str, Watch], watch: Watch) -> Watch:
-    known = tables.setdefault(watch.name, watch)
-    known.lifecycle = known.lifecycle or watch.lifecycle
-    return known
-
-
-def _is_guarded(join: Any) -> bool:
+def is_guarded(join: Any) -> bool:
     """Whether the database keeps rows that ``join`` points at from coming and going."""
     return bool(join.db_constraint and join.model._meta.managed and join.remote_field.model._meta.managed)
 

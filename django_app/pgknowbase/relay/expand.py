@@ -14,7 +14,7 @@ from pgknowbase.registry import Source
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some objects that an expansion concerns; ``last`` is None on the last page."""
+    """Some objects that an expansion concerns, one perhaps several times; ``last`` is None on the last page."""
 
     keys: list[str]
     last: str | None
@@ -35,8 +35,7 @@ def page(source: Source, path: str, keys: Iterable[str] | None, after: str | Non
         if after is not None:
             rows = rows.filter(pk__gt=parse_key(source.model, after))
         found = [object_key(pk) for pk in rows[:limit]]
-    # A row may come once for each of its related rows.
-    return Page(list(dict.fromkeys(found)), found[-1] if len(found) == limit else None)
+    return Page(found, found[-1] if len(found) == limit else None)
 
 
 def values(source: Source, path: str, keys: Iterable[str]) -> list[Any]:
