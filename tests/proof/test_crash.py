@@ -15,11 +15,11 @@ from django.db import connection, connections
 
 from pgknowbase import gateway
 from pgknowbase.errors import PermanentEmbeddingError
-from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase.models import Expansion, ExternalData, OutboxEvent
 from pgknowbase.testing import LexicalEmbedder, assert_in_sync, drain, make_due
 from pgknowbase.worker import Worker
 from pgknowbase.worker import loop as worker_loop
-from tests.press.models import Article, Cell, Page, Slip
+from tests.press.models import Article, Author, Cell, Comment, Page, Slip
 from tests.proof.oracle import fingerprint, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,8 +50,11 @@ def prepare():
     """An index in step with some rows, and then changes of every kind."""
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE press_article, press_page, press_slip, press_cell CASCADE")
-        cursor.execute("TRUNCATE pgknowbase_outbox, pgknowbase_externaldata, pgknowbase_document")
-    Article.objects.bulk_create([Article(pk=n, title=f"title {n}", body=f"body {n} " * 8) for n in range(1, 7)])
+        cursor.execute("TRUNCATE pgknowbase_outbox, pgknowbase_expansion, pgknowbase_externaldata, pgknowbase_document")
+    author, _ = Author.objects.update_or_create(pk=1, defaults={"name": "old name"})
+    Article.objects.bulk_create(
+        [Article(pk=n, title=f"title {n}", body=f"body {n} " * 8, author=author) for n in range(1, 7)]
+    )
     Article.objects.bulk_create([Article(pk=7, title="long", body=". ".join(f"sentence {n}" for n in range(150)))])
     Slip.objects.bulk_create([Slip(key=f"slip {n}", text=f"text {n}") for n in range(3)])
     Cell.objects.create(row=1, column="a", text="cell")
@@ -60,6 +63,8 @@ def prepare():
     Article.objects.filter(pk__in=[1, 2]).update(body="another body")
     Article.objects.filter(pk=3).update(author=None, category=None, body="refused")
     Article.objects.filter(pk=4).delete()
+    Author.objects.update(name="new name")
+    Comment.objects.create(article_id=6, body="a comment")
     Article.objects.filter(pk=5).update(hidden=True)
     Article.objects.filter(pk=7).update(body=". ".join(f"sentence {n}" for n in range(100, 260)))
     Article.objects.bulk_create([Article(pk=n, title="new", body=f"new {n}") for n in (8, 9)])
@@ -142,6 +147,7 @@ def outcome():
     drain()
     assert_in_sync(Article, Page, Slip, Cell)
     assert not OutboxEvent.objects.exists()
+    assert not Expansion.objects.exists()
     assert ExternalData.objects.get(status="failed").object_key == "3"
     return fingerprint(), sorted(rows(STATES))
 
