@@ -26,12 +26,12 @@ DEAD = """INSERT INTO pgknowbase_outbox (source, path, object_keys, op)
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
     keys, rounds, sizes, dead = (
-        (5_000, 2, (10_000, 100_000), 100_000) if quick else (20_000, 5, (10_000, 100_000, 1_000_000), 1_000_000)
+        (5_000, 2, (10_000, 100_000), 100_000) if quick else (10_000, 5, (10_000, 100_000, 1_000_000), 1_000_000)
     )
     with database.connect() as connection:
         connection.execute("TRUNCATE catalog_draft")
         figures: list[Figure] = []
-        flat: dict[str, list[float]] = {}
+        flat: dict[str, float] = {}
         filled = 0
         for size in sizes:
             connection.execute(FILL, [filled, size])
@@ -45,16 +45,19 @@ def run(database: Database, *, quick: bool) -> list[Figure]:
 
 
 def _by_size(
-    connection: psycopg.Connection[Any], keys: int, size: int, rounds: int, flat: dict[str, list[float]]
+    connection: psycopg.Connection[Any], keys: int, size: int, rounds: int, flat: dict[str, float]
 ) -> list[Figure]:
-    def measure(write: Callable[[psycopg.Connection[Any], int, int], None]) -> float:
-        rate = _rate(connection, keys, partial(write, connection, keys, size))
-        _shrink(connection, size)
+    meter = Meter(connection)
+    cores: dict[str, list[float]] = {name: [] for name in WRITES}
+
+    def measure(name: str) -> float:
+        rate, per_core = _rate(connection, meter, keys, partial(WRITES[name], connection, keys, size))
+        cores[name].append(per_core)
+        connection.execute("DELETE FROM catalog_draft WHERE id > %s", [size])
+        connection.execute("VACUUM catalog_draft")
         return rate
 
-    rates = alternate(rounds, {"UPDATE events": partial(measure, _update), "INSERT events": partial(measure, _insert)})
-    for name, values in rates.items():
-        flat.setdefault(name, values)
+    rates = alternate(rounds, {name: partial(measure, name) for name in WRITES})
     return [
         figure(
             "relay",
@@ -62,9 +65,10 @@ def _by_size(
             values,
             rows=size,
             unit="keys/s",
-            against="the smallest table",
-            ratio=median(values) / median(flat[name]),
+            against="the smallest table, by CPU",
+            ratio=median(cores[name]) / flat.setdefault(name, median(cores[name])),
             target=TARGET,
+            **{"keys per CPU second": median(cores[name])},
         )
         for name, values in rates.items()
     ]
@@ -79,18 +83,24 @@ def _insert(connection: psycopg.Connection[Any], keys: int, size: int) -> None:
     connection.execute(FILL, [size, size + keys])
 
 
-def _shrink(connection: psycopg.Connection[Any], size: int) -> None:
-    connection.execute("DELETE FROM catalog_draft WHERE id > %s", [size])
-    connection.execute("VACUUM catalog_draft")
+WRITES: dict[str, Callable[[psycopg.Connection[Any], int, int], None]] = {
+    "UPDATE events": _update,
+    "INSERT events": _insert,
+}
 
 
-def _rate(connection: psycopg.Connection[Any], keys: int, write: Callable[[], None]) -> float:
-    """Keys per second, from a truncated outbox."""
+def _rate(
+    connection: psycopg.Connection[Any], meter: Meter, keys: int, write: Callable[[], None]
+) -> tuple[float, float]:
+    """Keys per second and per CPU second, of Python and Postgres, from an outbox that was truncated before."""
     from pgknowbase.relay.relay import Relay
 
     connection.execute("TRUNCATE pgknowbase_outbox")
     write()
-    return keys / timed(lambda: _drain(Relay()))
+    relay = Relay()
+    before = meter.seconds([os.getpid()])
+    rate = keys / timed(partial(_drain, relay))
+    return rate, keys / (meter.seconds([os.getpid()]) - before)
 
 
 def _drain(relay: Any) -> None:
@@ -108,7 +118,7 @@ def _beside_dead(
     meter = Meter(connection)
     cores = []
     for _ in range(rounds):
-        clean.append(_rate(connection, keys, partial(_update, connection, keys, size)))
+        clean.append(_rate(connection, meter, keys, partial(_update, connection, keys, size))[0])
         connection.execute("TRUNCATE pgknowbase_outbox")
         with _old_snapshot(database):
             connection.execute(DEAD, [dead])
