@@ -47,7 +47,7 @@ class Setting:
 
 
 def run(database: Database, connection: psycopg.Connection[Any], *, quick: bool) -> list[Figure]:
-    rows, rounds, seconds = (5_000, 2, 1) if quick else (20_000, 7, 2)
+    rows, rounds, seconds = (5_000, 2, 1) if quick else (20_000, 10, 2)
     figures = []
     with _autovacuum_off(connection):
         setting = Setting(database, connection, rows, seconds)
