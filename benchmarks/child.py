@@ -1,6 +1,6 @@
 """One worker in a process of its own: says ready, starts on ``go``, ends when its input does.
 
-``python -m benchmarks.child ours|relay|pgai [vectorizer ids]``
+``python -m benchmarks.child ours|relay|asleep|pgai [vectorizer ids]``
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import time
 
 
 def main(kind: str, *vectorizers: str) -> None:
-    run = {"ours": _ours, "relay": _relay, "pgai": _pgai}[kind]
+    run = {"ours": _ours, "relay": _relay, "asleep": _asleep, "pgai": _pgai}[kind]
     run([int(number) for number in vectorizers])
 
 
@@ -53,6 +53,17 @@ def _ours(vectorizers: list[int], *, relay_only: bool = False) -> None:
 
 
 def _relay(vectorizers: list[int]) -> None:
+    _ours(vectorizers, relay_only=True)
+
+
+def _asleep(vectorizers: list[int]) -> None:
+    """Looks as often as an idle worker does, and never finds anything, whatever is written."""
+    import django
+
+    django.setup()
+    from pgknowbase.relay.floor import OutboxFloor
+
+    OutboxFloor.refresh = lambda self: 2**62  # type: ignore[method-assign]
     _ours(vectorizers, relay_only=True)
 
 

@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 TABLES = ("catalog_article", "catalog_plainarticle", "catalog_pgaiarticle")
+OTHER_TABLES = ("catalog_draft", "catalog_story", "catalog_author")
 CHARACTERS = 500
 
 
@@ -60,9 +61,10 @@ def load(connection: psycopg.Connection[Any], table: str) -> None:
 
 def clear(connection: psycopg.Connection[Any]) -> None:
     """Empty the tables, the index and every queue."""
-    connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(map(sql.Identifier, TABLES))))
+    tables = map(sql.Identifier, (*TABLES, *OTHER_TABLES))
+    connection.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables)))
     connection.execute("TRUNCATE pgknowbase_document, pgknowbase_externaldata")
-    connection.execute("TRUNCATE pgknowbase_outbox")
+    connection.execute("TRUNCATE pgknowbase_outbox, pgknowbase_expansion")
     found = connection.execute(
         """SELECT queue_schema, queue_table,
             config #>> '{destination,target_schema}', config #>> '{destination,target_table}'

@@ -18,15 +18,15 @@ class Meter:
 
     def seconds(self, pids: list[int]) -> float:
         """CPU seconds so far."""
-        total = sum(_own(psutil.Process(pid)) for pid in pids)
+        total = sum(own(psutil.Process(pid)) for pid in pids)
         if self._postmaster is None:
             return total
         times = self._postmaster.cpu_times()
         gone = times.children_user + times.children_system
-        return total + _own(self._postmaster) + gone + sum(map(_own, self._postmaster.children()))
+        return total + own(self._postmaster) + gone + sum(map(own, self._postmaster.children()))
 
 
-def _own(process: psutil.Process) -> float:
+def own(process: psutil.Process) -> float:
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""The relay alone: outbox events to documents, and what the time goes to."""
+"""The relay: events to documents and what the time goes to, the outbox alone, and the change of a related row."""
 
 import cProfile
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks import corpus
+from benchmarks import corpus, expansion, outbox
 from benchmarks.cpu import Meter
 from benchmarks.database import Database
 from benchmarks.report import Figure, figure
@@ -24,6 +24,14 @@ SHARES = {
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
+    return [
+        *_plain(database, quick=quick),
+        *outbox.run(database, quick=quick),
+        *expansion.run(database, quick=quick),
+    ]
+
+
+def _plain(database: Database, *, quick: bool) -> list[Figure]:
     rows, rounds = (2_000, 2) if quick else (20_000, 5)
     walls: list[float] = []
     cores: list[float] = []

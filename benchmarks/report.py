@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from benchmarks.stats import median
+from benchmarks.stats import median, percentile
 
 DIMENSIONS = 256
 
@@ -44,7 +44,17 @@ def figure(benchmark: str, case: str, values: Sequence[float], *, rows: int, uni
 
 def ratio(values: Sequence[float], base: Sequence[float]) -> float:
     """The median of the ratios of runs that stood side by side."""
-    return median([one / other for one, other in zip(values, base, strict=True)])
+    return median(_ratios(values, base))
+
+
+def middle(values: Sequence[float], base: Sequence[float]) -> str:
+    """Between what the middle half of these ratios lies: an effect smaller than that is not seen."""
+    ratios = _ratios(values, base)
+    return f"{percentile(ratios, 25):.2f} to {percentile(ratios, 75):.2f}"
+
+
+def _ratios(values: Sequence[float], base: Sequence[float]) -> list[float]:
+    return [one / other for one, other in zip(values, base, strict=True)]
 
 
 def hardware(connection: psycopg.Connection[Any]) -> dict[str, Any]:

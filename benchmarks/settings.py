@@ -1,4 +1,7 @@
-"""A Django project; ``PGKNOWBASE_BENCH_URL`` names its database, ``PGKNOWBASE_BENCH_HTTP`` an embedding server."""
+"""A Django project; ``PGKNOWBASE_BENCH_URL`` names its database, ``PGKNOWBASE_BENCH_HTTP`` an embedding server.
+
+``PGKNOWBASE_BENCH_ENCODING`` is how that sends vectors: by default ``float``, the only one that pgai's worker has.
+"""
 
 import os
 from typing import Any
@@ -10,7 +13,8 @@ MODEL = {"MODEL": "wordllama-256", "DIMENSIONS": 256}
 
 def _embedding() -> dict[str, Any]:
     if url := os.environ.get("PGKNOWBASE_BENCH_HTTP"):
-        options = {"BASE_URL": url, "API_KEY_ENV": None, "ENCODING_FORMAT": "base64"}
+        encoding = os.environ.get("PGKNOWBASE_BENCH_ENCODING", "float")
+        options = {"BASE_URL": url, "API_KEY_ENV": None, "ENCODING_FORMAT": encoding}
         return {"BACKEND": "pgknowbase.embeddings.openai.OpenAIEmbedder", "OPTIONS": options, **MODEL}
     return {"BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", **MODEL}
 

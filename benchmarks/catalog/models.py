@@ -1,4 +1,9 @@
-"""Three tables of one shape: watched by pgknowbase, watched by nobody, watched by a vectorizer of pgai's own."""
+"""Three tables of one shape: watched by pgknowbase, watched by nobody, watched by a vectorizer of pgai's own.
+
+And two more source models: one that keeps its rows out of the index, and one whose rows show a related row.
+"""
+
+from typing import Any
 
 from django.db import models
 
@@ -33,3 +38,38 @@ class PlainArticle(Text):
 
 class PgaiArticle(Text):
     """Gets a vectorizer of pgai's own, directly on the table."""
+
+
+class Draft(ExternalDataMixin, Text):
+    """Never in the index: what its events cost is the outbox."""
+
+    class ExternalDataMeta:
+        watch_fields = ["title", "body"]
+
+    def should_sync_to_external_data(self) -> bool:
+        return False
+
+
+class Author(models.Model):
+    name = models.CharField(max_length=200)
+    email = models.CharField(max_length=200)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Story(ExternalDataMixin, Text):
+    """Shows its author's name in the text, which is embedded, and the address in the metadata, which is not."""
+
+    author = models.ForeignKey(Author, models.CASCADE)
+
+    class ExternalDataMeta:
+        watch_fields = ["title", "body", "author__name", "author__email"]
+        similarity_threshold = 0.0
+        is_public = True
+
+    def get_external_content(self) -> str:
+        return f"By {self.author.name}. {self.body}"
+
+    def get_external_metadata(self) -> dict[str, Any]:
+        return {"email": self.author.email}
