@@ -1,7 +1,6 @@
 """Rendering: what a source row's hooks say of it, checked before anything is written."""
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ LONGEST_TITLE = 2000
 # In UTF-8 less than the 2.7 kB that an entry of a GIN index can hold.
 LONGEST_TAG = 600
 DEEPEST = 100
+ENCODER = DjangoJSONEncoder(ensure_ascii=False, allow_nan=False)
 ADVICE = {
     LONGEST_TITLE: "return a shorter title, for it stands before each chunk",
     LONGEST_TAG: "return shorter tags, for each is indexed whole",
@@ -28,7 +28,7 @@ class RenderError(PgKnowbaseError):
     """A hook returned something that cannot be stored."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rendered:
     """One source row as it goes into the index. ``as_json`` is the record that ``pgknowbase_apply_v1`` reads."""
 
@@ -67,13 +67,13 @@ class Rendered:
             "source_type": config.source_type,
         }
         try:
-            text = json.dumps(record, cls=DjangoJSONEncoder, ensure_ascii=False, allow_nan=False)
+            text = ENCODER.encode(record)
         except (TypeError, ValueError) as error:
             raise RenderError(f"get_external_metadata() returned no JSON ({error}): return JSON values.") from error
-        _storable("get_external_metadata", text)
+        if self.metadata:  # all else was checked
+            _storable("get_external_metadata", text)
         if len(text) > longest:
-            written = json.dumps(self.metadata, cls=DjangoJSONEncoder, ensure_ascii=False)
-            _bounded("get_external_metadata", len(written), longest)
+            _bounded("get_external_metadata", len(ENCODER.encode(self.metadata)), longest)
         return text
 
 
@@ -83,21 +83,26 @@ def render(source: Source, row: SourceRow, meter: Meter, longest: int) -> Render
     Raises:
         RenderError: a hook returned a value of the wrong type or size, or a text that Postgres cannot store.
     """
-    if not meter.call("should_sync_to_external_data", _wanted, row):
+    enter = meter.enter
+    enter("should_sync_to_external_data")
+    if not _wanted(row):
         return None
-    content = meter.call("get_external_content", _text, "get_external_content", row, longest)
-    if not content.strip():
+    enter("get_external_content")
+    content = row.get_external_content()
+    content = "" if content is None else _text("get_external_content", content, longest)
+    if not content or content.isspace():
         return None
-    return Rendered(
-        object_key=row.external_source_id,
-        title=meter.call("get_external_title", _text, "get_external_title", row, LONGEST_TITLE),
-        description=meter.call("get_external_description", _text, "get_external_description", row, longest),
-        content=content,
-        tags=meter.call("get_external_tags", _tags, row, longest),
-        owner_id=meter.call("owner_field", _owner_id, source, row),
-        metadata=meter.call("get_external_metadata", _metadata, row),
-        source=source,
-    )
+    enter("get_external_title")
+    title = _text("get_external_title", row.get_external_title(), LONGEST_TITLE)
+    enter("get_external_description")
+    description = _text("get_external_description", row.get_external_description(), longest)
+    enter("get_external_tags")
+    tags = _tags(row, longest)
+    enter("owner_field")
+    owner_id = _owner_id(source, row)
+    enter("get_external_metadata")
+    metadata = _metadata(row)
+    return Rendered(row.external_source_id, title, description, content, metadata, tags, owner_id, source)
 
 
 def _owner_id(source: Source, row: SourceRow) -> Any:
@@ -120,19 +125,12 @@ def _wanted(row: SourceRow) -> bool:
     return answer
 
 
-def _text(hook: str, row: SourceRow, longest: int) -> str:
-    value = getattr(row, hook)()
-    if value is None and hook == "get_external_content":
-        return ""
-    return _bounded_text(hook, value, longest)
-
-
 def _tags(row: SourceRow, longest: int) -> list[str]:
     hook = "get_external_tags"
     returned: Any = row.get_external_tags()
     if isinstance(returned, str | bytes | dict) or not isinstance(returned, Iterable):
         raise RenderError(f"{hook}() returned {_kind(returned)}: return a list of texts.")
-    tags = sorted({_bounded_text(hook, tag, LONGEST_TAG) for tag in returned})
+    tags = sorted({_text(hook, tag, LONGEST_TAG) for tag in returned})
     _bounded(hook, sum(map(len, tags)), longest)
     return tags
 
@@ -163,7 +161,7 @@ def _check_json(value: Any, depth: int) -> None:
             _check_json(part, depth + 1)
 
 
-def _bounded_text(hook: str, value: Any, longest: int) -> str:
+def _text(hook: str, value: Any, longest: int) -> str:
     if not isinstance(value, str):
         if not (hasattr(value, "__html__") or isinstance(value, Promise)):
             raise RenderError(f"{hook}() returned {_kind(value)}: return a text.")
