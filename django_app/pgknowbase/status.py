@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from pgknowbase import gateway
 from pgknowbase.models import WorkerHeartbeat
 from pgknowbase.registry import Source, sources
+from pgknowbase.relay.statistics import rendering_costs
 
 COUNTED = 100_000
 
@@ -31,7 +32,11 @@ class ModelIntegrationStatus(BaseModel):
 
 
 class SourceStatus(ModelIntegrationStatus):
-    """The same, and the columns of the view ``pgknowbase_status``; ``estimated`` tells that rows were not counted."""
+    """The same, the columns of the view ``pgknowbase_status``, and what rendering costs.
+
+    ``estimated`` tells that rows were not counted. ``querying_hook`` is a hook that runs statements for each row; ''
+    for none. What was never rendered has no costs.
+    """
 
     source: str
     estimated: bool
@@ -47,6 +52,10 @@ class SourceStatus(ModelIntegrationStatus):
     lag_seconds: float = 0
     embedded_last_minute: int = 0
     last_processed: datetime | None = None
+    ms_per_row: float | None = None
+    statements_per_row: float | None = None
+    slowest_hook: str = ""
+    querying_hook: str = ""
 
 
 class WorkerStatus(BaseModel):
@@ -68,7 +77,13 @@ class WorkerStatus(BaseModel):
 def source_statuses(using: str) -> list[SourceStatus]:
     """Every source model of this project, in the order of the registry."""
     known = {row["source"]: row for row in gateway.fetch_dicts(using, gateway.STATUS)}
-    return [_source_status(source, using, known.get(source.label.lower(), {})) for source in sources()]
+    costs = {row["source"]: row for row in rendering_costs(using)}
+    names = ("ms_per_row", "statements_per_row", "slowest_hook", "querying_hook")
+    found = []
+    for source in sources():
+        cost = {name: value for name, value in costs.get(source.label, {}).items() if name in names}
+        found.append(_source_status(source, using, {**known.get(source.label.lower(), {}), **cost}))
+    return found
 
 
 def worker_statuses(using: str) -> list[WorkerStatus]:

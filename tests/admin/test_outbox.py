@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from pgknowbase.models import OutboxEvent
+from pgknowbase.models import Expansion, OutboxEvent
 from tests.admin.conftest import act_raw
 from tests.blog.models import Article, Note
 
@@ -104,3 +104,22 @@ def test_permission_for_objects_is_none_for_events(client, staff, events):
     client.force_login(staff("view", "change", "delete"))
     assert client.get(reverse(LIST)).status_code == 403
     assert act_raw(client, "resync").status_code == 200
+
+
+def test_expansions(root):
+    some = Expansion.objects.create(source="shapes.Essay", path="writer__pk", object_keys=["1", "<i>2</i>"], after="7")
+    every = Expansion.objects.create(source="gone.Thing", path="")
+    page = root.get(reverse("admin:pgknowbase_expansion_changelist")).content.decode()
+    assert "1, &lt;i&gt;2&lt;/i&gt;" in page
+    assert "(all)" in page
+    assert page.count("unknown to this project") == 1
+    for expansion in (some, every):
+        page = root.get(reverse("admin:pgknowbase_expansion_change", args=[expansion.pk])).content.decode()
+        assert expansion.source in page
+
+
+def test_search_of_one_key_among_many(root, db):
+    notes = Note.notes.bulk_create([Note(text=str(number)) for number in range(3)])
+    assert OutboxEvent.objects.count() == 1
+    assert len(shown(root, q=str(notes[1].pk))) == 1
+    assert shown(root, q="{x,") == []

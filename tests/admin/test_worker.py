@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from pgknowbase.models import WorkerHeartbeat
+from pgknowbase.models import RenderCost, WorkerHeartbeat
 from pgknowbase.worker.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.django_db
@@ -58,3 +58,22 @@ def test_list_needs_no_query_per_worker(root, beat):
     with CaptureQueriesContext(connection) as many:
         root.get(reverse(LIST))
     assert len(many) == len(few)
+
+
+def test_rendering_costs(root):
+    cost = RenderCost.objects.create(
+        source="blog.Article",
+        rows=50,
+        seconds=0.1,
+        statements=25,
+        slowest_hook="get_external_title",
+        slowest_share=0.5,
+        querying_hook="get_external_tags",
+        querying_statements=0.5,
+    )
+    page = root.get(reverse("admin:pgknowbase_rendercost_changelist")).content.decode()
+    assert "2.000" in page
+    assert "0.50" in page
+    assert "get_external_tags" in page
+    page = root.get(reverse("admin:pgknowbase_rendercost_change", args=[cost.pk])).content.decode()
+    assert "blog.Article" in page

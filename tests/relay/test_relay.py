@@ -231,7 +231,7 @@ def test_batch_costs_a_constant_number_of_statements(change):
             Article.objects.update(body="new")
         elif change == "unchanged":
             OutboxEvent.objects.bulk_create(
-                [OutboxEvent(source="blog.Article", object_key=str(one.pk), op="U") for one in Article.objects.all()]
+                [OutboxEvent(source="blog.Article", object_keys=[str(one.pk)], op="U") for one in Article.objects.all()]
             )
         elif change == "removed":
             Article.objects.all().delete()

@@ -9,7 +9,7 @@ from django.db import connection, connections, transaction
 
 from pgknowbase import await_indexed, wait_indexed
 from pgknowbase.errors import NotYetIndexedError
-from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase.models import Expansion, ExternalData, OutboxEvent
 from pgknowbase.relay.relay import Relay
 from pgknowbase.worker import Worker
 from tests.blog.models import Manual, Note
@@ -66,19 +66,22 @@ def test_truncate_is_waited_for(worker):
 
 
 def test_events_that_another_one_leaves_behind_are_waited_for():
-    """TRUNCATE becomes an event for each object; the first look cannot know of those."""
+    """TRUNCATE becomes an expansion over all objects; the first look cannot know of that."""
     from pgknowbase.relay.waiting import _awaited
 
-    note = Note.notes.create(text="first")
+    note, _ = Note.notes.bulk_create([Note(text="first"), Note(text="second")])
     Worker().run_until_idle()
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE blog_note")
     awaited = _awaited(note)
     assert not awaited.done()
-    Relay().run_once()
-    assert OutboxEvent.objects.exists()
+    relay = Relay(batch_size=1)
+    relay.run_once()
+    assert not OutboxEvent.objects.exists()
+    assert Expansion.objects.exists()
     assert not awaited.done()
-    Relay().run_once()
+    while not relay.run_once().idle:
+        pass
     assert awaited.done()
 
 
@@ -182,10 +185,10 @@ def test_sync_and_wait_while_another_worker_has_the_document():
     note = Manual.objects.create(name="by hand")
     note.sync_to_external_data()
     space = active_space("default").vectorizer_id
-    (leased,) = gateway.fetch("default", gateway.QUEUE_CLAIM, space, 10, 60.0, None, None)
+    (leased,) = gateway.fetch("default", gateway.QUEUE_CLAIM, space, 10, 60.0, None, None, None)
     with pytest.raises(NotYetIndexedError, match="a worker is embedding it"):
         note.sync_to_external_data(wait=True, timeout=SHORT)
-    gateway.fetch("default", gateway.QUEUE_RELEASE, space, [leased[0]], leased[1], 0.0, "")
+    gateway.fetch("default", gateway.QUEUE_RELEASE, space, [leased[0]], leased[1], 0.0, "", True)
     assert note.sync_to_external_data(wait=True).embedded == 1
 
 

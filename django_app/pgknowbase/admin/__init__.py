@@ -3,12 +3,13 @@
 from pgknowbase.admin.externaldata import ExternalDataAdmin
 from pgknowbase.admin.outbox import ExpansionAdmin, OutboxEventAdmin
 from pgknowbase.admin.space import EmbeddingSpaceAdmin
-from pgknowbase.admin.worker import WorkerHeartbeatAdmin
+from pgknowbase.admin.worker import RenderCostAdmin, WorkerHeartbeatAdmin
 
 __all__ = [
     "EmbeddingSpaceAdmin",
     "ExpansionAdmin",
     "ExternalDataAdmin",
     "OutboxEventAdmin",
+    "RenderCostAdmin",
     "WorkerHeartbeatAdmin",
 ]

@@ -1,4 +1,4 @@
-"""The admin of ``WorkerHeartbeat``: the workers that run."""
+"""The admin of ``WorkerHeartbeat`` and ``RenderCost``: the workers that run, and what rendering costs them."""
 
 from django.contrib import admin
 from django.utils.safestring import SafeString
@@ -6,7 +6,7 @@ from django.utils.timesince import timesince
 
 from pgknowbase.admin import display
 from pgknowbase.admin.readonly import ReadOnlyAdmin
-from pgknowbase.models import WorkerHeartbeat
+from pgknowbase.models import RenderCost, WorkerHeartbeat
 
 
 @admin.register(WorkerHeartbeat)
@@ -33,3 +33,31 @@ class WorkerHeartbeatAdmin(ReadOnlyAdmin):
     def beat_age(self, worker: WorkerHeartbeat) -> str:
         """How long ago it has beaten."""
         return f"{timesince(worker.beat_at)} ago"
+
+
+@admin.register(RenderCost)
+class RenderCostAdmin(ReadOnlyAdmin):
+    """Shows what rendering a row costs, per source model."""
+
+    list_display = (
+        "source",
+        "rows",
+        "milliseconds",
+        "statements_per_row",
+        "slowest_hook",
+        "querying_hook",
+        "updated_at",
+    )
+    fields = (*list_display, "slowest_share", "querying_statements")
+    readonly_fields = ("milliseconds", "statements_per_row")
+    ordering = ("source",)
+
+    @admin.display(description="ms per row")
+    def milliseconds(self, cost: RenderCost) -> str:
+        """The time of all hooks and of loading."""
+        return f"{1000 * cost.seconds / cost.rows:.3f}" if cost.rows else display.EMPTY
+
+    @admin.display(description="statements per row")
+    def statements_per_row(self, cost: RenderCost) -> str:
+        """Those of hooks and of loading."""
+        return f"{cost.statements / cost.rows:.2f}" if cost.rows else display.EMPTY

@@ -20,7 +20,7 @@ logger = logging.getLogger("pgknowbase.relay")
 
 @dataclass
 class RelayBatch:
-    """What one turn of the relay did: events taken, pages of expansions, objects due again, and the result."""
+    """What one turn of the relay did: changed rows taken, pages of expansions, objects due again, and the result."""
 
     events: int = 0
     pages: int = 0
@@ -96,7 +96,7 @@ class Relay:
                 (related[label, path] if path else wanted[label]).update(known)
         for (label, path), values in sorted(related.items()):
             gateway.fetch(self.using, gateway.EXPANSION_ADD, label, path, sorted(values))
-        batch.events = len(events)
+        batch.events = sum(max(1, len(keys or ())) for *_, keys in events)
         self._sync(wanted, batch, careful)
         if events:
             gateway.fetch(self.using, gateway.OUTBOX_ACK, [event[0] for event in events])

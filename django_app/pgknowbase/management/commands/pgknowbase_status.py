@@ -75,12 +75,28 @@ class Command(KnowbaseCommand):
         for row in rows:
             row["lag_seconds"] = round(row["lag_seconds"], 1)
         self.stdout.write(as_table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]))
+        self._write_costs(sources)
         self.stdout.write(f"\nActive space: {space or 'none, run migrate'}; {queue or 0} documents in its queue.\n")
         if workers:
             columns = list(WorkerStatus.model_fields)
             self.stdout.write(as_table(columns, [list(worker.model_dump().values()) for worker in workers]))
         else:
             self.stdout.write("No worker runs.")
+
+    def _write_costs(self, sources: list[SourceStatus]) -> None:
+        rows = [
+            [status.model_name, round(status.ms_per_row, 3), round(status.statements_per_row or 0, 2), _hooks(status)]
+            for status in sources
+            if status.ms_per_row is not None
+        ]
+        if rows:
+            self.stdout.write("\n" + as_table(("rendering", "ms_per_row", "statements_per_row", "hooks"), rows))
+
+
+def _hooks(status: SourceStatus) -> str:
+    if status.querying_hook:
+        return f"{status.querying_hook} queries for each row: see docs/worker.md"
+    return f"slowest: {status.slowest_hook}"
 
 
 def _rows(status: SourceStatus) -> int | str:
