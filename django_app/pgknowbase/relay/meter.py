@@ -12,7 +12,7 @@ from pgknowbase.relay.transactions import spoiled
 
 
 class Meter:
-    """Counts while ``counting`` is open.
+    """Counts while ``counting`` is open. At the end of ``with meter`` no hook is at work any more.
 
     For error messages: ``hook`` was called last, ``spoiler`` broke the transaction.
     """
@@ -33,6 +33,12 @@ class Meter:
         self._using = using
         with connections[using].execute_wrapper(self._count):
             yield
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        self.leave()
 
     def enter(self, hook: str) -> None:
         """Put time and statements to the account of ``hook`` from now on."""

@@ -14,7 +14,7 @@ from pgknowbase.keys import parse_keys
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source
 from pgknowbase.relay.meter import Meter
-from pgknowbase.relay.render import RenderError, render
+from pgknowbase.relay.render import Renderer, RenderError
 from pgknowbase.relay.transactions import only_reading, spoiled
 
 LONGEST_ERROR = 2000
@@ -43,12 +43,13 @@ def render_rows(source: Source, keys: Sequence[str], using: str, *, careful: boo
         SpoiledTransactionError: a hook's query failed, and not ``careful``.
     """
     made = Rendering()
-    longest = get_settings().worker.max_document_characters
+    renderer = Renderer(source, made.meter, get_settings().worker.max_document_characters)
     with only_reading(using), made.meter.counting(using):
         for key, row in sorted(_load(source, keys, using, careful, made).items()):
+            made.meter.rows += 1
             try:
-                with _guard(using, careful, made.meter):
-                    record = _record(source, row, made.meter, longest)
+                with _guard(using, careful, made.meter), made.meter:
+                    record = renderer.record(row)
             except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
                 _fail(made, [key], error, using, careful)
             else:
@@ -76,24 +77,12 @@ def describe(error: BaseException, hook: str = "") -> str:
     return said.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _record(source: Source, row: SourceRow, meter: Meter, longest: int) -> str | None:
-    meter.rows += 1
-    try:
-        rendered = render(source, row, meter, longest)
-    finally:
-        meter.leave()
-    return None if rendered is None else rendered.as_json(longest)
-
-
 def _load(source: Source, keys: Sequence[str], using: str, careful: bool, made: Rendering) -> dict[str, SourceRow]:
     """The rows of ``keys`` that exist, by the model's ``get_external_queryset``; if that raises, all have failed."""
     try:
-        with _guard(using, careful, made.meter):
+        with _guard(using, careful, made.meter), made.meter:
             made.meter.enter("get_external_queryset")
-            try:
-                return _rows(source, parse_keys(source.model, keys), using)
-            finally:
-                made.meter.leave()
+            return _rows(source, parse_keys(source.model, keys), using)
     except Exception as error:  # noqa: BLE001 - a user's queryset may raise anything; other models go on
         _fail(made, keys, error, using, careful)
         return {}
