@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -48,6 +47,8 @@ def parse_keys(model: type[models.Model], keys: Iterable[str]) -> list[Any]:
     """The primary key values of ``keys``, without those that are no key of ``model``."""
     found = []
     for key in keys:
-        with suppress(PgKnowbaseError):
+        try:
             found.append(parse_key(model, key))
+        except PgKnowbaseError:
+            continue
     return found

@@ -1,5 +1,6 @@
 """``ExternalDataMixin``: what a model inherits to become a source model."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -45,10 +46,8 @@ class ExternalDataMixin(models.Model):
         """A title, put before each chunk when it is embedded. Default: the field title, name or the like, or str()."""
         from pgknowbase.relay.render import LONGEST_TITLE
 
-        names = {field.name for field in self._meta.concrete_fields}
-        for name in TITLE_FIELDS:
-            if name in names:
-                return str(getattr(self, name) or "")[:LONGEST_TITLE]
+        if name := _title_field(type(self)):
+            return str(getattr(self, name) or "")[:LONGEST_TITLE]
         return str(self)[:LONGEST_TITLE] if type(self).__str__ is not models.Model.__str__ else ""
 
     def get_external_description(self) -> str:
@@ -192,6 +191,12 @@ class ExternalDataMixin(models.Model):
     async def async_all_external_data(cls, limit: int | None = None, *, force: bool = False) -> "SyncReport":
         """Async twin of ``sync_all_external_data``."""
         return await sync_to_async(cls.sync_all_external_data)(limit, force=force)
+
+
+@cache
+def _title_field(model: type[models.Model]) -> str:
+    names = {field.name for field in model._meta.concrete_fields}
+    return next((name for name in TITLE_FIELDS if name in names), "")
 
 
 Model = TypeVar("Model", bound=models.Model)

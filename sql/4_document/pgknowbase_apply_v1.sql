@@ -5,9 +5,10 @@
 -- rows: a JSON array of objects with the keys of the record below.
 -- refresh_seconds: after this time at most the texts are rendered again; null: never. What was written together comes
 -- due spread over the last quarter of it.
+-- enable_seqscan: the rows are few and known by key or place; the statistics of a table that fills say otherwise.
 CREATE OR REPLACE FUNCTION pgknowbase_apply_v1(source_id integer, rows jsonb, refresh_seconds float8)
 RETURNS TABLE (object_key text, outcome text, external_data_id bigint)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
 AS $pgknowbase$
 #variable_conflict use_column
 DECLARE

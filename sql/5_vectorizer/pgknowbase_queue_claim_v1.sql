@@ -7,11 +7,12 @@
 -- without a row was taken for dead and gets nothing until it has beaten again. What is left of its last lease, after a
 -- lost connection, is given back first.
 -- lease: the moment at which it ends; it is also the token with which the item is acknowledged.
+-- enable_seqscan: the rows are few and known by key or place; the statistics of a table that fills say otherwise.
 CREATE OR REPLACE FUNCTION pgknowbase_queue_claim_v1(
     vectorizer integer, max_items integer, lease_seconds float8,
     only_source integer DEFAULT NULL, only_id text DEFAULT NULL, worker uuid DEFAULT NULL)
 RETURNS TABLE (item tid, lease timestamptz, attempts integer, source integer, id text, title text, content text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
 AS $pgknowbase$
 DECLARE
     _queue text;
@@ -19,6 +20,8 @@ DECLARE
     _lease CONSTANT timestamptz := _now + make_interval(secs => lease_seconds);
     _last timestamptz;
     _due boolean;
+    _items tid[];
+    _dropped integer;
 BEGIN
     SELECT format('%I.%I', v.queue_schema, v.queue_table) INTO STRICT _queue
     FROM ai.vectorizer AS v WHERE v.id = vectorizer;
@@ -43,26 +46,27 @@ BEGIN
             RETURN;
         END IF;
     END IF;
-    EXECUTE format($sql$
-        DELETE FROM %1$s AS q USING (
-            SELECT w.ctid FROM %1$s AS w
-            WHERE coalesce(w.loading_retry_after, '-infinity') <= $4
-            AND ($2 IS NULL OR (w.source = $2 AND w.id = $3))
-            ORDER BY coalesce(w.loading_retry_after, '-infinity'), w.queued_at LIMIT $1 FOR UPDATE SKIP LOCKED
-        ) AS due
-        WHERE q.ctid = due.ctid
-            AND NOT EXISTS (SELECT 1 FROM pgknowbase_document AS d WHERE d.source = q.source AND d.id = q.id)
-        $sql$, _queue) USING max_items, only_source, only_id, _now;
-    RETURN QUERY EXECUTE format($sql$
-        WITH leased AS (
-            UPDATE %1$s AS q SET loading_retry_after = $2
+    LOOP
+        EXECUTE format($sql$
+            SELECT array_agg(due.ctid)
             FROM (
-                SELECT w.ctid FROM %1$s AS w
-                WHERE coalesce(w.loading_retry_after, '-infinity') <= $5
-                AND ($3 IS NULL OR (w.source = $3 AND w.id = $4))
+                SELECT w.ctid FROM %s AS w
+                WHERE coalesce(w.loading_retry_after, '-infinity') <= $4
+                AND ($2 IS NULL OR (w.source = $2 AND w.id = $3))
                 ORDER BY coalesce(w.loading_retry_after, '-infinity'), w.queued_at LIMIT $1 FOR UPDATE SKIP LOCKED
             ) AS due
-            WHERE q.ctid = due.ctid
+            $sql$, _queue) INTO _items USING max_items, only_source, only_id, _now;
+        EXIT WHEN _items IS NULL;
+        EXECUTE format($sql$
+            DELETE FROM %s AS q WHERE q.ctid = ANY ($1)
+                AND NOT EXISTS (SELECT 1 FROM pgknowbase_document AS d WHERE d.source = q.source AND d.id = q.id)
+            $sql$, _queue) USING _items;
+        GET DIAGNOSTICS _dropped = ROW_COUNT;
+        EXIT WHEN _dropped < cardinality(_items);
+    END LOOP;
+    RETURN QUERY EXECUTE format($sql$
+        WITH leased AS (
+            UPDATE %s AS q SET loading_retry_after = $2 WHERE q.ctid = ANY ($1)
             RETURNING q.ctid, q.source, q.id, q.loading_retries
         ), marked AS (
             UPDATE pgknowbase_externaldata AS e SET status = 'processing'
@@ -75,6 +79,6 @@ BEGIN
         )
         SELECT l.ctid, $2, l.loading_retries, l.source, l.id, d.title, d.content
         FROM leased AS l JOIN pgknowbase_document AS d ON d.source = l.source AND d.id = l.id
-        $sql$, _queue) USING max_items, _lease, only_source, only_id, _now;
+        $sql$, _queue) USING _items, _lease;
 END
 $pgknowbase$;

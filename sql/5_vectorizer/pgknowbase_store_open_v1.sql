@@ -4,11 +4,12 @@
 --   changed  has another text by now, or is gone: its own queue item follows, or pgai's trigger has cleaned up.
 --   busy     another worker, pgai's own included, holds it or has laid its chunks anew: try again.
 -- kept_*: for each chunk that stays, its document, its old and new place, and the md5 of its text.
+-- enable_seqscan: the rows are few and known by key or place; the statistics of a table that fills say otherwise.
 CREATE OR REPLACE FUNCTION pgknowbase_store_open_v1(
     vectorizer integer, sources integer[], ids text[], digests text[],
     kept_sources integer[], kept_ids text[], kept_old integer[], kept_new integer[], kept_digests text[])
 RETURNS TABLE (source integer, id text, state text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
 AS $pgknowbase$
 #variable_conflict use_column
 DECLARE

@@ -1,20 +1,18 @@
 """What the hooks of one batch cost: seconds and statements, by hook."""
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from django.db import connections
 
 from pgknowbase.relay.transactions import spoiled
 
-Answer = TypeVar("Answer")
-
 
 class Meter:
-    """Counts while ``counting`` is open.
+    """Counts while ``counting`` is open. At the end of ``with meter`` no hook is at work any more.
 
     For error messages: ``hook`` was called last, ``spoiler`` broke the transaction.
     """
@@ -22,9 +20,11 @@ class Meter:
     def __init__(self) -> None:
         self.hook = self.spoiler = ""
         self.rows = 0
-        self.seconds: dict[str, float] = {}
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self.statements: Counter[str] = Counter()
-        self._statements = 0
+        self._account = ""
+        self._since = 0.0
+        self._queried = False
         self._using = ""
 
     @contextmanager
@@ -34,19 +34,30 @@ class Meter:
         with connections[using].execute_wrapper(self._count):
             yield
 
-    def call(self, hook: str, function: Callable[..., Answer], *arguments: Any) -> Answer:
-        """Call a hook, and put its time and its statements to its account."""
-        self.hook = hook
-        statements, started = self._statements, time.perf_counter()
-        try:
-            return function(*arguments)
-        finally:
-            self.seconds[hook] = self.seconds.get(hook, 0.0) + time.perf_counter() - started
-            if self._statements != statements:
-                self.statements[hook] += self._statements - statements
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        self.leave()
+
+    def enter(self, hook: str) -> None:
+        """Put time and statements to the account of ``hook`` from now on."""
+        self.leave()
+        self.hook = self._account = hook
+        self._since = time.perf_counter()
+
+    def leave(self) -> None:
+        """Put them to nobody's account from now on."""
+        if self._account:
+            self.seconds[self._account] += time.perf_counter() - self._since
+            if self._queried:
+                self._queried = False
                 if not self.spoiler and spoiled(self._using):
-                    self.spoiler = hook
+                    self.spoiler = self._account
+            self._account = ""
 
     def _count(self, execute: Callable[..., Any], *arguments: Any) -> Any:
-        self._statements += 1
+        if self._account:
+            self.statements[self._account] += 1
+            self._queried = True
         return execute(*arguments)

@@ -1,9 +1,8 @@
 """Rendering: what a source row's hooks say of it, checked before anything is written."""
 
 import hashlib
-import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from json.encoder import encode_basestring as quoted
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -18,6 +17,7 @@ LONGEST_TITLE = 2000
 # In UTF-8 less than the 2.7 kB that an entry of a GIN index can hold.
 LONGEST_TAG = 600
 DEEPEST = 100
+ENCODER = DjangoJSONEncoder(ensure_ascii=False, allow_nan=False)
 ADVICE = {
     LONGEST_TITLE: "return a shorter title, for it stands before each chunk",
     LONGEST_TAG: "return shorter tags, for each is indexed whole",
@@ -28,89 +28,76 @@ class RenderError(PgKnowbaseError):
     """A hook returned something that cannot be stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """One source row as it goes into the index. ``as_json`` is the record that ``pgknowbase_apply_v1`` reads."""
+class Renderer:
+    """Makes the records of one batch: the JSON texts that ``pgknowbase_apply_v1`` reads. ``longest``: in characters."""
 
-    object_key: str
-    title: str
-    description: str
-    content: str
-    metadata: dict[str, Any]
-    tags: list[str]
-    owner_id: Any
-    source: Source
-
-    @property
-    def content_hash(self) -> str:
-        """sha256 of what is embedded: title and content."""
-        return hashlib.sha256(f"{self.title}\x1f{self.content}".encode()).hexdigest()
-
-    def as_json(self, longest: int) -> str:
-        """The record as JSON text.
-
-        Raises:
-            RenderError: the metadata is no JSON, or a text holds what Postgres cannot store.
-        """
-        config = self.source.config
-        record = {
-            "object_key": self.object_key,
-            "title": self.title,
-            "description": self.description,
-            "content": self.content,
-            "content_hash": self.content_hash,
-            "metadata": self.metadata,
-            "tags": self.tags,
-            "owner": {"owner_id": self.owner_id},
+    def __init__(self, source: Source, meter: Meter, longest: int) -> None:
+        config = source.config
+        self.meter = meter
+        self.longest = longest
+        self._owner_steps = source.owner_path.split("__") if source.owner_path else []
+        constant = {
             "is_public": config.is_public,
             "similarity_threshold": config.similarity_threshold,
             "source_type": config.source_type,
         }
+        self._constant = ENCODER.encode(constant)[1:]
+
+    def record(self, row: SourceRow) -> str | None:
+        """What the row's hooks say of it, or None where it is not to be in the index.
+
+        Raises:
+            RenderError: a hook returned a value of the wrong type or size, or what Postgres cannot store.
+        """
+        enter = self.meter.enter
+        enter("should_sync_to_external_data")
+        if not _wanted(row):
+            return None
+        enter("get_external_content")
+        returned = row.get_external_content()
+        content = "" if returned is None else _text("get_external_content", returned, self.longest)
+        if not content or content.isspace():
+            return None
+        enter("get_external_title")
+        title = _text("get_external_title", row.get_external_title(), LONGEST_TITLE)
+        enter("get_external_description")
+        description = _text("get_external_description", row.get_external_description(), self.longest)
+        enter("get_external_tags")
+        tags = _tags(row, self.longest)
+        enter("owner_field")
+        owner_id = self._owner_id(row)
+        enter("get_external_metadata")
+        metadata = _metadata(row)
+        self.meter.leave()
+        digest = hashlib.sha256(f"{title}\x1f{content}".encode()).hexdigest()
+        # Faster than a dict and an encoder of it.
+        return (
+            f'{{"object_key": {quoted(row.external_source_id)}, "title": {quoted(title)},'
+            f' "description": {quoted(description)}, "content": {quoted(content)}, "content_hash": "{digest}",'
+            f' "metadata": {self._json(metadata)}, "tags": {ENCODER.encode(tags) if tags else "[]"},'
+            f' "owner": {{"owner_id": {"null" if owner_id is None else ENCODER.encode(owner_id)}}}, {self._constant}'
+        )
+
+    def _owner_id(self, row: SourceRow) -> Any:
+        if not self._owner_steps:
+            return None
+        *steps, last = self._owner_steps
+        step: Any = row
+        for name in steps:
+            step = getattr(step, name)
+            if step is None:
+                return None
+        return getattr(step, step._meta.get_field(last).attname)
+
+    def _json(self, metadata: dict[str, Any]) -> str:
+        if not metadata:
+            return "{}"
         try:
-            text = json.dumps(record, cls=DjangoJSONEncoder, ensure_ascii=False, allow_nan=False)
+            text = ENCODER.encode(metadata)
         except (TypeError, ValueError) as error:
             raise RenderError(f"get_external_metadata() returned no JSON ({error}): return JSON values.") from error
-        _storable("get_external_metadata", text)
-        if len(text) > longest:
-            written = json.dumps(self.metadata, cls=DjangoJSONEncoder, ensure_ascii=False)
-            _bounded("get_external_metadata", len(written), longest)
-        return text
-
-
-def render(source: Source, row: SourceRow, meter: Meter, longest: int) -> Rendered | None:
-    """The row as its hooks describe it, or None where it is not to be in the index; ``longest``: in characters.
-
-    Raises:
-        RenderError: a hook returned a value of the wrong type or size, or a text that Postgres cannot store.
-    """
-    if not meter.call("should_sync_to_external_data", _wanted, row):
-        return None
-    content = meter.call("get_external_content", _text, "get_external_content", row, longest)
-    if not content.strip():
-        return None
-    return Rendered(
-        object_key=row.external_source_id,
-        title=meter.call("get_external_title", _text, "get_external_title", row, LONGEST_TITLE),
-        description=meter.call("get_external_description", _text, "get_external_description", row, longest),
-        content=content,
-        tags=meter.call("get_external_tags", _tags, row, longest),
-        owner_id=meter.call("owner_field", _owner_id, source, row),
-        metadata=meter.call("get_external_metadata", _metadata, row),
-        source=source,
-    )
-
-
-def _owner_id(source: Source, row: SourceRow) -> Any:
-    path = source.owner_path
-    if path is None:
-        return None
-    *steps, last = path.split("__")
-    step: Any = row
-    for name in steps:
-        step = getattr(step, name)
-        if step is None:
-            return None
-    return getattr(step, step._meta.get_field(last).attname)
+        _bounded("get_external_metadata", len(text), self.longest)
+        return _storable("get_external_metadata", text)
 
 
 def _wanted(row: SourceRow) -> bool:
@@ -120,19 +107,12 @@ def _wanted(row: SourceRow) -> bool:
     return answer
 
 
-def _text(hook: str, row: SourceRow, longest: int) -> str:
-    value = getattr(row, hook)()
-    if value is None and hook == "get_external_content":
-        return ""
-    return _bounded_text(hook, value, longest)
-
-
 def _tags(row: SourceRow, longest: int) -> list[str]:
     hook = "get_external_tags"
     returned: Any = row.get_external_tags()
     if isinstance(returned, str | bytes | dict) or not isinstance(returned, Iterable):
         raise RenderError(f"{hook}() returned {_kind(returned)}: return a list of texts.")
-    tags = sorted({_bounded_text(hook, tag, LONGEST_TAG) for tag in returned})
+    tags = sorted({_text(hook, tag, LONGEST_TAG) for tag in returned})
     _bounded(hook, sum(map(len, tags)), longest)
     return tags
 
@@ -163,7 +143,7 @@ def _check_json(value: Any, depth: int) -> None:
             _check_json(part, depth + 1)
 
 
-def _bounded_text(hook: str, value: Any, longest: int) -> str:
+def _text(hook: str, value: Any, longest: int) -> str:
     if not isinstance(value, str):
         if not (hasattr(value, "__html__") or isinstance(value, Promise)):
             raise RenderError(f"{hook}() returned {_kind(value)}: return a text.")

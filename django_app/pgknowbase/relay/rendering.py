@@ -1,9 +1,9 @@
 """Rendering a batch: the rows are loaded, their hooks run, and what goes wrong is kept with the object it concerns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeVar
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -14,13 +14,13 @@ from pgknowbase.keys import parse_keys
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source
 from pgknowbase.relay.meter import Meter
-from pgknowbase.relay.render import RenderError, render
+from pgknowbase.relay.render import Renderer, RenderError
 from pgknowbase.relay.transactions import only_reading, spoiled
 
 LONGEST_ERROR = 2000
 READ_ONLY_STATE = "25006"
 
-Answer = TypeVar("Answer")
+NO_GUARD = nullcontext()
 
 
 class SpoiledTransactionError(PgKnowbaseError):
@@ -43,18 +43,21 @@ def render_rows(source: Source, keys: Sequence[str], using: str, *, careful: boo
         SpoiledTransactionError: a hook's query failed, and not ``careful``.
     """
     made = Rendering()
-    longest = get_settings().worker.max_document_characters
+    renderer = Renderer(source, made.meter, get_settings().worker.max_document_characters)
     with only_reading(using), made.meter.counting(using):
         for key, row in sorted(_load(source, keys, using, careful, made).items()):
+            made.meter.rows += 1
             try:
-                record = _guarded(partial(_record, source, row, made.meter, longest), using, careful, made.meter)
-            except SpoiledTransactionError:
-                raise
+                with _guard(using, careful, made.meter), made.meter:
+                    record = renderer.record(row)
             except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
-                made.failures.append((key, describe(error, made.meter.hook)))
+                _fail(made, [key], error, using, careful)
             else:
                 if record is not None:
                     made.records[key] = record
+        # Once for all rows: without a savepoint nothing mends a spoiled transaction.
+        if not careful and spoiled(using):
+            raise SpoiledTransactionError(f"a query that failed in {made.meter.spoiler or 'a hook'}")
     return made
 
 
@@ -74,50 +77,43 @@ def describe(error: BaseException, hook: str = "") -> str:
     return said.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def _record(source: Source, row: SourceRow, meter: Meter, longest: int) -> str | None:
-    meter.rows += 1
-    rendered = render(source, row, meter, longest)
-    return None if rendered is None else rendered.as_json(longest)
-
-
 def _load(source: Source, keys: Sequence[str], using: str, careful: bool, made: Rendering) -> dict[str, SourceRow]:
     """The rows of ``keys`` that exist, by the model's ``get_external_queryset``; if that raises, all have failed."""
-    pks = parse_keys(source.model, keys)
-
-    def rows() -> dict[str, SourceRow]:
-        found = source.model.get_external_queryset()
-        if not isinstance(found, QuerySet) or not issubclass(found.model, source.model):
-            returned = found.model._meta.label if isinstance(found, QuerySet) else type(found).__name__
-            raise RenderError(f"get_external_queryset() returned {returned!r}: return a queryset of {source.label!r}.")
-        return {row.external_source_id: row for row in found.using(using).filter(pk__in=pks)}
-
     try:
-        return _guarded(partial(made.meter.call, "get_external_queryset", rows), using, careful, made.meter)
-    except SpoiledTransactionError:
-        raise
+        with _guard(using, careful, made.meter), made.meter:
+            made.meter.enter("get_external_queryset")
+            return _rows(source, parse_keys(source.model, keys), using)
     except Exception as error:  # noqa: BLE001 - a user's queryset may raise anything; other models go on
-        made.failures += [(key, describe(error, made.meter.hook)) for key in keys]
+        _fail(made, keys, error, using, careful)
         return {}
 
 
-def _guarded(call: Callable[[], Answer], using: str, careful: bool, meter: Meter) -> Answer:
-    """Run hooks. A failed query of theirs, even one whose error they caught, has spoiled the transaction."""
-    if careful:
-        with transaction.atomic(using=using):
-            meter.spoiler = ""
-            answer = call()
-            if spoiled(using):
-                raise RenderError(
-                    f"{meter.spoiler or 'a hook'}() caught the error of a failed query, after which Postgres answers no"
-                    " other: put the query into 'with transaction.atomic()'."
-                )
-            return answer
-    try:
-        answer = call()
-    except Exception as error:  # raised again below, either way
+def _rows(source: Source, pks: Sequence[Any], using: str) -> dict[str, SourceRow]:
+    found = source.model.get_external_queryset()
+    if not isinstance(found, QuerySet) or not issubclass(found.model, source.model):
+        returned = found.model._meta.label if isinstance(found, QuerySet) else type(found).__name__
+        raise RenderError(f"get_external_queryset() returned {returned!r}: return a queryset of {source.label!r}.")
+    return {row.external_source_id: row for row in found.using(using).filter(pk__in=pks)}
+
+
+def _fail(made: Rendering, keys: Sequence[str], error: Exception, using: str, careful: bool) -> None:
+    if not careful and spoiled(using):
+        raise SpoiledTransactionError(describe(error)) from error
+    made.failures += [(key, describe(error, made.meter.hook)) for key in keys]
+
+
+def _guard(using: str, careful: bool, meter: Meter) -> AbstractContextManager[None]:
+    return _savepoint(using, meter) if careful else NO_GUARD
+
+
+@contextmanager
+def _savepoint(using: str, meter: Meter) -> Iterator[None]:
+    """Around hooks. A failed query of theirs, even one whose error they caught, has spoiled the transaction."""
+    with transaction.atomic(using=using):
+        meter.spoiler = ""
+        yield
         if spoiled(using):
-            raise SpoiledTransactionError(describe(error)) from error
-        raise
-    if spoiled(using):
-        raise SpoiledTransactionError(f"a query that failed in {meter.spoiler or 'a hook'}")
-    return answer
+            raise RenderError(
+                f"{meter.spoiler or 'a hook'}() caught the error of a failed query, after which Postgres answers no"
+                " other: put the query into 'with transaction.atomic()'."
+            )
