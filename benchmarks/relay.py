@@ -17,8 +17,7 @@ from benchmarks.report import Figure, figure
 SHARES = {
     "execute SQL": ("gateway.py", "fetch"),
     "load rows": ("rendering.py", "_load"),
-    "render": ("render.py", "render"),
-    "encode JSON": ("render.py", "as_json"),
+    "render": ("render.py", "record"),
     "apply": ("sync.py", "_apply"),
 }
 

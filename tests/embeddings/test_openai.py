@@ -23,7 +23,7 @@ def test_request_and_answer(provider, make_embedder):
     embeddings = make_embedder().embed_documents(SCRIPTS)
     assert embeddings.vectors == [[i + 1.0, len(text)] for i, text in enumerate(SCRIPTS)]
     assert embeddings.tokens is None
-    assert provider.bodies == [{"input": SCRIPTS, "model": "m", "encoding_format": "float"}]
+    assert provider.bodies == [{"input": SCRIPTS, "model": "m", "encoding_format": "base64"}]
     assert provider.headers[0]["authorization"] == "Bearer sk-test-secret"
 
 
@@ -39,7 +39,7 @@ def test_no_texts_no_call(provider, make_embedder):
 
 def test_base64_is_asked_for_and_read(provider, make_embedder):
     provider.vectors(lambda i, text: base64.b64encode(struct.pack("<2f", 0.5, -2)).decode())
-    assert make_embedder(encoding_format="base64").embed_query("x") == [0.5, -2.0]
+    assert make_embedder().embed_query("x") == [0.5, -2.0]
     assert provider.bodies[0]["encoding_format"] == "base64"
 
 

@@ -98,6 +98,15 @@ def test_way_of_triggers_on_tables_of_other_apps(project, manage):
     assert manage.database.value(FUNCTIONS) == 0
 
 
+def test_a_watched_column_of_another_app_goes_after_its_trigger(project, manage):
+    manage("makemigrations shop forum", "migrate -v0")
+    (project / "forum" / "models.py").write_text(FORUM.replace("    text = models.TextField()\n", ""))
+    (project / "shop" / "models.py").write_text(SHOP.replace(', "replies__text"', ', "replies"'))
+    manage("makemigrations shop forum", "makemigrations --check --dry-run", "migrate -v0")
+    assert "forum_reply:update_replies" in triggers(manage)
+    assert manage.database.value(FUNCTIONS) == len(triggers(manage))
+
+
 def test_the_way_back_to_before_pgknowbase_leaves_the_tables(project, manage):
     manage("makemigrations shop forum", "migrate -v0", "migrate -v0 pgknowbase zero")
     assert triggers(manage) == []

@@ -8,13 +8,15 @@ import pgtrigger
 from django.core.management.commands import makemigrations, migrate
 from django.db.migrations import Migration
 from django.db.migrations.autodetector import OperationDependency
-from django.db.migrations.operations import DeleteModel
+from django.db.migrations.operations import DeleteModel, RemoveField
 from pgtrigger.migrations import RemoveTrigger
 
 from pgknowbase.capture.compiler import CaptureTriggerV1
 from pgknowbase.capture.operations import AddCaptureTrigger, RemoveCaptureTrigger
 from pgknowbase.capture.triggers import CaptureTrigger
 
+# A type of dependency of our own: on the removal of a trigger.
+REMOVED: Any = "capture trigger removed"
 OUTBOX = OperationDependency("pgknowbase", "outboxevent", None, OperationDependency.Type.CREATE)
 
 
@@ -35,9 +37,12 @@ class CaptureAutodetectorMixin:
         if isinstance(operation, AddCaptureTrigger):
             dependencies = [*(dependencies or []), OUTBOX, *self._needs(app_label, operation)]
         elif type(operation) is RemoveTrigger and self._is_capture(app_label, operation):
-            operation = RemoveCaptureTrigger(model_name=operation.model_name, name=operation.name)
+            # A column cannot go while the condition of a trigger reads it.
+            operation, beginning = RemoveCaptureTrigger(operation.model_name, operation.name), True
         elif isinstance(operation, DeleteModel):
             self._remove_triggers(app_label, operation.name.lower())
+        elif isinstance(operation, RemoveField):
+            dependencies = [*(dependencies or []), *self._removals(app_label, operation.model_name.lower())]
         super().add_operation(app_label, operation, dependencies, beginning)  # type: ignore[misc]
 
     def _get_add_trigger_op(self, model: Any, trigger: Any) -> Any:
@@ -74,6 +79,28 @@ class CaptureAutodetectorMixin:
             if (app, model) != (app_label, operation.model_name)
         ]
 
+    def check_dependency(self, operation: Any, dependency: OperationDependency) -> bool:
+        if dependency.type != REMOVED:
+            return bool(super().check_dependency(operation, dependency))  # type: ignore[misc]
+        removed: Any = dependency
+        return isinstance(operation, RemoveCaptureTrigger) and (
+            (operation.model_name.lower(), operation.name) == (removed.model_name, removed.field_name)
+        )
+
+    def _removals(self, app_label: str, model_name: str) -> list[OperationDependency]:
+        """The triggers of other apps that must go before a column of this model can."""
+        table = self.from_state.apps.get_model(app_label, model_name)._meta.db_table
+        live = [trigger.compile(model) for model, trigger in _registered_captures()]
+        return [
+            OperationDependency(app, model, trigger.name, REMOVED)
+            for (app, model), state in self.from_state.models.items()
+            for trigger in state.options.get("triggers", [])
+            if isinstance(trigger, CaptureTriggerV1)
+            and trigger.sql.table == table
+            and app != app_label
+            and trigger not in live
+        ]
+
     def _is_capture(self, app_label: str, operation: RemoveTrigger) -> bool:
         return any(trigger.name == operation.name for trigger in self._captured(app_label, operation.model_name))
 
@@ -86,7 +113,7 @@ class CaptureAutodetectorMixin:
     def _remove_triggers(self, app_label: str, model_name: str) -> None:
         """A model that goes takes its triggers on other tables with it, and every function."""
         for trigger in self._captured(app_label, model_name):
-            self.add_operation(app_label, RemoveCaptureTrigger(model_name=model_name, name=str(trigger.name)))
+            self.add_operation(app_label, RemoveCaptureTrigger(model_name, str(trigger.name)), beginning=True)
 
 
 def _parted(app_label: str, migration: Any) -> list[Any]:
@@ -114,11 +141,15 @@ def _triggers_name(migration: Any) -> str:
 
 
 def _registered(app_label: str, model_name: str, name: str | None) -> CaptureTrigger | None:
-    for model, trigger in pgtrigger.registered():
-        opts: Any = model._meta
+    for model, trigger in _registered_captures():
+        opts = model._meta
         if (opts.app_label, opts.model_name, trigger.name) == (app_label, model_name.lower(), name):
-            return trigger if isinstance(trigger, CaptureTrigger) else None
+            return trigger
     return None
+
+
+def _registered_captures() -> list[tuple[Any, CaptureTrigger]]:
+    return [(model, trigger) for model, trigger in pgtrigger.registered() if isinstance(trigger, CaptureTrigger)]
 
 
 def install() -> None:

@@ -59,7 +59,7 @@ class OpenAIEmbedder(Embedder):
         send_dimensions: bool | None = None,
         query_prefix: str = "",
         document_prefix: str = "",
-        encoding_format: str = "float",
+        encoding_format: str = "base64",
     ) -> None:
         for name, value in (
             ("timeout", timeout),

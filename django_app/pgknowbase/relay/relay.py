@@ -13,16 +13,17 @@ from pgknowbase.relay.due import claim_due, due_sources
 from pgknowbase.relay.floor import OutboxFloor
 from pgknowbase.relay.rendering import SpoiledTransactionError
 from pgknowbase.relay.sync import SyncReport, sync_objects
-from pgknowbase.relay.transactions import fresh_reads
+from pgknowbase.relay.transactions import fresh_reads, queued_last
 
 logger = logging.getLogger("pgknowbase.relay")
 
 
 @dataclass
 class RelayBatch:
-    """What one turn of the relay did: changed rows taken, pages of expansions, objects due again, and the result."""
+    """What one turn of the relay did: changed rows taken, expansions begun, pages of them, objects due again, the result."""
 
     events: int = 0
+    expansions: int = 0
     pages: int = 0
     retries: int = 0
     report: SyncReport = field(default_factory=SyncReport)
@@ -60,18 +61,21 @@ class Relay:
         )
         if events:
             self._step(self._events, batch)
-        if expansions or batch.events:
-            self._step(self._page, batch)
+        if expansions or batch.expansions:
+            self._step(self._page, batch, backfill=True)
         if due and not batch.events:
             self._step(self._due_again, batch)
         return batch
 
-    def _step(self, step: Callable[[RelayBatch, bool], None], total: RelayBatch) -> None:
-        """Run ``step`` in a transaction; again, with a savepoint for each row, where a hook's query failed."""
+    def _step(self, step: Callable[[RelayBatch, bool], None], total: RelayBatch, *, backfill: bool = False) -> None:
+        """Run ``step`` in a transaction; again, with a savepoint for each row, where a hook's query failed.
+
+        ``backfill``: the executor takes fresh documents before these.
+        """
         for careful in (False, True):
             batch = RelayBatch()
             try:
-                with fresh_reads(self.using):
+                with fresh_reads(self.using), queued_last(self.using, backfill):
                     step(batch, careful)
             except SpoiledTransactionError as error:
                 if careful:
@@ -79,6 +83,7 @@ class Relay:
                 logger.info("rendering row by row after %s", error)
                 continue
             total.events += batch.events
+            total.expansions += batch.expansions
             total.pages += batch.pages
             total.retries += batch.retries
             total.report.add(batch.report)
@@ -91,11 +96,13 @@ class Relay:
         for _, label, path, keys in events:
             if keys is None:
                 gateway.fetch(self.using, gateway.EXPANSION_ADD, label, path, None)
+                batch.expansions += 1
             else:
                 known = {key for key in keys if key is not None}
                 (related[label, path] if path else wanted[label]).update(known)
         for (label, path), values in sorted(related.items()):
             gateway.fetch(self.using, gateway.EXPANSION_ADD, label, path, sorted(values))
+            batch.expansions += 1
         batch.events = sum(max(1, len(keys or ())) for *_, keys in events)
         self._sync(wanted, batch, careful)
         if events:
