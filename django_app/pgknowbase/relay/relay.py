@@ -20,7 +20,7 @@ logger = logging.getLogger("pgknowbase.relay")
 
 @dataclass
 class RelayBatch:
-    """What one turn of the relay did: changed rows taken, expansions begun, pages of them, objects due again, the result."""
+    """What one turn of the relay did: changed rows taken, expansions begun, pages of those, objects due again."""
 
     events: int = 0
     expansions: int = 0
