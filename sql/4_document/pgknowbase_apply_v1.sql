@@ -1,14 +1,16 @@
 -- Brings rendered rows of one source into the index and says what happened to each that was written: created, updated
 -- (its text changed, so it will be embedded) or metadata (anything else changed, nothing to embed). Unchanged rows are
--- not returned, and written only where their time to be refreshed has come or is missing. The caller holds the objects' locks. Documents are locked before external data, both
--- in key order, as the vectorizer's writer does.
+-- not returned, and written only where their time to be refreshed has come or is missing. The caller holds the objects'
+-- locks. Documents are locked before external data, both in key order, as the vectorizer's writer does.
 -- rows: a JSON array of objects with the keys of the record below.
 -- refresh_seconds: after this time at most the texts are rendered again; null: never. What was written together comes
 -- due spread over the last quarter of it.
 -- enable_seqscan: the rows are few and known by key or place; the statistics of a table that fills say otherwise.
+-- jit: before Postgres 18 a path switched off counts as a dear one, and what is dear is compiled, 250 ms a statement.
 CREATE OR REPLACE FUNCTION pgknowbase_apply_v1(source_id integer, rows jsonb, refresh_seconds float8)
 RETURNS TABLE (object_key text, outcome text, external_data_id bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
+SET jit = off
 AS $pgknowbase$
 #variable_conflict use_column
 DECLARE

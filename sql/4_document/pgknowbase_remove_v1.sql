@@ -1,9 +1,11 @@
 -- Takes objects of one source out of the index, document and chunks (by pgai's trigger) included; returns those that
 -- were there. The caller holds the objects' locks.
 -- enable_seqscan: the rows are few and known by key or place; the statistics of a table that fills say otherwise.
+-- jit: before Postgres 18 a path switched off counts as a dear one, and what is dear is compiled, 250 ms a statement.
 CREATE OR REPLACE FUNCTION pgknowbase_remove_v1(source_id integer, object_keys text[])
 RETURNS TABLE (object_key text, external_data_id bigint)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
+SET jit = off
 AS $pgknowbase$
 #variable_conflict use_column
 BEGIN

@@ -5,11 +5,13 @@
 --   busy     another worker, pgai's own included, holds it or has laid its chunks anew: try again.
 -- kept_*: for each chunk that stays, its document, its old and new place, and the md5 of its text.
 -- enable_seqscan: the rows are few and known by key or place; the statistics of a table that fills say otherwise.
+-- jit: before Postgres 18 a path switched off counts as a dear one, and what is dear is compiled, 250 ms a statement.
 CREATE OR REPLACE FUNCTION pgknowbase_store_open_v1(
     vectorizer integer, sources integer[], ids text[], digests text[],
     kept_sources integer[], kept_ids text[], kept_old integer[], kept_new integer[], kept_digests text[])
 RETURNS TABLE (source integer, id text, state text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
+SET jit = off
 AS $pgknowbase$
 #variable_conflict use_column
 DECLARE

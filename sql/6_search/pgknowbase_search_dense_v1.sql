@@ -35,6 +35,7 @@ SET hnsw.ef_search = 100
 -- One plan serves every call, and it walks the index: planning would cost more than the search.
 SET plan_cache_mode = 'force_generic_plan'
 SET enable_seqscan = 'off'
+SET jit = 'off'
 SET enable_sort = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable

@@ -10,6 +10,7 @@ SET search_path FROM CURRENT
 SET plan_cache_mode = 'force_custom_plan'
 SET max_parallel_workers_per_gather = 0 -- starting one takes longer than the scan
 SET enable_seqscan = 'on'
+SET jit = 'off'
 SET enable_sort = 'on'
 AS $pgknowbase$
 #variable_conflict use_variable

@@ -6,6 +6,7 @@ SET search_path FROM CURRENT
 SET plan_cache_mode = 'force_custom_plan'
 SET max_parallel_workers_per_gather = 0 -- starting one takes longer than the scan
 SET enable_seqscan = 'on'
+SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 BEGIN

@@ -72,6 +72,14 @@ def test_function_says_what_it_is(function):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
+def test_function_that_switches_a_path_off_switches_the_compiler_off(function):
+    """Before Postgres 18 the path's cost rises above jit_above_cost, and each statement is compiled."""
+    stated = settings(function)
+    switched = {name for name in stated if name.startswith("enable_")}
+    assert not switched or "jit" in stated
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_function_pins_its_search_path(function):
     name = function.funcname[-1].sval
     assert ("search_path" in settings(function)) is (name not in WITHOUT_SEARCH_PATH)
