@@ -46,7 +46,7 @@ def test_tree_is_more_than_modules():
     assert tree() > {
         "pgknowbase/py.typed",
         "pgknowbase/migrations/0002_models.py",
-        "pgknowbase/sql/7_status/pgknowbase_status.sql",
+        "pgknowbase/sql/8_status/pgknowbase_status.sql",
     }
 
 

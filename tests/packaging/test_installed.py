@@ -20,7 +20,7 @@ PGKNOWBASE = {"EMBEDDINGS": {"default": {
 LOOK = """
 import importlib.metadata, importlib.resources, pathlib, pgknowbase
 from pgknowbase.sql_files import read_sql
-assert read_sql("7_status/pgknowbase_status.sql").startswith("-- Per source model")
+assert read_sql("8_status/pgknowbase_status.sql").startswith("-- Per source model")
 assert importlib.resources.files("pgknowbase").joinpath("py.typed").is_file()
 print(importlib.metadata.version("django-pgknowbase"), pathlib.Path(pgknowbase.__file__).resolve().parent)
 """
@@ -57,7 +57,7 @@ def test_migrations_are_found(run):
     plan = run("-m", "django", "migrate", "--plan")
     for name in ("0001_extensions", "0002_models", "0003_functions"):
         assert f"pgknowbase.{name}" in plan
-    assert "Run 7_status/pgknowbase_status.sql" in plan
+    assert "Run 8_status/pgknowbase_status.sql" in plan
 
 
 def test_nothing_is_left_to_migrate(run):
