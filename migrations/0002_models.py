@@ -73,6 +73,7 @@ class Migration(migrations.Migration):
                 ("id", models.TextField()),
                 ("title", models.TextField()),
                 ("content", models.TextField()),
+                ("language", models.TextField(db_default="simple", default="simple")),
             ],
             options={
                 "db_table": "pgknowbase_document",

@@ -67,6 +67,7 @@ class SearchSettings(_Strict):
     max_query_characters: Annotated[int, Field(ge=1)] = 10_000
     exact_below: Annotated[int, Field(ge=0)] = 15_000
     query_cache_size: Annotated[int, Field(ge=0)] = 1024
+    language: str = ""
 
 
 class Settings(_Strict):

@@ -1,6 +1,7 @@
 """The one module that touches cursors: every call of a SQL function that pgknowbase makes."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, LiteralString
 
 from django.db import connections
@@ -22,6 +23,7 @@ REMOVE = "SELECT * FROM pgknowbase_remove_v1(%s, %s::text[])"
 FAIL = "SELECT * FROM pgknowbase_fail_v1(%s, %s::text[], %s::text[], %s, %s, %s)"
 RENDER_ADD = "SELECT pgknowbase_render_add_v1(%s, %s, %s, %s, %s, %s, %s, %s)"
 AWAITED = "SELECT * FROM pgknowbase_awaited_v1(%s, %s, %s, %s::bigint[])"
+LANGUAGES = "SELECT array_agg(c.cfgname::text) FROM pg_ts_config AS c WHERE pg_ts_config_is_visible(c.oid)"
 REQUEUE = "SELECT pgknowbase_requeue_v1(%s, %s::text[], %s)"
 SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s)"
 SPACE_ACTIVATE = "SELECT pgknowbase_space_activate_v1(%s)"
@@ -100,6 +102,12 @@ def fetch_dicts(using: str, query: LiteralString, *params: Any) -> list[dict[str
         cursor.execute(query, params)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@lru_cache(maxsize=16)
+def languages(using: str) -> frozenset[str]:
+    """The text search configurations of the database; those that are new to it are seen by new processes."""
+    return frozenset(fetch_value(using, LANGUAGES))
 
 
 def copy_chunks(using: str, schema: str, table: str, vector_oid: int, rows: Sequence[Row]) -> None:

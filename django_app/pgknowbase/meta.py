@@ -14,6 +14,7 @@ class ExternalDataMetaConfig(BaseModel):
     ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows.
     ``owner_field``: path to the user who may find a row that is not public.
     ``refresh_after``: how long a document that depends on the date stays fresh.
+    ``language``: the text search configuration of the rows' words; None: as SEARCH["LANGUAGE"] says.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,6 +26,7 @@ class ExternalDataMetaConfig(BaseModel):
     owner_field: str | None = None
     source_type: Literal["model", "api", "custom"] = "model"
     refresh_after: Annotated[timedelta, Field(gt=timedelta(0))] | None = None
+    language: Annotated[str, Field(min_length=1)] | None = None
 
     @field_validator("watch_fields", mode="before")
     @classmethod
@@ -71,5 +73,7 @@ class SourceRow(Protocol):
     def get_external_metadata(self) -> dict[str, Any]: ...
 
     def get_external_tags(self) -> list[str]: ...
+
+    def get_external_language(self) -> str: ...
 
     def should_sync_to_external_data(self) -> bool: ...

@@ -56,20 +56,25 @@ class DatabaseOperation(Operation):
 
 
 class RunSQLFile(DatabaseOperation):
-    """Runs one file of ``pgknowbase.sql``; its name is the object's, so the way back is to drop that object."""
+    """Runs one file of ``pgknowbase.sql``; its name is the object's, so the way back is to drop that object.
+
+    ``on``: the table of a trigger.
+    """
 
     reduces_to_sql = True
 
-    def __init__(self, path: str, kind: Literal["FUNCTION", "TABLE", "VIEW"]) -> None:
+    def __init__(self, path: str, kind: Literal["FUNCTION", "TABLE", "TRIGGER", "VIEW"], *, on: str = "") -> None:
         self.path = path
         self.kind = kind
+        self.on = on
 
     def forwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         schema_editor.execute(read_sql(self.path), params=None)
 
     def backwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         name = self.path.rpartition("/")[2].removesuffix(".sql")
-        schema_editor.execute(f"DROP {self.kind} IF EXISTS {schema_editor.quote_name(name)}", params=None)
+        on = f" ON {schema_editor.quote_name(self.on)}" if self.on else ""
+        schema_editor.execute(f"DROP {self.kind} IF EXISTS {schema_editor.quote_name(name)}{on}", params=None)
 
     def describe(self) -> str:
         return f"Run {self.path}"

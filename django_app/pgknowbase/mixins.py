@@ -62,6 +62,15 @@ class ExternalDataMixin(models.Model):
         """Words that searches can filter by. Default: none."""
         return []
 
+    def get_external_language(self) -> str:
+        """The text search configuration of the row's words, such as 'german'; '': as SEARCH["LANGUAGE"] says.
+
+        Default: ``language`` of ``ExternalDataMeta``, else ''.
+        """
+        from pgknowbase.registry import source_of
+
+        return source_of(type(self)).config.language or ""
+
     def should_sync_to_external_data(self) -> bool:
         """False keeps the row out of the index, or takes it out. Default: True."""
         return True

@@ -18,13 +18,15 @@ DECLARE
     _failed text[];
 BEGIN
     WITH written AS (
-        INSERT INTO pgknowbase_document AS d (source, id, title, content)
-        SELECT source_id, r.object_key, r.title, r.content
-        FROM jsonb_to_recordset(rows) AS r (object_key text, title text, content text, content_hash text)
+        INSERT INTO pgknowbase_document AS d (source, id, title, content, language)
+        SELECT source_id, r.object_key, r.title, r.content, r.language
+        FROM jsonb_to_recordset(rows) AS r (
+            object_key text, title text, content text, language text, content_hash text)
         LEFT JOIN pgknowbase_externaldata AS e ON e.content_type_id = source_id AND e.object_key = r.object_key
         WHERE e.content_hash IS DISTINCT FROM r.content_hash
         ORDER BY r.object_key
-        ON CONFLICT (source, id) DO UPDATE SET title = excluded.title, content = excluded.content
+        ON CONFLICT (source, id) DO UPDATE
+        SET title = excluded.title, content = excluded.content, language = excluded.language
         RETURNING d.id
     )
     SELECT array_agg(w.id) INTO _changed FROM written AS w;

@@ -1,6 +1,6 @@
 -- Compares objects of one source with their rendered rows and returns those that differ: missing (rendered, but not
 -- known), orphaned (known, but not rendered) or stale (in the fields named). 'document' among the fields: the document
--- itself differs from what the external data says of it. waits: an event or another try is still to come.
+-- itself differs from what the external data says of it, or its words are missing. waits: an event or another try is still to come.
 -- The caller has held the objects' locks since before it read the rows, so whatever differs and does not wait has
 -- drifted. rows: as for pgknowbase_apply_v1; a key without a row is not to be in the index.
 CREATE OR REPLACE FUNCTION pgknowbase_compare_v1(source_id integer, source_label text, object_keys text[], rows jsonb)
@@ -10,8 +10,8 @@ AS $pgknowbase$
     WITH rendered AS (
         SELECT r.*, o.owner_id
         FROM jsonb_to_recordset(rows) AS r (
-            object_key text, title text, description text, content text, content_hash text, metadata jsonb,
-            tags text[], is_public boolean, similarity_threshold float8, source_type text, owner jsonb)
+            object_key text, title text, description text, content text, content_hash text, language text,
+            metadata jsonb, tags text[], is_public boolean, similarity_threshold float8, source_type text, owner jsonb)
         CROSS JOIN LATERAL jsonb_populate_record(NULL::pgknowbase_externaldata, r.owner) AS o
     ), compared AS (
         SELECT k.object_key,
@@ -24,7 +24,8 @@ AS $pgknowbase$
                 CASE WHEN e.title IS DISTINCT FROM r.title THEN 'title' END,
                 CASE WHEN e.content_hash IS DISTINCT FROM r.content_hash AND e.title = r.title THEN 'content' END,
                 CASE WHEN e.content_hash = r.content_hash
-                    AND (d.title, d.content) IS DISTINCT FROM (r.title, r.content) THEN 'document' END,
+                    AND ((d.title, d.content, d.language) IS DISTINCT FROM (r.title, r.content, r.language) OR w.id IS NULL)
+                    THEN 'document' END,
                 CASE WHEN e.description IS DISTINCT FROM r.description THEN 'description' END,
                 CASE WHEN e.metadata IS DISTINCT FROM r.metadata THEN 'metadata' END,
                 CASE WHEN e.tags IS DISTINCT FROM r.tags THEN 'tags' END,
@@ -40,6 +41,7 @@ AS $pgknowbase$
         LEFT JOIN rendered AS r ON r.object_key = k.object_key
         LEFT JOIN pgknowbase_externaldata AS e ON e.content_type_id = source_id AND e.object_key = k.object_key
         LEFT JOIN pgknowbase_document AS d ON d.source = source_id AND d.id = k.object_key
+        LEFT JOIN pgknowbase_keywords AS w ON w.source = source_id AND w.id = k.object_key
     ), different AS MATERIALIZED (
         SELECT c.* FROM compared AS c WHERE NOT c.absent AND c.fields IS DISTINCT FROM '{}'
     )

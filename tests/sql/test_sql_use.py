@@ -16,7 +16,12 @@ from tests.sql.rendering import SQL, rendered, sql_files
 
 PACKAGE = Path(pgknowbase.__file__).parent
 MIGRATIONS = Path(pgknowbase.migrations.__file__).parent
-KINDS = {"FUNCTION": "CREATE OR REPLACE FUNCTION", "VIEW": "CREATE OR REPLACE VIEW", "TABLE": "CREATE TABLE"}
+KINDS = {
+    "TRIGGER": "CREATE TRIGGER",
+    "FUNCTION": "CREATE OR REPLACE FUNCTION",
+    "VIEW": "CREATE OR REPLACE VIEW",
+    "TABLE": "CREATE TABLE",
+}
 
 
 def operations():

@@ -11,6 +11,7 @@ from django.utils.functional import Promise
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source
+from pgknowbase.relay.language import language_of
 from pgknowbase.relay.meter import Meter
 
 LONGEST_TITLE = 2000
@@ -29,10 +30,16 @@ class RenderError(PgKnowbaseError):
 
 
 class Renderer:
-    """Makes the records of one batch: the JSON texts that ``pgknowbase_apply_v1`` reads. ``longest``: in characters."""
+    """Makes the records of one batch: the JSON texts that ``pgknowbase_apply_v1`` reads.
 
-    def __init__(self, source: Source, meter: Meter, longest: int) -> None:
+    ``longest``: in characters. ``language``: where a row names none. ``known``: the text search
+    configurations of the database.
+    """
+
+    def __init__(self, source: Source, meter: Meter, longest: int, language: str, known: frozenset[str]) -> None:
         config = source.config
+        self.language = language
+        self.known_languages = known
         self.meter = meter
         self.longest = longest
         self._owner_steps = source.owner_path.split("__") if source.owner_path else []
@@ -64,16 +71,20 @@ class Renderer:
         description = _text("get_external_description", row.get_external_description(), self.longest)
         enter("get_external_tags")
         tags = _tags(row, self.longest)
+        enter("get_external_language")
+        declared = self._declared_language(row)
         enter("owner_field")
         owner_id = self._owner_id(row)
         enter("get_external_metadata")
         metadata = _metadata(row)
         self.meter.leave()
-        digest = hashlib.sha256(f"{title}\x1f{content}".encode()).hexdigest()
+        language = declared or language_of(f"{title}\n{content}", self.known_languages)
+        digest = hashlib.sha256("\x1f".join((title, content, declared)[: 3 if declared else 2]).encode()).hexdigest()
         # Faster than a dict and an encoder of it.
         return (
             f'{{"object_key": {quoted(row.external_source_id)}, "title": {quoted(title)},'
             f' "description": {quoted(description)}, "content": {quoted(content)}, "content_hash": "{digest}",'
+            f' "language": {quoted(language)},'
             f' "metadata": {self._json(metadata)}, "tags": {ENCODER.encode(tags) if tags else "[]"},'
             f' "owner": {{"owner_id": {"null" if owner_id is None else ENCODER.encode(owner_id)}}}, {self._constant}'
         )
@@ -88,6 +99,15 @@ class Renderer:
             if step is None:
                 return None
         return getattr(step, step._meta.get_field(last).attname)
+
+    def _declared_language(self, row: SourceRow) -> str:
+        language: Any = row.get_external_language() or self.language
+        if language != "" and language not in self.known_languages:
+            raise RenderError(
+                f"get_external_language() returned {language!r}, which is no text search configuration of this"
+                f" database: return '' or one of {', '.join(sorted(self.known_languages))}."
+            )
+        return str(language)
 
     def _json(self, metadata: dict[str, Any]) -> str:
         if not metadata:

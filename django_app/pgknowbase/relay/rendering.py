@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 
+from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.keys import parse_keys
@@ -43,7 +44,9 @@ def render_rows(source: Source, keys: Sequence[str], using: str, *, careful: boo
         SpoiledTransactionError: a hook's query failed, and not ``careful``.
     """
     made = Rendering()
-    renderer = Renderer(source, made.meter, get_settings().worker.max_document_characters)
+    settings = get_settings()
+    longest, language = settings.worker.max_document_characters, settings.search.language
+    renderer = Renderer(source, made.meter, longest, language, gateway.languages(using))
     with only_reading(using), made.meter.counting(using):
         for key, row in sorted(_load(source, keys, using, careful, made).items()):
             made.meter.rows += 1

@@ -1,0 +1,32 @@
+-- The words of a search text, at most 100: what each is in every language of the sources (NULL: of all), as a tsquery; how
+-- often it stands there; and how many documents are of a language that has it for a stop word. Those count as
+-- documents that contain it: else a word such as 'the' would be a rare one wherever few documents are not in English.
+-- A single character of a script that is cut into pairs finds the pairs that begin with it.
+CREATE OR REPLACE FUNCTION pgknowbase_query_words_v1(query text, sources integer[])
+RETURNS TABLE (token bigint, language text, word text, times bigint, stopped float8)
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+AS $pgknowbase$
+    WITH spoken AS MATERIALIZED (
+        SELECT c.language, sum(c.documents)::float8 AS documents
+        FROM pgknowbase_corpus AS c WHERE sources IS NULL OR c.source = ANY (sources)
+        GROUP BY c.language HAVING sum(c.documents) > 0
+    ), placed AS (
+        SELECT p.place, jsonb_object_agg(s.language, w.word) AS words, sum(s.documents) AS documents
+        FROM spoken AS s
+        CROSS JOIN LATERAL unnest(pgknowbase_words_v1(s.language, query)) AS u
+        CROSS JOIN LATERAL unnest(u.positions) AS p (place)
+        CROSS JOIN LATERAL (
+            SELECT quote_literal(u.lexeme) || CASE
+                WHEN length(u.lexeme) > 1 OR pgknowbase_bigrams_v1(repeat(u.lexeme, 3)) = repeat(u.lexeme, 3) THEN ''
+                ELSE ':*' END AS word
+        ) AS w
+        GROUP BY p.place
+    ), token AS (
+        SELECT row_number() OVER (ORDER BY min(p.place)) AS token, p.words, count(*) AS times,
+            max(p.documents) AS documents
+        FROM placed AS p GROUP BY p.words
+    )
+    SELECT t.token, w.language, w.word, t.times, (SELECT sum(s.documents) FROM spoken AS s) - t.documents
+    FROM token AS t CROSS JOIN LATERAL jsonb_each_text(t.words) AS w (language, word)
+    WHERE t.token <= 100
+$pgknowbase$;

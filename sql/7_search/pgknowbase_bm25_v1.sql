@@ -1,0 +1,106 @@
+-- The objects that share words with a search text, best first by BM25 (Robertson and Zaragoza 2009, with Lucene's idf):
+-- how often each word of the text stands in the object, dampened by k1 and by the object's length (b), weighed by how
+-- rare the word is among the documents of the sources. Each document is read in its own language.
+--
+-- In a corpus of more than most_candidates documents only those are scored that have a rare word, or two others, of the
+-- text (pgknowbase_word_candidates_v1). Where of these fewer than max_hits pass the filters, all that pass are scored.
+CREATE OR REPLACE FUNCTION pgknowbase_bm25_v1(
+    query text, max_hits integer, sources integer[] DEFAULT NULL, viewer text DEFAULT NULL,
+    metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
+    changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
+    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, k1 float8 DEFAULT 1.2,
+    b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000)
+RETURNS TABLE (source integer, object_key text, external_data_id bigint, score float8)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
+SET search_path FROM CURRENT
+SET plan_cache_mode = 'force_custom_plan'
+SET max_parallel_workers_per_gather = 0
+SET jit = 'off'
+AS $pgknowbase$
+#variable_conflict use_variable
+DECLARE
+    _documents float8;
+    _length float8;
+    _large boolean;
+    _terms jsonb;
+    _words tsquery;
+    _wanted tsquery;
+    _narrow boolean;
+    _steps float8[];
+    _found jsonb;
+BEGIN
+    SELECT sum(c.documents), sum(c.words) / nullif(sum(c.documents), 0) INTO _documents, _length
+    FROM pgknowbase_corpus AS c WHERE sources IS NULL OR c.source = ANY (sources);
+    SELECT jsonb_agg(w), string_agg(DISTINCT w.word, '|')::tsquery INTO _terms, _words
+    FROM pgknowbase_query_words_v1(query, sources) AS w;
+    IF max_hits <= 0 OR coalesce(_length, 0) <= 0 OR _terms IS NULL THEN
+        RETURN;
+    END IF;
+    _large := _documents > most_candidates;
+    IF _large THEN
+        _terms := pgknowbase_word_frequencies_v1(_terms, sources, _documents, most_candidates);
+    END IF;
+    _wanted := CASE WHEN _large THEN pgknowbase_word_candidates_v1(_terms, _documents, most_candidates) ELSE _words END;
+    _narrow := _large AND (object_keys IS NOT NULL OR external_data_ids IS NOT NULL);
+    -- ts_rank of one word is the sum of 1/n^2 up to the times that it stands there, over pi^2/6: it tells the times.
+    SELECT array_agg(s.sum - 0.5 / (s.n * s.n)) INTO _steps
+    FROM (SELECT n, sum(1.0 / (n * n)) OVER (ORDER BY n) AS sum FROM generate_series(1, 200) AS n) AS s;
+    LOOP
+        WITH term AS MATERIALIZED (
+            SELECT t.token, t.language, t.times, t.stopped, t.documents, t.word::tsquery AS word
+            FROM jsonb_to_recordset(_terms) AS t (
+                token bigint, language text, word text, times bigint, stopped float8, documents float8)
+        ), counted AS MATERIALIZED (
+            SELECT k.source, k.id, k.length, t.token,
+                width_bucket(ts_rank('{1, 1, 1, 1}', k.words, t.word) * 1.64493406685, _steps) AS times
+            FROM (
+                SELECT w.source, w.id, w.language, w.length, w.words
+                FROM pgknowbase_keywords AS w
+                WHERE NOT _narrow AND w.words @@ _wanted AND (sources IS NULL OR w.source = ANY (sources))
+                UNION ALL
+                SELECT w.source, w.id, w.language, w.length, w.words
+                FROM pgknowbase_externaldata AS e
+                JOIN pgknowbase_keywords AS w ON w.source = e.content_type_id AND w.id = e.object_key
+                WHERE _narrow AND w.words @@ _words
+                    AND (object_keys IS NULL OR e.object_key = ANY (object_keys))
+                    AND (external_data_ids IS NULL OR e.id = ANY (external_data_ids))
+                    AND pgknowbase_passes_v1(e, sources, viewer, metadata, matching, tags, changed_from, changed_before)
+                LIMIT CASE WHEN _narrow THEN 10 * most_candidates ELSE most_candidates END
+            ) AS k
+            JOIN term AS t ON t.language = k.language
+            WHERE k.words @@ t.word
+        ), weighed AS (
+            SELECT t.token, t.times * ln(1 + (_documents - f.documents + 0.5) / (f.documents + 0.5)) AS weight
+            FROM (
+                SELECT t.token, max(t.times) AS times, max(t.stopped) AS stopped, max(t.documents) AS documents
+                FROM term AS t GROUP BY t.token
+            ) AS t
+            JOIN (SELECT c.token, count(*) AS documents FROM counted AS c GROUP BY c.token) AS d ON d.token = t.token
+            CROSS JOIN LATERAL (
+                SELECT least(coalesce(t.documents, d.documents) + t.stopped, _documents) AS documents
+            ) AS f
+        ), scored AS (
+            SELECT c.source, c.id,
+                sum(w.weight * c.times * (k1 + 1) / (c.times + k1 * (1 - b + b * c.length / _length))) AS score
+            FROM counted AS c JOIN weighed AS w ON w.token = c.token
+            GROUP BY c.source, c.id
+        ), passing AS (
+            SELECT s.source, s.id, e.id AS external_data_id, s.score
+            FROM scored AS s JOIN pgknowbase_externaldata AS e ON e.content_type_id = s.source AND e.object_key = s.id
+            WHERE pgknowbase_passes_v1(e, sources, viewer, metadata, matching, tags, changed_from, changed_before)
+                AND (object_keys IS NULL OR e.object_key = ANY (object_keys))
+                AND (external_data_ids IS NULL OR e.id = ANY (external_data_ids))
+                AND e.id IS DISTINCT FROM exclude
+            ORDER BY s.score DESC, e.id
+            LIMIT max_hits
+        )
+        SELECT jsonb_agg(p) INTO _found FROM passing AS p;
+        EXIT WHEN NOT _large OR _narrow OR jsonb_array_length(_found) >= max_hits;
+        _narrow := true;
+    END LOOP;
+    RETURN QUERY
+    SELECT p.source, p.id, p.external_data_id, p.score
+    FROM jsonb_to_recordset(_found) AS p (source integer, id text, external_data_id bigint, score float8)
+    ORDER BY p.score DESC, p.external_data_id;
+END
+$pgknowbase$;

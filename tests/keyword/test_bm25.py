@@ -1,0 +1,133 @@
+"""BM25 in SQL against the formula written out, and what filters and the cut of candidates do to it."""
+
+import math
+import random
+from collections import Counter
+
+import pytest
+
+from tests.keyword.conftest import sql
+
+pytestmark = pytest.mark.django_db
+VOCABULARY = ["zebra", "lion", "tiger", "bear", "wolf", "fox", "hare", "owl", "crow", "toad", "newt", "carp"]
+
+
+def bm25(query, limit=1000, **options):
+    names = "".join(f", {name} => %s" for name in options)
+    statement = f"SELECT object_key, score FROM pgknowbase_bm25_v1(%s, %s{names})"
+    return sql(statement, query, limit, *options.values())
+
+
+def reference(texts, query, k1=1.2, b=0.75):
+    """Robertson's BM25 with Lucene's idf, over words that are split at spaces."""
+    counts = {key: Counter(text.split()) for key, text in texts.items()}
+    average = sum(sum(count.values()) for count in counts.values()) / len(counts)
+    scores = {}
+    for key, count in counts.items():
+        for word in query.split():
+            if count[word]:
+                among = sum(1 for other in counts.values() if other[word])
+                idf = math.log(1 + (len(counts) - among + 0.5) / (among + 0.5))
+                dampened = count[word] + k1 * (1 - b + b * sum(count.values()) / average)
+                scores[key] = scores.get(key, 0) + idf * count[word] * (k1 + 1) / dampened
+    return scores
+
+
+def corpus(size, seed=7):
+    chance = random.Random(seed)
+    weights = [1 / (n + 1) for n in range(len(VOCABULARY))]
+    return {str(n): " ".join(chance.choices(VOCABULARY, weights, k=chance.randint(1, 40))) for n in range(size)}
+
+
+@pytest.mark.parametrize("query", ["zebra", "carp newt", "zebra zebra carp", "lion owl toad missing", "missing"])
+@pytest.mark.parametrize(("k1", "b"), [(1.2, 0.75), (0.9, 0.4), (2.0, 1.0)])
+def test_scores_are_those_of_the_formula(put, query, k1, b):
+    texts = corpus(80)
+    put(texts, "simple")
+    expected = reference(texts, query, k1, b)
+    found = bm25(query, k1=k1, b=b)
+    assert dict(found) == pytest.approx(expected)
+    assert [score for _, score in found] == pytest.approx(sorted(expected.values(), reverse=True))
+
+
+def test_counts_up_to_two_hundred(put):
+    texts = {str(n): " ".join(["owl"] * n + ["crow"]) for n in (1, 2, 3, 10, 50, 120, 199)}
+    put(texts, "simple")
+    assert dict(bm25("owl")) == pytest.approx(reference(texts, "owl"))
+
+
+def test_stop_word_of_most_documents_is_no_rare_word(put):
+    put({str(n): f"the story of the wolf {n}" for n in range(20)})
+    put({"100": "the the the les animaux"}, "french")
+    put({"101": "a lion"}, "simple")
+    assert bm25("the lion", 1)[0][0] == "101"
+    assert dict(bm25("the lion"))["100"] < 0.2
+
+
+def test_each_document_is_read_in_its_language(put):
+    put({"1": "many dogs", "2": "many houses"})
+    put({"3": "viele Häuser", "4": "viele Hunde"}, "german")
+    put({"5": "数据库索引"}, "simple")
+    assert [key for key, _ in bm25("dog")] == ["1"]
+    assert [key for key, _ in bm25("Haus")] == ["3"]
+    assert [key for key, _ in bm25("Hund")] == ["4"]
+    assert [key for key, _ in bm25("数据库")] == ["5"]
+    assert [key for key, _ in bm25("数")] == ["5"]
+
+
+@pytest.mark.parametrize("wanted", ["zebra newt", "carp owl", "zebra lion tiger", "zebra"])
+def test_cut_of_candidates_keeps_the_best(put, wanted):
+    """With room for a tenth of the documents: what the cut leaves out is at most what has one common word."""
+    texts = corpus(600)
+    put(texts, "simple")
+    sql("ANALYZE pgknowbase_keywords")
+    whole, cut = dict(bm25(wanted)), bm25(wanted, 5, most_candidates=60)
+    assert len(cut) == 5
+    best = sorted(whole.values(), reverse=True)
+    kept = [whole[key] for key, _ in cut]
+    assert sum(kept) >= 0.9 * sum(best[:5])
+
+
+def test_filters_leave_as_many_as_pass(put, source):
+    texts = corpus(400)
+    put({key: text for key, text in texts.items() if int(key) % 100}, "simple")
+    put({key: text for key, text in texts.items() if not int(key) % 100}, "simple", metadata='{"rare": true}')
+    put({"private": "zebra zebra"}, "simple", public=False)
+    sql("ANALYZE pgknowbase_keywords")
+    passing = sorted(key for key in ("0", "100", "200", "300") if "zebra" in texts[key])
+    assert passing
+    for most in (20, 10_000):
+        assert sorted(key for key, _ in bm25("zebra", metadata='{"rare": true}', most_candidates=most)) == passing
+        assert sorted(key for key, _ in bm25("zebra", object_keys=["0", "100"], most_candidates=most)) == [
+            key for key in passing if key in ("0", "100")
+        ]
+        assert "private" not in dict(bm25("zebra", viewer="", most_candidates=most))
+        assert bm25("zebra", sources=[source + 1], most_candidates=most) == []
+    assert "private" in dict(bm25("zebra"))
+
+
+def test_scores_do_not_depend_on_filters(put):
+    texts = corpus(50)
+    put(texts, "simple")
+    whole = dict(bm25("lion carp"))
+    narrowed = dict(bm25("lion carp", object_keys=["1", "2", "3"]))
+    assert narrowed == {key: whole[key] for key in ("1", "2", "3") if key in whole}
+
+
+@pytest.mark.parametrize(
+    "query", ["", "   ", "the of and", "!!! ... ???", "'; DROP TABLE pgknowbase_keywords; --", "a:*"]
+)
+def test_odd_queries(put, query):
+    put({"1": "the story of a lion"})
+    assert bm25(query) == []
+
+
+def test_long_query_is_cut(put):
+    put({"1": "w5 lion"}, "simple")
+    assert [key for key, _ in bm25(" ".join(f"w{n}" for n in range(5000)))] == ["1"]
+    assert bm25(" ".join(f"v{n}" for n in range(200)) + " lion") == []
+
+
+def test_limit_below_one_finds_nothing(put):
+    put({"1": "lion"})
+    assert bm25("lion", 0) == bm25("lion", -5) == []
