@@ -1,0 +1,29 @@
+"""What the role of DATABASES lacks."""
+
+from collections.abc import Iterator
+
+from pgknowbase import gateway
+from pgknowbase.doctor.findings import Finding, error, named, warning
+from pgknowbase.registry import sources
+from pgknowbase.sql_files import read_sql
+
+FOR_WRITING = {"INSERT", "UPDATE", "DELETE"}
+
+
+def grants(using: str) -> Iterator[Finding]:
+    """Rights on schemas, tables, sequences and functions. Those of writing are needed by the worker alone."""
+    watched = sorted({watch.table for source in sources() for watch in source.watches})
+    for row in gateway.fetch_dicts(using, read_sql("10_doctor/rights.sql"), watched):
+        kind, privileges, names = row["kind"], row["privileges"], row["names"]
+        only_writing = set(privileges.split(", ")) <= FOR_WRITING
+        needed_by = "the worker" if only_writing else "any use"
+        yield (warning if only_writing else error)(
+            "grant.missing",
+            f"The role {row['role']} lacks {privileges}, which {needed_by} needs, on {_many(kind, len(names))}:"
+            f" {named(names)}.",
+            f"GRANT {privileges} ON {kind} {', '.join(names)} TO {row['role']};",
+        )
+
+
+def _many(kind: str, count: int) -> str:
+    return f"{count} {kind.lower()}{'' if count == 1 else 's'}"
