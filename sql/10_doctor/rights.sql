@@ -1,4 +1,5 @@
--- What the current role may not do, though searches or the worker need it. The parameter names the watched tables.
+-- What the current role may not do, though searches, the worker or these examinations need it. The parameter names
+-- tables of the project that are only read.
 WITH home AS (
     SELECT c.relnamespace AS id FROM pg_class AS c
     WHERE c.relname = 'pgknowbase_outbox' AND c.relkind = 'r'
@@ -6,13 +7,14 @@ WITH home AS (
 ), relation AS (
     SELECT c.oid, n.nspname, c.relname,
         CASE
-            WHEN c.relkind = 'v' OR c.relname = 'vectorizer' THEN ARRAY['SELECT']
+            WHEN c.relkind = 'v' OR n.nspname = 'ai' AND c.relname !~ '^_' THEN ARRAY['SELECT']
             ELSE ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']
         END AS needed
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v')
         AND (n.oid = (SELECT h.id FROM home AS h) AND c.relname ~ '^pgknowbase_' AND c.relname !~ '^pgknowbase_store_.*_view$'
-            OR n.nspname = 'ai' AND (c.relname = 'vectorizer' OR c.relname ~ '^_vectorizer_q_'))
+            OR n.nspname = 'ai' AND (c.relname IN ('vectorizer', 'vectorizer_worker_process', 'pgai_lib_version')
+                OR c.relname ~ '^_vectorizer_q_'))
     UNION ALL
     SELECT c.oid, n.nspname, c.relname, ARRAY['SELECT']
     FROM unnest(%s::text[]) AS watched (name)

@@ -7,6 +7,5 @@ SELECT c.oid::regclass::text AS name, pg_relation_size(c.oid) AS bytes, pg_stat_
         SELECT NOT o.option_value::boolean FROM pg_options_to_table(c.reloptions) AS o
         WHERE o.option_name = 'autovacuum_enabled'), false) AS is_left_out
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND pg_relation_size(c.oid) > 0
-    AND (n.nspname = 'ai' OR starts_with(c.relname, 'pgknowbase_') AND pg_table_is_visible(c.oid))
+WHERE c.relkind = 'r' AND (n.nspname = 'ai' OR starts_with(c.relname, 'pgknowbase_') AND pg_table_is_visible(c.oid))
 ORDER BY 1

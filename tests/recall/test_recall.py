@@ -47,6 +47,7 @@ def by_hand(store, queries, ef_search):
     shares = []
     for vector in queries:
         nearest = f"SELECT id FROM {store} ORDER BY embedding::halfvec(256) <=> %s::halfvec(256)"
+        exactly = f"SELECT id FROM {store} ORDER BY (embedding::halfvec(256) <=> %s::halfvec(256)) + 0"
         sql(
             "SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'strict_order', true)",
             str(ef_search),
@@ -54,7 +55,7 @@ def by_hand(store, queries, ef_search):
         sql("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)")
         found = {key for (key,) in sql(f"{nearest} LIMIT 10", literal(vector))}
         sql("SELECT set_config('enable_seqscan', 'on', true), set_config('enable_sort', 'on', true)")
-        best = {key for (key,) in sql(f"{nearest.replace('ORDER BY', 'ORDER BY 0 +')} LIMIT 10", literal(vector))}
+        best = {key for (key,) in sql(f"{exactly} LIMIT 10", literal(vector))}
         shares.append(len(found & best) / 10)
     return sum(shares) / len(shares)
 
@@ -73,7 +74,7 @@ def test_recall_of_a_filter(queries):
     found, without = cases("default", ALL, None, (1.0, 0.5, 0.1, 0.001, 0.00005))
     assert [(case.filter, case.passing) for case in found] == [
         ("", 20_000),
-        ('metadata {"half": true}', 10_000),
+        ('metadata {"half": false}', 10_000),
         ('tags ["few"]', 1_600),
         ('metadata {"number": 1}', 1),
     ]
@@ -82,7 +83,8 @@ def test_recall_of_a_filter(queries):
     (rows,) = {len(rows) for rows in half.exact[0]}
     assert rows == 10
     best = sql(
-        "SELECT 1 - (c.embedding <=> %s::halfvec) FROM pgknowbase_chunk AS c WHERE c.id::int %% 2 = 1 ORDER BY 1 DESC LIMIT 10",
+        "SELECT 1 - (c.embedding <=> %s::halfvec) FROM pgknowbase_chunk AS c"
+        " WHERE c.id::int %% 2 = 0 ORDER BY 1 DESC LIMIT 10",
         literal(queries[0]),
     )
     assert half.exact[0][0] == pytest.approx([similarity for (similarity,) in best])
@@ -158,7 +160,7 @@ def test_nothing_outlasts_a_measurement(queries):
 def test_target_out_of_reach(settings, monkeypatch):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_BELOW": 0}}
     monkeypatch.setattr(measure, "LARGEST", 40)
-    with pytest.raises(CommandError, match="does not reach 1.0: nothing was saved"):
+    with pytest.raises(CommandError, match=r"does not reach 1\.0: nothing was saved"):
         run("blog.Article", "--selectivity", "1", "--target", "1", "--save")
     assert EmbeddingSpace.objects.get(is_active=True).ef_search is None
 

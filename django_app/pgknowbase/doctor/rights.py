@@ -2,6 +2,9 @@
 
 from collections.abc import Iterator
 
+from django.contrib.contenttypes.models import ContentType
+from django.db.migrations.recorder import MigrationRecorder
+
 from pgknowbase import gateway
 from pgknowbase.doctor.findings import Finding, error, named, warning
 from pgknowbase.registry import sources
@@ -12,14 +15,15 @@ FOR_WRITING = {"INSERT", "UPDATE", "DELETE"}
 
 def grants(using: str) -> Iterator[Finding]:
     """Rights on schemas, tables, sequences and functions. Those of writing are needed by the worker alone."""
-    watched = sorted({watch.table for source in sources() for watch in source.watches})
-    for row in gateway.fetch_dicts(using, read_sql("10_doctor/rights.sql"), watched):
+    read = {watch.table for source in sources() for watch in source.watches}
+    read |= {model._meta.db_table for model in (ContentType, MigrationRecorder.Migration)}
+    for row in gateway.fetch_dicts(using, read_sql("10_doctor/rights.sql"), sorted(read)):
         kind, privileges, names = row["kind"], row["privileges"], row["names"]
         only_writing = set(privileges.split(", ")) <= FOR_WRITING
-        needed_by = "the worker" if only_writing else "any use"
+        needed_by = "the worker needs" if only_writing else "searches, the worker or this command need"
         yield (warning if only_writing else error)(
             "grant.missing",
-            f"The role {row['role']} lacks {privileges}, which {needed_by} needs, on {_many(kind, len(names))}:"
+            f"The role {row['role']} lacks {privileges}, which {needed_by}, on {_many(kind, len(names))}:"
             f" {named(names)}.",
             f"GRANT {privileges} ON {kind} {', '.join(names)} TO {row['role']};",
         )

@@ -90,7 +90,8 @@ class Command(KnowbaseCommand):
             yield RecallMeasurement(
                 space=space.name, model=case.model, filter=case.filter, selectivity=case.selectivity,
                 passing=case.passing, queries=len(queries), max_hits=limit, ef_search=ef_search, recall=now.recall,
-                milliseconds=now.milliseconds, exact_milliseconds=bench.exact[1], target=target, needed=needed and needed.ef_search,
+                milliseconds=now.milliseconds, exact_milliseconds=bench.exact[1], target=target,
+                needed=needed.ef_search if needed else None,
             )  # fmt: skip
 
     def _cases(
