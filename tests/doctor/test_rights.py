@@ -66,7 +66,8 @@ def test_grants_are_named_and_suffice(database, visitor):
         admin.execute(
             "INSERT INTO blog_article (title, body, status, views) VALUES ('Gzip', 'Reading a compressed file', '', 0)"
         )
-    assert visitor.manage(["shell", "-v0", "-c", WORK]).splitlines() == ["found []", "found ['Gzip']"]
+    printed = visitor.manage(["shell", "-v0", "-c", WORK])
+    assert [line for line in printed.splitlines() if "found" in line] == ["found []", "found ['Gzip']"], printed
 
 
 def test_revoked_from_the_worker(database, visitor):

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from io import StringIO
 
 import pytest
@@ -72,11 +73,11 @@ def test_recall_is_what_counting_by_hand_gives(store, queries):
 
 def test_recall_of_a_filter(queries):
     found, without = cases("default", ALL, None, (1.0, 0.5, 0.1, 0.001, 0.00005))
-    assert [(case.filter, case.passing) for case in found] == [
+    assert [(re.sub(r"\d+", "n", case.filter), case.passing) for case in found] == [
         ("", 20_000),
         ('metadata {"half": false}', 10_000),
         ('tags ["few"]', 1_600),
-        ('metadata {"number": 1}', 1),
+        ('metadata {"number": n}', 1),
     ]
     assert without == [0.001]
     half = Bench("default", found[1], queries[:10], 10, 0)
