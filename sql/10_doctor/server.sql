@@ -11,4 +11,5 @@ SELECT pg_is_in_recovery() AS is_standby, current_setting('session_replication_r
         WHERE (s.setdatabase = 0 OR d.datname = current_database())
             AND EXISTS (SELECT 1 FROM unnest(s.setconfig) AS c (setting) WHERE c.setting = 'session_replication_role=replica')
     ) AS resets,
-    ARRAY(SELECT r.srrelid::regclass::text FROM pg_subscription_rel AS r) AS replicated
+    ARRAY(
+        SELECT c.relname::text FROM pg_subscription_rel AS r JOIN pg_class AS c ON c.oid = r.srrelid) AS replicated
