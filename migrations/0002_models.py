@@ -43,6 +43,12 @@ class Migration(migrations.Migration):
                 ("backend", models.TextField()),
                 ("model", models.TextField()),
                 ("dimensions", models.PositiveIntegerField()),
+                (
+                    "ef_search",
+                    models.PositiveIntegerField(
+                        blank=True, help_text="hnsw.ef_search of searches; none for the usual one.", null=True
+                    ),
+                ),
                 ("chunk_size", models.PositiveIntegerField()),
                 ("chunk_overlap", models.PositiveIntegerField()),
                 ("template", models.TextField()),
@@ -143,6 +149,39 @@ class Migration(migrations.Migration):
                 "db_table": "pgknowbase_expansion",
                 "ordering": ["turned_at", "id"],
                 "indexes": [models.Index(fields=["turned_at", "id"], name="pgknowbase_expansion_turn")],
+            },
+        ),
+        migrations.CreateModel(
+            name="RecallMeasurement",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("measured_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("space", models.TextField(help_text="Name of the embedding space.")),
+                ("model", models.TextField(help_text="Label of the source model; '(all)' for all of them.")),
+                ("filter", models.TextField(blank=True, help_text="What the rows had to have; '' for nothing.")),
+                (
+                    "selectivity",
+                    models.FloatField(help_text="Share of the model's objects that pass the filter, 0 to 1."),
+                ),
+                ("passing", models.BigIntegerField(help_text="Objects that pass the filter.")),
+                ("queries", models.PositiveIntegerField()),
+                ("max_hits", models.PositiveIntegerField(help_text="Rows asked for by each query.")),
+                ("ef_search", models.PositiveIntegerField(help_text="hnsw.ef_search of the measured searches.")),
+                ("recall", models.FloatField()),
+                ("milliseconds", models.FloatField(help_text="Median of a search.")),
+                ("exact_milliseconds", models.FloatField(help_text="Median of an exact search.")),
+                ("target", models.FloatField()),
+                (
+                    "needed",
+                    models.PositiveIntegerField(
+                        help_text="Smallest hnsw.ef_search that reaches the target.", null=True
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "recall measurement",
+                "db_table": "pgknowbase_recall",
+                "ordering": ["-measured_at", "-id"],
             },
         ),
         migrations.CreateModel(

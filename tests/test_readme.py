@@ -134,6 +134,13 @@ def test_every_check_once():
     assert sorted(documented("checks.md", r"pgknowbase\.[EW]\d+")) == sorted(known)
 
 
+def test_every_finding_of_the_doctor_once():
+    sources = "\n".join(path.read_text() for path in (LIBRARY / "doctor").glob("*.py"))
+    found = set(re.findall(r'^ +(?:.*(?:error|warning|info)\()?"([a-z]+\.[a-z_]+)",', sources, re.MULTILINE))
+    assert len(found) > 25
+    assert sorted(documented("doctor.md", r"[a-z]+\.[a-z_]+")) == sorted(found)
+
+
 def test_every_sql_object_once():
     from django.apps import apps
 

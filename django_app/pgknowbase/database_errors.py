@@ -2,7 +2,7 @@
 
 from django.db.utils import OperationalError
 
-_UNREACHABLE = ("08", "28", "3D", "53", "57")
+_UNREACHABLE = ("08", "28", "3D", "53", "57P")
 _NOT_MIGRATED = ("42P01", "42883", "3F000")
 _REMEDIES = {
     "password": "Correct USER and PASSWORD in DATABASES.",

@@ -74,6 +74,24 @@ RENDERING_COSTS = "SELECT * FROM pgknowbase_rendering_costs"
 READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 READ_ONLY = "SELECT set_config('transaction_read_only', 'on', true)"
 ISOLATION = "SELECT current_setting('transaction_isolation')"
+QUEUE_STATES = "SELECT * FROM pgknowbase_queues_v1()"
+PGAI_VERSION = "SELECT version FROM ai.pgai_lib_version WHERE name = 'ai'"
+PGAI_WORKERS = (
+    "SELECT count(*) FROM ai.vectorizer_worker_process AS w"
+    " WHERE w.last_heartbeat > clock_timestamp() - greatest(w.expected_heartbeat_interval * 5, interval '1 minute')"
+)
+SIMILARITIES = (
+    "SELECT similarity FROM pgknowbase_search_dense_v1(query => %s::halfvec, max_hits => %s, sources => %s::int[],"
+    " threshold => -1, metadata => %s::jsonb, tags => %s::text[], exact_below => %s)"
+)
+SIMILARITIES_EXACT = (
+    "SELECT similarity FROM pgknowbase_search_exact_v1(query => %s::halfvec, max_hits => %s, sources => %s::int[],"
+    " threshold => -1, metadata => %s::jsonb, tags => %s::text[])"
+)
+EF_SEARCH = "SELECT set_config('pgknowbase.ef_search', %s, true)"
+STORE_BYTES = "SELECT pg_table_size(to_regclass(quote_ident(%s) || '.' || quote_ident(%s)))"
+SEES_SESSIONS = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
+STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', %s, true)"
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 
 

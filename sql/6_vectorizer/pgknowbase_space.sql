@@ -5,6 +5,7 @@ CREATE TABLE pgknowbase_space (
     backend text NOT NULL,
     model text NOT NULL,
     dimensions integer NOT NULL CHECK (dimensions BETWEEN 1 AND 4000),
+    ef_search integer CHECK (ef_search BETWEEN 1 AND 1000),
     chunk_size integer NOT NULL CHECK (chunk_size > 0),
     chunk_overlap integer NOT NULL CHECK (chunk_overlap >= 0),
     template text NOT NULL,

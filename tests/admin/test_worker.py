@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from pgknowbase.models import RenderCost, WorkerHeartbeat
+from pgknowbase.models import RecallMeasurement, RenderCost, WorkerHeartbeat
 from pgknowbase.worker.heartbeat import Heartbeat
 
 pytestmark = pytest.mark.django_db
@@ -77,3 +77,28 @@ def test_rendering_costs(root):
     assert "get_external_tags" in page
     page = root.get(reverse("admin:pgknowbase_rendercost_change", args=[cost.pk])).content.decode()
     assert "blog.Article" in page
+
+
+def test_recall_measurements(root):
+    made = RecallMeasurement.objects.create(
+        space="default",
+        model="blog.Article",
+        filter='metadata {"year": 2026}',
+        selectivity=0.125,
+        passing=5,
+        queries=100,
+        max_hits=10,
+        ef_search=100,
+        recall=0.98765,
+        milliseconds=1.5,
+        exact_milliseconds=70,
+        target=0.99,
+        needed=140,
+    )
+    page = root.get(reverse("admin:pgknowbase_recallmeasurement_changelist")).content.decode()
+    assert "12.5 %" in page
+    assert "98.77 %" in page
+    assert "1.5 (exact 70.0)" in page
+    page = root.get(reverse("admin:pgknowbase_recallmeasurement_change", args=[made.pk])).content.decode()
+    assert "metadata {&quot;year&quot;: 2026}" in page
+    assert 'name="_save"' not in page

@@ -8,6 +8,8 @@ from pglast import parse_plpgsql, parse_sql, split
 SQL = Path(__file__).resolve().parents[2] / "sql"
 CAPTURE = "1_trigger/capture_v1.sql"
 BODIES = {"insert": "INSERT", "update": "UPDATE", "delete": "DELETE", "truncate": "TRUNCATE"}
+# Queries that Python runs, with psycopg's placeholders.
+QUERIES = ("10_doctor/", "11_recall/")
 SAMPLE = {
     "pgid": "pgtrigger_pgknowbase_sample_12345",
     "table": '"blog_article"',
@@ -42,6 +44,8 @@ def rendered():
         elif path.startswith("1_trigger/") and "pgknowbase_" not in path:
             if path.removesuffix("_v1.sql").rpartition("/")[2] not in BODIES:
                 yield path, text.format(**SAMPLE)
+        elif path.startswith(QUERIES):
+            yield path, text.replace("%s", "$1")
         else:
             yield path, text
 

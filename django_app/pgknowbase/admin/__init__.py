@@ -2,6 +2,7 @@
 
 from pgknowbase.admin.externaldata import ExternalDataAdmin
 from pgknowbase.admin.outbox import ExpansionAdmin, OutboxEventAdmin
+from pgknowbase.admin.recall import RecallMeasurementAdmin
 from pgknowbase.admin.space import EmbeddingSpaceAdmin
 from pgknowbase.admin.worker import RenderCostAdmin, WorkerHeartbeatAdmin
 
@@ -10,6 +11,7 @@ __all__ = [
     "ExpansionAdmin",
     "ExternalDataAdmin",
     "OutboxEventAdmin",
+    "RecallMeasurementAdmin",
     "RenderCostAdmin",
     "WorkerHeartbeatAdmin",
 ]

@@ -4,6 +4,7 @@ from pgknowbase.models.chunk import Chunk
 from pgknowbase.models.document import Document
 from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
 from pgknowbase.models.outbox import Expansion, OutboxEvent
+from pgknowbase.models.recall import RecallMeasurement
 from pgknowbase.models.render import RenderCost
 from pgknowbase.models.space import EmbeddingSpace
 from pgknowbase.models.worker import WorkerHeartbeat
@@ -17,6 +18,7 @@ __all__ = [
     "ExternalDataStatus",
     "ExternalDataType",
     "OutboxEvent",
+    "RecallMeasurement",
     "RenderCost",
     "WorkerHeartbeat",
 ]

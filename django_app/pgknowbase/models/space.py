@@ -13,6 +13,9 @@ class EmbeddingSpace(models.Model):
     backend = models.TextField()
     model = models.TextField()
     dimensions = models.PositiveIntegerField()
+    ef_search = models.PositiveIntegerField(
+        null=True, blank=True, help_text="hnsw.ef_search of searches; none for the usual one."
+    )
     chunk_size = models.PositiveIntegerField()
     chunk_overlap = models.PositiveIntegerField()
     template = models.TextField()

@@ -1,0 +1,198 @@
+"""What pgknowbase_recall measures is what counting by hand gives, and what it saves is what searches use."""
+
+import json
+import math
+import random
+import re
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from pgknowbase import gateway
+from pgknowbase.models import EmbeddingSpace, RecallMeasurement
+from pgknowbase.recall import measure
+from pgknowbase.recall.cases import ALL, Case, cases, sampled
+from pgknowbase.recall.measure import Bench, recall, smallest_reaching
+from pgknowbase.recall.setting import current_ef_search
+from pgknowbase.search.hits import literal
+from tests.blog.models import Article
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store", "tunable")]
+
+
+def sql(statement, *params):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        return cursor.fetchall() if cursor.description else None
+
+
+def run(*arguments, **options):
+    out = StringIO()
+    call_command("pgknowbase_recall", *arguments, stdout=out, stderr=StringIO(), verbosity=0, **options)
+    return out.getvalue()
+
+
+def everything(queries, limit=10):
+    return Bench("default", Case(ALL, None, 20_000, 20_000), queries, limit, 0)
+
+
+@pytest.fixture
+def queries():
+    return sampled("default", None, 60, 1)
+
+
+def by_hand(store, queries, ef_search):
+    """Recall@10 of the bare index, compared by hand with a scan of all vectors."""
+    shares = []
+    for vector in queries:
+        nearest = f"SELECT id FROM {store} ORDER BY embedding::halfvec(256) <=> %s::halfvec(256)"
+        exactly = f"SELECT id FROM {store} ORDER BY (embedding::halfvec(256) <=> %s::halfvec(256)) + 0"
+        sql(
+            "SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'strict_order', true)",
+            str(ef_search),
+        )
+        sql("SELECT set_config('enable_seqscan', 'off', true), set_config('enable_sort', 'off', true)")
+        found = {key for (key,) in sql(f"{nearest} LIMIT 10", literal(vector))}
+        sql("SELECT set_config('enable_seqscan', 'on', true), set_config('enable_sort', 'on', true)")
+        best = {key for (key,) in sql(f"{exactly} LIMIT 10", literal(vector))}
+        shares.append(len(found & best) / 10)
+    return sum(shares) / len(shares)
+
+
+def test_recall_is_what_counting_by_hand_gives(store, queries):
+    bench = everything(queries)
+    low, high = bench.at(10), bench.at(200)
+    assert low.recall < high.recall
+    assert low.recall == pytest.approx(by_hand(store, queries, 10), abs=1e-9)
+    assert high.recall == pytest.approx(by_hand(store, queries, 200), abs=1e-9)
+    assert low.milliseconds > 0
+    assert bench.exact[1] > low.milliseconds
+
+
+def test_recall_of_a_filter(queries):
+    found, without = cases("default", ALL, None, (1.0, 0.5, 0.1, 0.001, 0.00005))
+    assert [(re.sub(r"\d+", "n", case.filter), case.passing) for case in found] == [
+        ("", 20_000),
+        ('metadata {"half": false}', 10_000),
+        ('tags ["few"]', 1_600),
+        ('metadata {"number": n}', 1),
+    ]
+    assert without == [0.001]
+    half = Bench("default", found[1], queries[:10], 10, 0)
+    (rows,) = {len(rows) for rows in half.exact[0]}
+    assert rows == 10
+    best = sql(
+        "SELECT 1 - (c.embedding <=> %s::halfvec) FROM pgknowbase_chunk AS c"
+        " WHERE c.id::int %% 2 = 0 ORDER BY 1 DESC LIMIT 10",
+        literal(queries[0]),
+    )
+    assert half.exact[0][0] == pytest.approx([similarity for (similarity,) in best])
+    assert half.at(200).recall > 0.9
+
+
+def test_cases_of_one_model():
+    source = sql("SELECT id FROM django_content_type WHERE (app_label, model) = ('blog', 'note')")[0]
+    found, _ = cases("default", "blog.Note", source, (1.0, 0.5))
+    assert [(case.passing, case.objects) for case in found] == [(5_000, 5_000)]
+
+
+def test_sample_is_reproducible_and_moved():
+    first, again, other = (sampled("default", None, 5, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    ((stored,),) = sql("SELECT max(1 - (embedding <=> %s::halfvec)) FROM pgknowbase_chunk", literal(first[0]))
+    assert 0.95 < stored < 0.999
+
+
+def test_binary_search_finds_the_smallest():
+    rng = random.Random(5)
+    for _ in range(50):
+        threshold = rng.randint(1, 1100)
+        asked = []
+        found = smallest_reaching(lambda ef, at=threshold, to=asked: to.append(ef) or float(ef >= at), 1.0)
+        assert found == (None if threshold > 1000 else max(40, threshold))
+        assert len(asked) <= 2 + math.log2(1000)
+
+
+def test_ties_count_as_found():
+    assert recall([0.9, 0.8, 0.7], [0.9, 0.8, 0.7]) == 1
+    assert recall([0.9, 0.7, 0.6], [0.9, 0.8, 0.7]) == pytest.approx(2 / 3)
+    assert recall([0.9, 0.9], [0.9, 0.9, 0.9]) == pytest.approx(2 / 3)
+    assert recall([], [0.9]) == 0
+
+
+def test_command_measures_saves_and_keeps_history(settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_BELOW": 0}}
+    EmbeddingSpace.objects.update(ef_search=40)
+    told = json.loads(run("--queries", "30", "--selectivity", "1", "--target", "0.95", "--save", format="json"))
+    assert [row["model"] for row in told] == [ALL, "blog.Article", "blog.Note"]
+    assert {row["ef_search"] for row in told} == {40}
+    needed = max(row["needed"] for row in told)
+    assert EmbeddingSpace.objects.get(is_active=True).ef_search == needed == current_ef_search("default")
+    again = json.loads(run("--queries", "30", "--selectivity", "1", "--target", "0.95", format="json"))
+    assert all(row["recall"] >= 0.95 for row in again)
+    assert {row["ef_search"] for row in again} == {needed}
+    assert RecallMeasurement.objects.count() == 6
+    history = run("--history")
+    assert history.count("blog.Note") == 2
+    assert history.splitlines()[0].split()[:3] == ["measured_at", "space", "model"]
+
+
+def test_saved_number_is_what_searches_use(queries):
+    bench = everything(queries)
+    for ef_search in (10, 200):
+        EmbeddingSpace.objects.update(ef_search=ef_search)
+        found = [gateway.fetch("default", gateway.SIMILARITIES, literal(v), 10, None, None, None, 0) for v in queries]
+        mine = [[similarity for (similarity,) in rows] for rows in found]
+        mean = sum(recall(a, b) for a, b in zip(mine, bench.exact[0], strict=True)) / len(mine)
+        assert mean == pytest.approx(bench.at(ef_search).recall)
+    assert bench.at(10).recall < bench.at(200).recall
+
+
+def test_nothing_outlasts_a_measurement(queries):
+    everything(queries[:2]).at(77)
+    assert sql("SELECT current_setting('pgknowbase.ef_search', true), current_setting('hnsw.ef_search', true)")[0][
+        0
+    ] in ("", None)
+
+
+def test_target_out_of_reach(settings, monkeypatch):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_BELOW": 0}}
+    monkeypatch.setattr(measure, "LARGEST", 40)
+    with pytest.raises(CommandError, match=r"does not reach 1\.0: nothing was saved"):
+        run("blog.Article", "--selectivity", "1", "--target", "1", "--save")
+    assert EmbeddingSpace.objects.get(is_active=True).ef_search is None
+
+
+def test_small_store_has_nothing_to_tune(settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_BELOW": 1_000_000}}
+    assert json.loads(run("blog.Note", "--queries", "3", "--selectivity", "1", format="json"))[0]["recall"] == 1
+    with pytest.raises(CommandError, match="so small that searches compare every chunk"):
+        run("blog.Note", "--queries", "3", "--selectivity", "1", "--save")
+
+
+def test_queries_of_a_file(tmp_path):
+    path = tmp_path / "queries.txt"
+    path.write_text("how to read a file\n\nsorting a list\n")
+    (row,) = json.loads(run("blog.Article", "--queries-file", str(path), "--selectivity", "1", format="json"))
+    assert row["queries"] == 2
+    path.write_text("\n")
+    with pytest.raises(CommandError, match="holds no text"):
+        run("--queries-file", str(path))
+    with pytest.raises(CommandError, match="cannot be read"):
+        run("--queries-file", str(tmp_path / "none.txt"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--target", "2"], ["--selectivity", "0.5,x"], ["--limit", "0"], ["--limit", "5000"]]
+)
+def test_wrong_arguments(arguments):
+    with pytest.raises((CommandError, SystemExit)):
+        run(*arguments)
+
+
+def test_unknown_model():
+    with pytest.raises(CommandError, match=f"use one of {Article._meta.label}"):
+        run("blog.Category")
