@@ -15,7 +15,7 @@ COMMON = {
     "greek": "και το του της η ο την τον να με στην των οι τα στο από για που είναι σε",
     "hindi": "के की में है और से को का एक हैं यह पर ने लिए इस भी कि हो था तो",
     "hungarian": "a az és hogy egy nem is volt ez meg csak mint már de vagy ha azt még után által",
-    "indonesian": "yang dan di dari untuk dengan pada ini adalah itu ke dalam tidak oleh sebagai akan juga atau telah dapat",
+    "indonesian": "yang dan di dari untuk dengan pada ini adalah itu ke dalam tidak oleh ada akan juga atau bisa dapat",
     "italian": "il la di che e un una è per del della in non con si le dei da sono al",
     "norwegian": "og er det som til på med for ikke av jeg å en et de var fra ble kan har",
     "portuguese": "o a de que e do da em um uma para com não os as no na por mais dos",
