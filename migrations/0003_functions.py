@@ -37,6 +37,8 @@ class Migration(migrations.Migration):
         RunSQLFile("6_vectorizer/pgknowbase_store_open_v1.sql", "FUNCTION"),
         RunSQLFile("6_vectorizer/pgknowbase_store_close_v1.sql", "FUNCTION"),
         RunSQLFile("6_vectorizer/pgknowbase_settle_v1.sql", "FUNCTION"),
+        RunSQLFile("7_search/pgknowbase_passes_v1.sql", "FUNCTION"),
+        RunSQLFile("7_search/pgknowbase_span_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_search_exact_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_search_passing_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_search_dense_v1.sql", "FUNCTION"),
