@@ -57,7 +57,7 @@ SIMILAR = (
     " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[],"
     " skip => %s, exact_below => %s, note_plan => %s)"
 )
-SEARCH_PLAN = "SELECT current_setting('pgknowbase.search_plan', true)::jsonb"
+SEARCH_PLAN = "SELECT current_setting('pgknowbase.search_plan', true)"
 HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
 ROWS_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(quote_ident(%s))"

@@ -78,7 +78,7 @@ def test_operators(metadata, names):
         ({1: 2}, "key 1, which is no text"),
         ({"a\x00": 1}, "NUL or a lone surrogate"),
         ({"a": "\ud800"}, "value of 'a'.* NUL or a lone surrogate"),
-        ({"a": {"like": 1}}, "unknown operator 'like': use one of eq, contains, gt, gte, lt, lte, in"),
+        ({"a": {"like": 1}}, "unknown operator 'like', use one of eq, contains, gt, gte, lt, lte, in"),
         ({"a": {"b": {"c": 1}}}, "unknown operator 'b'"),
         ({"a": {1: 1}}, "unknown operator 1"),
         ({"a": {}}, "no operator"),

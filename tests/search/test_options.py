@@ -132,9 +132,9 @@ def test_bad_texts_are_told_at_once(query, message):
 def test_unknown_option_and_model():
     with pytest.raises(TypeError, match="treshold"):
         Article.objects.semantic_search(QUERY, treshold=1)
-    with pytest.raises(ConfigurationError, match="'blog.Category' is no source model"):
+    with pytest.raises(ConfigurationError, match=r"'blog\.Category' is no source model"):
         ExternalData.objects.search(QUERY, models=[Category])
-    with pytest.raises(SearchError, match="'blog.Article' is no model"):
+    with pytest.raises(SearchError, match=r"'blog\.Article' is no model"):
         ExternalData.objects.search(QUERY, models=["blog.Article"])
 
 

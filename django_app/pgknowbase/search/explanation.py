@@ -1,7 +1,7 @@
 """How a search was made, from what its SQL functions noted."""
 
+import json
 from dataclasses import dataclass
-from typing import Any
 
 REASONS = {
     "exact_index": "exact over the index: small, {store_bytes:,} bytes of at most {small_bytes:,}",
@@ -29,9 +29,9 @@ class Step:
     small_bytes: int | None
 
     @classmethod
-    def of(cls, noted: dict[str, Any], *, asked: int, found: int) -> "Step":
-        """A step from what the SQL function noted."""
-        return cls(**noted, asked=asked, found=found)
+    def of(cls, noted: str, *, asked: int, found: int) -> "Step":
+        """A step from what the SQL function noted, as JSON."""
+        return cls(**json.loads(noted), asked=asked, found=found)
 
     def __str__(self) -> str:
         figures = {name: getattr(self, name) for name in self.__slots__}

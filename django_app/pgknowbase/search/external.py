@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from django.db import models
-from django.db.models.base import ModelBase
 
 from pgknowbase.errors import SearchError
 from pgknowbase.meta import SourceRow
@@ -14,7 +13,7 @@ from pgknowbase.search.hits import Filters, Hit, Query, text_query
 from pgknowbase.search.metadata import shown
 from pgknowbase.search.options import Options, SearchOptions
 from pgknowbase.search.queryset import evaluated, rows_of
-from pgknowbase.search.ranking import Search, by_external_data_id, explained, ranked
+from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained, ranked
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 
 
@@ -58,6 +57,7 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
         return explained(self)
 
     def _ranked(self, query: Query, among: Sequence[type[models.Model]] | None, options: Options) -> Self:
+        check_searchable(self)
         chosen = None if among is None else [_source(model) for model in among]
         base: Any = self
         viewer = viewer_param(options.visible_to)
@@ -86,7 +86,7 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
 
 
 def _source(model: Any) -> Source:
-    if not isinstance(model, ModelBase):
+    if not (isinstance(model, type) and issubclass(model, models.Model)):
         raise SearchError(f"{shown(model)} is no model: pass the class of a source model.")
     return source_of(model)
 

@@ -53,7 +53,7 @@ def compiled(metadata: Metadata | None) -> Compiled:
                 conditions.append(_CONDITIONS[operator](key, value))
             else:
                 known = ", ".join([*_CONTAINED, *_CONDITIONS])
-                raise SearchError(f"metadata {shown(key)} has the unknown operator {shown(operator)}: use one of {known}.")
+                raise SearchError(f"metadata {shown(key)}: unknown operator {shown(operator)}, use one of {known}.")
     # strict: a comparison looks at the value itself, not into a list.
     return Compiled(
         contained=_json(contained) if contained else None,
@@ -131,8 +131,8 @@ def _scalar(key: str, operator: str, value: Any) -> Any:
             raise SearchError(f"metadata {shown(key)}: {operator} takes finite numbers up to {LARGEST_NUMBER:.0e}.")
     elif value is not None and not isinstance(value, bool):
         raise SearchError(
-            f"metadata {shown(key)}: {operator} takes a text, number, bool or None, not {_kind(value)}: use contains for"
-            " lists and dicts, in for one of several values, and isoformat() for dates."
+            f"metadata {shown(key)}: {operator} takes a text, number, bool or None, not {_kind(value)}: use contains"
+            " for lists and dicts, in for one of several values, and isoformat() for dates."
         )
     return value
 

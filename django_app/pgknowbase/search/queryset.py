@@ -14,7 +14,7 @@ from pgknowbase.search.explanation import Explanation
 from pgknowbase.search.hits import Filters, LikeQuery, Query, text_query
 from pgknowbase.search.metadata import shown
 from pgknowbase.search.options import Options, SearchOptions
-from pgknowbase.search.ranking import Search, by_object_key, explained, ranked
+from pgknowbase.search.ranking import Search, by_object_key, check_searchable, explained, ranked
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 
 Row = TypeVar("Row", bound=models.Model, covariant=True)
@@ -94,8 +94,7 @@ class SemanticQuerySet(models.QuerySet[Row]):
 
     def _ranked(self, query: Query, options: Options, *conditions: models.Exists) -> Self:
         """This queryset, searched; the rows found satisfy ``conditions`` too."""
-        if self.query.combinator:
-            raise SearchError("A union, intersection or difference cannot be searched: combine filters with | and &.")
+        check_searchable(self)
         source, rule = source_of(self.model), visible_rows(self.model, options.visible_to)
         base: models.QuerySet[Any] = self
         viewer = viewer_param(options.visible_to)

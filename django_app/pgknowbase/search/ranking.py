@@ -151,11 +151,22 @@ class IsHit(Expression):
 Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 
 
+def check_searchable(queryset: "models.QuerySet[Any]") -> None:
+    """Refuse what no filter can be put on.
+
+    Raises:
+        SearchError: ``queryset`` is a union or the like.
+    """
+    if queryset.query.combinator:
+        raise SearchError("A union, intersection or difference cannot be searched: combine filters with | and &.")
+
+
 def ranked(queryset: Rows, search: Search) -> Rows:
     """``queryset`` with the hits of ``search`` alone, best first, with what the search knows of each."""
     rows: Any = queryset._chain()  # type: ignore[attr-defined]
     rows.query.clear_limits()
     rows.query.distinct_fields = ()
+    rows.query.standard_ordering = True
     rows.query.pgknowbase_search = search
     key = key_text(queryset.model)
 
