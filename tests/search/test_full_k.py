@@ -6,7 +6,7 @@ from django.db import connection
 from pgknowbase.errors import SearchError
 from pgknowbase.models import ExternalData
 from tests.blog.models import Article
-from tests.search.conftest import QUERY
+from tests.search.conftest import QUERY, store
 
 pytestmark = pytest.mark.django_db
 ROWS = 3000
@@ -39,11 +39,8 @@ def many(index):
     Article.objects.all().delete()
     index()
     with connection.cursor() as cursor:
-        cursor.execute("SELECT format('%I.%I', store_schema, store_table) FROM pgknowbase_space WHERE is_active")
-        (store,) = cursor.fetchone()
-        # Into new files, which go with the test: dead vectors would make the index of other tests a worse one.
-        cursor.execute(f"TRUNCATE {store}")
-        cursor.execute(FILL.replace("STORE", store), {"rows": ROWS})
+        cursor.execute(f"TRUNCATE {store()}")
+        cursor.execute(FILL.replace("STORE", store()), {"rows": ROWS})
         cursor.execute("ANALYZE blog_article, pgknowbase_externaldata")
 
 
