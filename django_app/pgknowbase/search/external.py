@@ -61,9 +61,10 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
         chosen = None if among is None else [_source(model) for model in among]
         base: Any = self
         viewer = viewer_param(options.visible_to)
-        asked = sources() if chosen is None else chosen
-        if any(visible_rows(source.model, options.visible_to) is not None for source in asked):
-            base, viewer = self._visible(asked, options), None
+        if viewer:
+            asked = sources() if chosen is None else chosen
+            if any(visible_rows(source.model, options.visible_to) is not None for source in asked):
+                base, viewer = self._visible(asked, options), None
 
         def filters(using: str) -> Filters:
             ids = None if chosen is None else [source.content_type_id(using) for source in chosen]

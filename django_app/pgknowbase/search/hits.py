@@ -109,7 +109,7 @@ class TextQuery:
         """The objects nearest to the text."""
         settings = get_settings()
         embedder = get_embedder(settings.space.embedding)
-        vector = literal(query_vector(embedder, self.text))
+        vector = query_literal(embedder, self.text)
         below = settings.search.exact_below
         last = (page.skip, below, embedder.model, page.note_plan)
         with explained():
@@ -158,12 +158,21 @@ def text_query(text: str) -> TextQuery:
 
 def query_vector(embedder: Embedder, text: str) -> Vector:
     """The vector of a search text; the latest QUERY_CACHE_SIZE are kept."""
-    return _query_vectors(get_settings().search.query_cache_size)(embedder, text)
+    return _query_vectors(get_settings().search.query_cache_size)(embedder, text)[0]
+
+
+def query_literal(embedder: Embedder, text: str) -> str:
+    """The vector of a search text as pgvector reads it, kept likewise."""
+    return _query_vectors(get_settings().search.query_cache_size)(embedder, text)[1]
 
 
 @lru_cache(maxsize=1)
-def _query_vectors(size: int) -> "Callable[[Embedder, str], Vector]":
-    return lru_cache(maxsize=size)(lambda embedder, text: embedder.embed_query(text))
+def _query_vectors(size: int) -> "Callable[[Embedder, str], tuple[Vector, str]]":
+    def embedded(embedder: Embedder, text: str) -> tuple[Vector, str]:
+        vector = embedder.embed_query(text)
+        return vector, literal(vector)
+
+    return lru_cache(maxsize=size)(embedded)
 
 
 def literal(vector: Vector) -> str:
