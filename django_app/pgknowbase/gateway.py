@@ -50,13 +50,16 @@ STORE_OPEN = (
 STORE_CLOSE = "SELECT pgknowbase_store_close_v1(%s, %s::tid[], %s, %s::int[], %s::text[])"
 SETTLE = "SELECT pgknowbase_settle_v1()"
 SEARCH_DENSE = (
-    "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], "
-    "%s::text[], %s::bigint[], NULL, %s, %s)"
+    "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
+    " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[],"
+    " skip => %s, exact_below => %s, space_model => %s, note_plan => %s)"
 )
 SIMILAR = (
-    "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::text[], "
-    "%s::text[], %s::bigint[], %s)"
+    "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
+    " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[],"
+    " skip => %s, exact_below => %s, note_plan => %s)"
 )
+SEARCH_PLAN = "SELECT current_setting('pgknowbase.search_plan', true)"
 HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
 ROWS_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(quote_ident(%s))"

@@ -1,11 +1,12 @@
 """Object keys: a row's primary key as text, the same in triggers, outbox, documents and the chunk store."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models.functions import Cast
 
 from pgknowbase.errors import PgKnowbaseError
 
@@ -52,3 +53,13 @@ def parse_keys(model: type[models.Model], keys: Iterable[str]) -> list[Any]:
         except PgKnowbaseError:
             continue
     return found
+
+
+def key_text(model: type[models.Model], prefix: Callable[[str], Any] = models.F) -> Any:
+    """The expression whose value is a row's key; ``prefix`` makes an expression of a field's name."""
+    pk: Any = model._meta.pk
+    if not isinstance(pk, models.CompositePrimaryKey):
+        return Cast(prefix("pk"), models.TextField())
+    fields: Any = pk.fields
+    parts = [Cast(prefix(field.attname), models.TextField()) for field in fields]
+    return Cast(models.Func(*parts, function="jsonb_build_array"), models.TextField())

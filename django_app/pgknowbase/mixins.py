@@ -1,15 +1,18 @@
 """``ExternalDataMixin``: what a model inherits to become a source model."""
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 from django.db import models
 
 from pgknowbase.keys import object_key
+from pgknowbase.search.options import SearchFilters, SearchOptions
 from pgknowbase.search.queryset import SemanticManager, SemanticQuerySet
 
 if TYPE_CHECKING:
+    from psycopg.types.range import Range
+
     from pgknowbase.models import ExternalData
     from pgknowbase.relay.sync import SyncReport
 
@@ -29,7 +32,9 @@ class ExternalDataMixin(models.Model):
     if TYPE_CHECKING:
         # On the rows of a search.
         similarity: float
+        score: float
         matched_chunk: str
+        matched_span: Range[int] | None
 
     class Meta:
         abstract = True
@@ -161,21 +166,21 @@ class ExternalDataMixin(models.Model):
 
     # Search
 
-    def similar(self, limit: int = 10, **options: Any) -> SemanticQuerySet[Self]:
+    def similar(self, limit: int = 10, **options: Unpack[SearchFilters]) -> SemanticQuerySet[Self]:
         """Rows of the same model most like this one, itself left out; options as ``SemanticQuerySet.similar_to``."""
         return rows(type(self)).using(self._state.db).similar_to(self, limit=limit, **options)
 
-    async def asimilar(self, limit: int = 10, **options: Any) -> SemanticQuerySet[Self]:
+    async def asimilar(self, limit: int = 10, **options: Unpack[SearchFilters]) -> SemanticQuerySet[Self]:
         """Async twin of ``similar``; the result is evaluated already."""
         return await rows(type(self)).using(self._state.db).asimilar_to(self, limit=limit, **options)
 
     @classmethod
-    def semantic_search(cls, query: str, **options: Any) -> SemanticQuerySet[Self]:
+    def semantic_search(cls, query: str, **options: Unpack[SearchOptions]) -> SemanticQuerySet[Self]:
         """``SemanticQuerySet.semantic_search`` over all rows, for models whose manager does not have it."""
         return rows(cls).semantic_search(query, **options)
 
     @classmethod
-    async def asemantic_search(cls, query: str, **options: Any) -> SemanticQuerySet[Self]:
+    async def asemantic_search(cls, query: str, **options: Unpack[SearchOptions]) -> SemanticQuerySet[Self]:
         """Async twin of ``semantic_search``; the result is evaluated already."""
         return await rows(cls).asemantic_search(query, **options)
 

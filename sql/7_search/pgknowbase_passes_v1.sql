@@ -1,4 +1,5 @@
 -- Whether an object passes the filters of a search. Inlined where it is called, so that indexes serve it: hence no SET.
+-- Its names are resolved when it is created.
 --
 --   sources         content type ids of the source models; NULL means all, as everywhere below
 --   viewer          NULL: no restriction; '': public objects only; a user's id: public ones and those the user owns

@@ -5,15 +5,18 @@
 --   sources       content type ids of the source models; NULL means all
 --   threshold     least similarity in [-1, 1]; NULL means each object's own
 --   viewer        NULL: no restriction; '': public objects only; a user's id: public ones and those the user owns
---   metadata      the object's metadata must contain this
---   tags          the object must have all of these
+--   metadata, matching, tags, changed_from, changed_before   see pgknowbase_passes_v1
 --   object_keys   only the objects of these keys; searched exactly
 --   external_data_ids   only these objects; searched exactly
 --   exclude       external data id to leave out
+--   skip          how many of the best to leave out
 --   exact_below   an index of about as many chunks is searched exactly, because the vector index can miss a vector that
 --                 lies far from all others; in a larger one, as many objects are where the filters let fewer than one in five
 --                 pass
 --   space_model   raise PK001 unless the active space is of this model
+--   note_plan     leave what was done, and why, in the setting pgknowbase.search_plan of this transaction, as JSON
+--
+-- The score is the similarity. A span is where the chunk stands in the document's content, in characters from 0.
 --
 -- Otherwise the vector index is walked outwards from the query until max_hits objects have passed, or no better one can
 -- follow. Where filters let few pass, or the index gives up early, the answer comes from pgknowbase_search_exact_v1.
@@ -23,11 +26,13 @@
 DO $pgknowbase$ BEGIN PERFORM '[1]'::vector; END $pgknowbase$; -- loads pgvector, so that its settings are known below
 CREATE OR REPLACE FUNCTION pgknowbase_search_dense_v1(
     query halfvec, max_hits integer, sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL,
-    viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, tags text[] DEFAULT NULL, object_keys text[] DEFAULT NULL,
-    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, exact_below integer DEFAULT 15000,
-    space_model text DEFAULT NULL)
+    viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
+    changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
+    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0,
+    exact_below integer DEFAULT 15000, space_model text DEFAULT NULL, note_plan boolean DEFAULT false)
 RETURNS TABLE (
-    source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, similarity float8)
+    source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
+    similarity float8, keyword_score float8, score float8)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
 SET search_path FROM CURRENT
 SET hnsw.iterative_scan = 'strict_order'
@@ -41,11 +46,18 @@ AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
     _filtered CONSTANT boolean :=
-        sources IS NOT NULL OR viewer IS NOT NULL OR metadata IS NOT NULL OR tags IS NOT NULL;
-    _exact boolean := object_keys IS NOT NULL OR external_data_ids IS NOT NULL;
+        sources IS NOT NULL OR viewer IS NOT NULL OR metadata IS NOT NULL OR matching IS NOT NULL OR tags IS NOT NULL
+        OR changed_from IS NOT NULL OR changed_before IS NOT NULL;
+    _wanted CONSTANT bigint := max_hits::bigint + greatest(skip, 0);
+    -- Of the active store, in bytes; by its size, because counting would cost more than the search.
+    _size bigint;
+    _small bigint;
     _least float8 := threshold;
-    _pause integer := 2 * max_hits + 20;
-    _walked integer := 0;
+    _first_pause CONSTANT bigint := 2 * _wanted + 20;
+    _pause bigint := _first_pause;
+    _walked bigint := 0;
+    _passing bigint := coalesce(cardinality(object_keys), cardinality(external_data_ids));
+    _plan text := CASE WHEN _passing IS NULL THEN 'walk' ELSE 'exact_filtered' END;
     _enough boolean := false;
     _next record;
     _ids bigint[] := '{}';
@@ -55,8 +67,11 @@ DECLARE
     _chunks text[];
     _similarities float8[];
 BEGIN
-    IF max_hits <= 0 THEN
+    IF query IS NULL OR max_hits IS NULL OR max_hits <= 0 THEN
         RETURN;
+    END IF;
+    IF l2_norm(query) = 0 THEN
+        RAISE EXCEPTION 'a query vector of zeros has no direction' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF space_model IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM pgknowbase_space AS s WHERE s.is_active AND s.model = space_model
@@ -64,13 +79,15 @@ BEGIN
         RAISE EXCEPTION 'the active embedding space is not of model %', space_model USING ERRCODE = 'PK001';
     END IF;
 
-    -- By its size, because counting would cost more than the search: a chunk takes its vector and some 1,000 bytes.
-    _exact := _exact OR coalesce((
-        SELECT pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass)
-            <= exact_below::bigint * (4 * s.dimensions + 1000)
-        FROM pgknowbase_space AS s WHERE s.is_active), false);
+    IF _plan = 'walk' THEN
+        -- A chunk takes its vector and some 1,000 bytes.
+        SELECT pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass),
+            exact_below::bigint * (4 * s.dimensions + 1000)
+        INTO _size, _small FROM pgknowbase_space AS s WHERE s.is_active;
+        _plan := CASE WHEN _size <= _small THEN 'exact_index' ELSE 'walk' END;
+    END IF;
 
-    IF NOT _exact THEN
+    IF _plan = 'walk' THEN
         FOR _next IN
             SELECT n.source, n.id, n.chunk_seq, n.chunk, 1 - n.distance AS similarity,
                 e.id AS external_data_id, e.similarity_threshold
@@ -80,10 +97,9 @@ BEGIN
             ) AS n
             LEFT JOIN LATERAL (
                 SELECT x.id, x.similarity_threshold FROM pgknowbase_externaldata AS x
-                WHERE (sources IS NULL OR n.source = ANY (sources))
-                    AND x.content_type_id = n.source AND x.object_key = n.id AND x.is_active
-                    AND (viewer IS NULL OR x.is_public OR x.owner_id::text = viewer)
-                    AND (metadata IS NULL OR x.metadata @> metadata) AND (tags IS NULL OR x.tags @> tags)
+                WHERE (sources IS NULL OR n.source = ANY (sources)) -- known without reading x
+                    AND x.content_type_id = n.source AND x.object_key = n.id
+                    AND pgknowbase_passes_v1(x, NULL, viewer, metadata, matching, tags, changed_from, changed_before)
                     AND x.id IS DISTINCT FROM exclude
                 OFFSET 0
             ) AS e ON true
@@ -103,15 +119,19 @@ BEGIN
                 _seqs := _seqs || _next.chunk_seq;
                 _chunks := _chunks || _next.chunk;
                 _similarities := _similarities || _next.similarity;
-                _enough := cardinality(_ids) >= max_hits;
+                _enough := cardinality(_ids) >= _wanted;
                 EXIT WHEN _enough;
             END IF;
             IF _walked = _pause THEN
                 _pause := _pause * 4;
                 -- Far from the query the walk misses neighbours, so few objects are better all compared.
-                IF _filtered AND _walked = 2 * max_hits + 20 AND _walked > 5 * cardinality(_ids) THEN
-                    _exact := pgknowbase_search_passing_v1(exact_below + 1, sources, viewer, metadata, tags) <= exact_below;
-                    EXIT WHEN _exact;
+                IF _filtered AND _walked = _first_pause AND _walked > 5 * cardinality(_ids) THEN
+                    _passing := pgknowbase_search_passing_v1(
+                        exact_below + 1, sources, viewer, metadata, matching, tags, changed_from, changed_before);
+                    IF _passing <= exact_below THEN
+                        _plan := 'exact_filtered';
+                        EXIT;
+                    END IF;
                 END IF;
                 _least := coalesce(_least, (
                     SELECT min(lowest.threshold) FROM (
@@ -123,17 +143,31 @@ BEGIN
                     ) AS lowest));
             END IF;
         END LOOP;
-        _exact := _exact OR NOT _enough AND _walked < (
-            SELECT count(*) FROM (SELECT 1 FROM pgknowbase_chunk LIMIT _walked + 1) AS present);
+        IF _plan = 'walk' AND NOT _enough AND _walked < (
+            SELECT count(*) FROM (SELECT 1 FROM pgknowbase_chunk LIMIT _walked + 1) AS present)
+        THEN
+            _plan := 'retried_exactly';
+        END IF;
     END IF;
 
-    IF _exact THEN
+    IF note_plan THEN
+        PERFORM set_config('pgknowbase.search_plan', jsonb_build_object(
+            'plan', _plan, 'passing', _passing, 'walked', _walked, 'exact_below', exact_below,
+            'store_bytes', _size, 'small_bytes', _small)::text, true);
+    END IF;
+    IF _plan <> 'walk' THEN
         RETURN QUERY SELECT * FROM pgknowbase_search_exact_v1(
-            query, max_hits, sources, threshold, viewer, metadata, tags, object_keys, external_data_ids, exclude);
+            query, max_hits, sources, threshold, viewer, metadata, matching, tags, changed_from, changed_before, object_keys,
+            external_data_ids, exclude, skip);
     ELSE
         RETURN QUERY
-        SELECT h.* FROM unnest(_sources, _keys, _ids, _seqs, _chunks, _similarities) AS h (
-            source, object_key, external_data_id, chunk_seq, chunk, similarity)
+        SELECT h.source, h.object_key, h.external_data_id, h.chunk_seq, h.chunk,
+            pgknowbase_span_v1(h.source, h.object_key, h.chunk), h.similarity, NULL::float8, h.similarity
+        FROM (
+            SELECT u.* FROM unnest(_sources, _keys, _ids, _seqs, _chunks, _similarities) AS u (
+                source, object_key, external_data_id, chunk_seq, chunk, similarity)
+            ORDER BY u.similarity DESC, u.external_data_id OFFSET greatest(skip, 0)
+        ) AS h
         ORDER BY h.similarity DESC, h.external_data_id;
     END IF;
 END

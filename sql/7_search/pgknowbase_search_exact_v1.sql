@@ -1,10 +1,12 @@
 -- As pgknowbase_search_dense_v1, which calls it, by comparing every chunk of the objects that pass: for few objects.
 CREATE OR REPLACE FUNCTION pgknowbase_search_exact_v1(
     query halfvec, max_hits integer, sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL,
-    viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, tags text[] DEFAULT NULL, object_keys text[] DEFAULT NULL,
-    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL)
+    viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
+    changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
+    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0)
 RETURNS TABLE (
-    source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, similarity float8)
+    source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
+    similarity float8, keyword_score float8, score float8)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
 SET search_path FROM CURRENT
 SET plan_cache_mode = 'force_custom_plan'
@@ -15,26 +17,28 @@ SET enable_sort = 'on'
 AS $pgknowbase$
 #variable_conflict use_variable
 BEGIN
+    IF query IS NULL OR max_hits IS NULL OR max_hits <= 0 THEN
+        RETURN;
+    END IF;
     RETURN QUERY
     WITH best AS (
         SELECT DISTINCT ON (e.id)
             e.id AS external_data_id, c.source, c.id, c.chunk_seq, c.embedding <=> query AS distance, e.similarity_threshold
         FROM pgknowbase_externaldata AS e
         JOIN pgknowbase_chunk AS c ON c.source = e.content_type_id AND c.id = e.object_key
-        WHERE e.is_active AND (sources IS NULL OR e.content_type_id = ANY (sources))
+        WHERE pgknowbase_passes_v1(e, sources, viewer, metadata, matching, tags, changed_from, changed_before)
             AND (object_keys IS NULL OR e.object_key = ANY (object_keys))
             AND (external_data_ids IS NULL OR e.id = ANY (external_data_ids))
-            AND (viewer IS NULL OR e.is_public OR e.owner_id::text = viewer)
-            AND (metadata IS NULL OR e.metadata @> metadata) AND (tags IS NULL OR e.tags @> tags)
             AND e.id IS DISTINCT FROM exclude
         ORDER BY e.id, distance
     ), hit AS (
         SELECT b.* FROM best AS b
-        WHERE 1 - b.distance >= coalesce(threshold, b.similarity_threshold)
+        WHERE 1 - b.distance >= coalesce(threshold, b.similarity_threshold) AND b.distance <= 2
         ORDER BY b.distance, b.external_data_id
-        LIMIT max_hits
+        LIMIT max_hits OFFSET greatest(skip, 0)
     )
-    SELECT h.source, h.id, h.external_data_id, h.chunk_seq, c.chunk, 1 - h.distance
+    SELECT h.source, h.id, h.external_data_id, h.chunk_seq, c.chunk, pgknowbase_span_v1(h.source, h.id, c.chunk),
+        1 - h.distance, NULL::float8, 1 - h.distance
     FROM hit AS h JOIN pgknowbase_chunk AS c ON c.source = h.source AND c.id = h.id AND c.chunk_seq = h.chunk_seq
     ORDER BY h.distance, h.external_data_id;
 END

@@ -2,8 +2,9 @@ import math
 import re
 
 import pytest
+from django.db import connection
 
-from pgknowbase.models import OutboxEvent
+from pgknowbase.models import EmbeddingSpace, OutboxEvent
 from pgknowbase.relay.relay import Relay
 from pgknowbase.search import hits
 from pgknowbase.vectorizer.executor import Executor
@@ -18,6 +19,12 @@ def nearness(text):
     return [cosine, math.sqrt(max(0.0, 1 - cosine * cosine)), *[0.0] * 254]
 
 
+def store():
+    """The table behind the active space, quoted."""
+    space = EmbeddingSpace.objects.get(is_active=True)
+    return f'"{space.store_schema}"."{space.store_table}"'
+
+
 @pytest.fixture
 def provider(monkeypatch):
     embedder = RecordingEmbedder()
@@ -30,6 +37,9 @@ def provider(monkeypatch):
 def index(db, provider):
     """Bring everything that was written into the index."""
     OutboxEvent.objects.all().delete()
+    # Into new files, which go with the test: the dead vectors of other tests would make a worse index.
+    with connection.cursor() as cursor:
+        cursor.execute(f"TRUNCATE {store()}")
 
     def run():
         relay, executor = Relay(), Executor()

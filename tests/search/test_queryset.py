@@ -1,13 +1,16 @@
 """What is chained before a search holds inside it; what comes after behaves as on any queryset."""
 
+import pickle
+
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.paginator import Paginator
 from django.db import connection
-from django.db.models import Count, F, Value
+from django.db.models import Count, Exists, F, Max, OuterRef, Value
 
 from pgknowbase.errors import NotIndexedError, SearchError, SpaceMismatchError
 from pgknowbase.models import ExternalData
+from pgknowbase.search import hits
 from tests.blog.models import Article, Category, Note, Slug
 from tests.search.conftest import QUERY
 
@@ -180,29 +183,6 @@ def test_async_twins(articles):
     assert async_to_sync(run)() == (two, two, two, best(2), best(40))
 
 
-@pytest.mark.parametrize(
-    ("query", "options", "message"),
-    [
-        ("", {}, "empty"),
-        ("  \n", {}, "empty"),
-        ("x" * 10_001, {}, "10001 characters"),
-        ("a\x00b", {}, "NUL"),
-        ("a\ud800b", {}, "surrogate"),
-        (7, {}, "no search text"),
-        ("a", {"limit": 0}, "limit 0"),
-        ("a", {"limit": -1}, "limit -1"),
-        ("a", {"limit": 1001}, "limit 1001"),
-        ("a", {"limit": True}, "limit True"),
-        ("a", {"threshold": 2}, "threshold 2"),
-        ("a", {"threshold": float("nan")}, "threshold nan"),
-        ("a", {"threshold": "0.5"}, "threshold '0.5'"),
-    ],
-)
-def test_bad_input_is_told_at_once(db, query, options, message):
-    with pytest.raises(SearchError, match=message):
-        Article.objects.semantic_search(query, **options)
-
-
 @pytest.mark.parametrize("text", ["'; DROP TABLE blog_article; --", "%s %(a)s", '"}', "\\"])
 def test_sql_in_texts_is_only_text(articles, provider, text):
     provider.vector = lambda text: [1.0, *[0.0] * 255]
@@ -229,3 +209,84 @@ def test_settings_of_the_search_do_not_leak(articles):
         list(Article.objects.semantic_search(QUERY))
         cursor.execute("SELECT current_setting('hnsw.ef_search')")
         assert cursor.fetchone() == ("37",)
+
+
+# What else may be chained
+
+
+@pytest.mark.parametrize(
+    ("narrow", "numbers"),
+    [
+        (lambda rows: rows.annotate(n=Count("category__article")).filter(n__gt=0, views__lt=9), (8, 7, 6)),
+        (lambda rows: rows.filter(views__lt=9).select_related("category").only("title", "category"), (8, 7, 6)),
+        (lambda rows: rows.filter(views__lt=9).defer("body"), (8, 7, 6)),
+        (lambda rows: rows.filter(views__lt=9).prefetch_related("category__article_set"), (8, 7, 6)),
+        (lambda rows: rows.filter(views__lt=9).reverse(), (8, 7, 6)),
+        (lambda rows: rows.filter(Exists(Category.objects.filter(pk=OuterRef("category"), name="odd"))), (39, 37, 35)),
+        (lambda rows: rows.filter(category__in=Category.objects.filter(name="even")), (40, 38, 36)),
+        (lambda rows: rows.semantic_search(QUERY, limit=20).filter(views__lt=30), (29, 28, 27)),
+        (lambda rows: rows.extra(where=["views %% 7 = 0"]), (35, 28, 21)),
+    ],
+)
+def test_more_that_holds_inside(articles, narrow, numbers):
+    found = narrow(Article.objects.all()).semantic_search(QUERY, limit=3)
+    assert titles(found) == best(*numbers)
+    assert [round(row.similarity, 2) for row in found] == [n / 100 for n in numbers]
+    assert found.count() == 3
+
+
+def test_more_after_a_search(articles, django_assert_num_queries):
+    found = Article.objects.semantic_search(QUERY, limit=4)
+    assert list(found.in_bulk([articles[39].pk, articles[0].pk])) == [articles[39].pk]
+    assert found.values_list("title", "score").last() == ("a37", pytest.approx(0.37, abs=1e-3))
+    assert found.aggregate(best=Max("similarity"))["best"] == pytest.approx(0.4, abs=1e-3)
+    assert titles(found.filter(similarity__gte=0.385)) == best(40, 39)
+    assert titles(found.union(Article.objects.semantic_search(QUERY, limit=2, offset=4)).order_by("-score")) == best(
+        40, 39, 38, 37, 36, 35
+    )
+    assert [row.title for row in found.iterator()] == best(40, 39, 38, 37)
+    assert titles(found.none()) == []
+    assert titles(pickle.loads(pickle.dumps(list(found)))) == best(40, 39, 38, 37)
+    assert found.contains(articles[39])
+    assert not found.contains(articles[0])
+    page = Paginator(found, 3).page(2)
+    assert (titles(page), page.paginator.count) == (best(37), 4)
+    with django_assert_num_queries(2):
+        rows = list(found.prefetch_related("category"))
+        assert {row.category.name for row in rows} == {"even", "odd"}
+    assert found.filter(views=40).update(status="x") == 1
+    assert found.filter(views=39).delete()[0] == 1
+
+
+def test_a_union_cannot_be_searched(articles):
+    with pytest.raises(SearchError, match=r"union.*combine filters"):
+        Article.objects.filter(views=1).union(Article.objects.filter(views=2)).semantic_search(QUERY)
+    with pytest.raises(SearchError, match=r"union.*combine filters"):
+        ExternalData.objects.all().union(ExternalData.objects.all()).search(QUERY)
+
+
+@pytest.mark.parametrize(
+    ("search", "statements"),
+    [
+        (lambda: Article.objects.semantic_search(QUERY), 3),
+        (lambda: Article.objects.filter(views__gt=3).semantic_search(QUERY), 3),
+        (lambda: Article.objects.order_by("pk")[5:30].semantic_search(QUERY), 3),
+        (lambda: Article.objects.semantic_search(QUERY, offset=5, metadata={"year": {"gt": 2000}}), 3),
+        (lambda: ExternalData.objects.search(QUERY), 3),
+        (lambda: ExternalData.objects.filter(is_active=True).search(QUERY, models=[Article]), 3),
+    ],
+)
+def test_statements_and_provider_calls(articles, provider, search, statements, django_assert_num_queries):
+    asked = []
+    embed, provider.vector = provider.vector, lambda text: asked.append(text) or embed(text)
+    hits._query_vectors.cache_clear()
+    search().count()  # the ids of content types are cached by Django
+    for _ in range(2):
+        found = search()
+        with django_assert_num_queries(statements):
+            assert len(found) == 10
+        with django_assert_num_queries(0):
+            assert len(found) == 10
+        with django_assert_num_queries(1):
+            assert found.filter(pk__gt=0).count() == 10
+    assert asked == [QUERY]

@@ -13,8 +13,8 @@ from tests.sql.rendering import BODIES, SQL, check_syntax, rendered
 
 RENDERED = dict(rendered())
 PACKAGE = SQL.parent / "django_app" / "pgknowbase"
-# Resolves names in the path of the session that migrates, which is what it pins for the triggers.
-# pgknowbase_passes_v1 is inlined, and has its names resolved when it is created.
+# The first resolves names in the path of the session that migrates, which is what it pins for the triggers. The second
+# is inlined, and its names are resolved when it is created.
 WITHOUT_SEARCH_PATH = {"pgknowbase_trigger_secure_v1", "pgknowbase_passes_v1"}
 OWN_OBJECT = re.compile(r"pgknowbase_[a-z0-9_]+")
 LONGEST_NAME = 63

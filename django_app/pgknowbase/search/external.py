@@ -1,16 +1,20 @@
 """Search across source models: the queryset and manager of ``ExternalData``."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from django.db import models
 
+from pgknowbase.errors import SearchError
 from pgknowbase.meta import SourceRow
-from pgknowbase.registry import source_of
-from pgknowbase.search.hits import Filters, Hit, checked_limit, checked_threshold, text_query
-from pgknowbase.search.queryset import evaluated
-from pgknowbase.search.ranking import Search, by_external_data_id, ranked
-from pgknowbase.search.visibility import EVERYTHING, Viewer, viewer_param
+from pgknowbase.registry import Source, source_of, sources
+from pgknowbase.search.explanation import Explanation
+from pgknowbase.search.hits import Filters, Hit, Query, text_query
+from pgknowbase.search.metadata import shown
+from pgknowbase.search.options import Options, SearchOptions
+from pgknowbase.search.queryset import evaluated, rows_of
+from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained, ranked
+from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 
 
 class ExternalDataQuerySet(models.QuerySet[Any]):
@@ -26,40 +30,66 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
         query: str,
         *,
         models: Sequence[type[models.Model]] | None = None,
-        limit: int = 10,
-        threshold: float | None = None,
-        metadata: dict[str, Any] | None = None,
-        tags: Sequence[str] | None = None,
-        visible_to: Viewer = EVERYTHING,
+        **options: Unpack[SearchOptions],
     ) -> Self:
         """The objects nearest in meaning to ``query``, of the given source models or of all, best first.
 
-        Each carries ``similarity`` and ``matched_chunk``. Options as in ``SemanticQuerySet.semantic_search``.
+        Rows and options are as in ``SemanticQuerySet.semantic_search``.
 
         Raises:
             SearchError: an argument is out of range.
             ConfigurationError: one of ``models`` is no source model.
         """
-        among = None if models is None else [source_of(model) for model in models]
-        least, viewer = checked_threshold(threshold), viewer_param(visible_to)
+        return self._ranked(text_query(query), models, Options(**options))
+
+    async def asearch(
+        self,
+        query: str,
+        *,
+        models: Sequence[type[models.Model]] | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> Self:
+        """Async twin of ``search``; the result is evaluated already."""
+        return await evaluated(self.search(query, models=models, **options))
+
+    def explain_search(self) -> Explanation:
+        """As ``SemanticQuerySet.explain_search``."""
+        return explained(self)
+
+    def _ranked(self, query: Query, among: Sequence[type[models.Model]] | None, options: Options) -> Self:
+        check_searchable(self)
+        chosen = None if among is None else [_source(model) for model in among]
+        base: Any = self
+        viewer = viewer_param(options.visible_to)
+        if viewer:
+            asked = sources() if chosen is None else chosen
+            if any(visible_rows(source.model, options.visible_to) is not None for source in asked):
+                base, viewer = self._visible(asked, options), None
 
         def filters(using: str) -> Filters:
-            sources = None if among is None else [source.content_type_id(using) for source in among]
-            return Filters(sources, least, viewer, metadata, tags)
+            ids = None if chosen is None else [source.content_type_id(using) for source in chosen]
+            return Filters.of(options, sources=ids, viewer=viewer)
 
-        found = Search(
-            base=self,
-            query=text_query(query),
+        search = Search(
+            base=base,
+            query=query,
             filters=filters,
-            limit=checked_limit(limit),
+            limit=options.limit,
+            offset=options.offset,
             key_of=_external_data_key,
             narrowed=by_external_data_id,
         )
-        return ranked(self, found)
+        return ranked(self, search)
 
-    async def asearch(self, query: str, **options: Any) -> Self:
-        """Async twin of ``search``; the result is evaluated already."""
-        return await evaluated(self.search(query, **options))
+    def _visible(self, asked: Sequence[Source], options: Options) -> Any:
+        base: Any = rows_of(self) if self.query.is_sliced or self.query.distinct_fields else self
+        return visible_data(base, asked, options.visible_to)
+
+
+def _source(model: Any) -> Source:
+    if not (isinstance(model, type) and issubclass(model, models.Model)):
+        raise SearchError(f"{shown(model)} is no model: pass the class of a source model.")
+    return source_of(model)
 
 
 def _external_data_key(hit: Hit) -> str:

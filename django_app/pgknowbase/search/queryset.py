@@ -1,27 +1,21 @@
 """Search on source models: ``SemanticQuerySet`` and its manager."""
 
-from collections.abc import Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.db import models
-from django.db.models.functions import Cast
 
 from pgknowbase.errors import SearchError
-from pgknowbase.keys import object_key
+from pgknowbase.keys import key_text, object_key
 from pgknowbase.registry import is_source, source_of
-from pgknowbase.search.hits import (
-    Filters,
-    LikeQuery,
-    Query,
-    checked_limit,
-    checked_threshold,
-    text_query,
-)
-from pgknowbase.search.ranking import Search, by_object_key, ranked
-from pgknowbase.search.visibility import EVERYTHING, Viewer, viewer_param
+from pgknowbase.search.explanation import Explanation
+from pgknowbase.search.hits import Filters, LikeQuery, Query, text_query
+from pgknowbase.search.metadata import shown
+from pgknowbase.search.options import Options, SearchOptions
+from pgknowbase.search.ranking import Search, by_object_key, check_searchable, explained, ranked
+from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 
 Row = TypeVar("Row", bound=models.Model, covariant=True)
 
@@ -30,60 +24,54 @@ class SemanticQuerySet(models.QuerySet[Row]):
     """A queryset of a source model that can be searched.
 
     What is chained before a search (filter, exclude, slice, ...) holds inside it; the result is a queryset like any
-    other, best first, whose rows carry ``similarity`` (cosine, in [-1, 1]) and ``matched_chunk`` (the text of the best
-    chunk). The search runs when the result is first evaluated, once.
+    other, best first, whose rows carry ``similarity`` (cosine, in [-1, 1]), ``score`` (what they are ordered by),
+    ``matched_chunk`` (the text of the best chunk) and ``matched_span`` (where it stands in the document's content, a
+    range of characters, or None). The search runs when the result is first evaluated, once.
     """
 
-    def semantic_search(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        threshold: float | None = None,
-        metadata: dict[str, Any] | None = None,
-        tags: Sequence[str] | None = None,
-        visible_to: Viewer = EVERYTHING,
-    ) -> Self:
-        """The rows nearest in meaning to ``query``, at most ``limit``.
-
-        ``threshold``: least similarity; None means each row's own. ``metadata``: must be contained in the row's.
-        ``tags``: the row must have all. ``visible_to``: only what this user may see; an anonymous user or None sees
-        public rows, a superuser all; left out, nothing is hidden.
+    def semantic_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
+        """The rows nearest in meaning to ``query``; options as in ``SearchOptions``.
 
         Raises:
             SearchError: an argument is out of range, at once.
             EmbeddingError: the query cannot be embedded, on evaluation.
         """
-        return self._ranked(text_query(query), limit, threshold, metadata, tags, visible_to)
+        return self._ranked(text_query(query), Options(**options))
 
-    async def asemantic_search(self, query: str, **options: Any) -> Self:
+    async def asemantic_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
         """Async twin of ``semantic_search``; the result is evaluated already."""
         return await evaluated(self.semantic_search(query, **options))
 
-    def similar_to(
-        self,
-        row: models.Model,
-        *,
-        limit: int = 10,
-        threshold: float | None = None,
-        metadata: dict[str, Any] | None = None,
-        tags: Sequence[str] | None = None,
-        visible_to: Viewer = EVERYTHING,
-    ) -> Self:
+    def similar_to(self, row: models.Model, **options: Unpack[SearchOptions]) -> Self:
         """The rows most like ``row``, which may be of another source model, itself left out; see ``semantic_search``.
+
+        Nothing is like a row that the user of ``visible_to`` may not see.
 
         Raises:
             NotIndexedError: ``row`` has no chunks yet, on evaluation.
         """
         if not is_source(type(row)):
-            raise SearchError(f"{row!r} is of no source model: pass a row of a model with ExternalDataMixin.")
-        using = row._state.db or self.db
-        like = LikeQuery(source_of(type(row)).content_type_id(using), object_key=object_key(row.pk))
-        return self._ranked(like, limit, threshold, metadata, tags, visible_to)
+            raise SearchError(f"{shown(row)} is of no source model: pass a row of a model with ExternalDataMixin.")
+        chosen, source = Options(**options), source_of(type(row))
+        like = LikeQuery(source.content_type_id(row._state.db or self.db), object_key=object_key(row.pk))
+        rules = [visible_rows(model, chosen.visible_to) for model in (self.model, source.model)]
+        if rules == [None, None]:
+            return self._ranked(like, chosen)
+        known = apps.get_model("pgknowbase", "ExternalData")._default_manager.of(cast(Any, row))
+        seen = models.Exists(visible_data(known, [source], chosen.visible_to))
+        return self._ranked(like, chosen, seen)
 
-    async def asimilar_to(self, row: models.Model, **options: Any) -> Self:
+    async def asimilar_to(self, row: models.Model, **options: Unpack[SearchOptions]) -> Self:
         """Async twin of ``similar_to``; the result is evaluated already."""
         return await evaluated(await sync_to_async(self.similar_to)(row, **options))
+
+    def explain_search(self) -> Explanation:
+        """How the search that made this queryset finds its rows: which plan, and why. It searches anew.
+
+        Raises:
+            SearchError: this queryset is not the result of a search.
+        """
+        return explained(self)
 
     def with_external_data(self) -> Self:
         """The rows that the index knows."""
@@ -94,32 +82,43 @@ class SemanticQuerySet(models.QuerySet[Row]):
         return self.filter(~self._known())
 
     def _known(self) -> models.Exists:
-        found = apps.get_model("pgknowbase", "ExternalData")._default_manager.filter(
-            content_type_id=source_of(self.model).content_type_id(self.db),
-            object_key=Cast(models.OuterRef("pk"), models.TextField()),
-        )
-        return models.Exists(found)
+        return models.Exists(self._data())
 
-    def _ranked(
-        self,
-        query: Query,
-        limit: int,
-        threshold: float | None,
-        metadata: dict[str, Any] | None,
-        tags: Sequence[str] | None,
-        visible_to: Viewer,
-    ) -> Self:
-        source = source_of(self.model)
-        least, viewer = checked_threshold(threshold), viewer_param(visible_to)
+    def _data(self) -> "models.QuerySet[Any]":
+        """The external data of a row of this queryset, for a subquery."""
+        data: models.QuerySet[Any] = apps.get_model("pgknowbase", "ExternalData")._default_manager.filter(
+            content_type_id=source_of(self.model).content_type_id(self.db),
+            object_key=key_text(self.model, models.OuterRef),
+        )
+        return data
+
+    def _ranked(self, query: Query, options: Options, *conditions: models.Exists) -> Self:
+        """This queryset, searched; the rows found satisfy ``conditions`` too."""
+        check_searchable(self)
+        source, rule = source_of(self.model), visible_rows(self.model, options.visible_to)
+        base: models.QuerySet[Any] = self
+        viewer = viewer_param(options.visible_to)
+        if rule is not None or conditions:
+            if self.query.is_sliced or self.query.distinct_fields:
+                base = rows_of(self)
+            allowed = models.Exists(visible_data(self._data(), [source], options.visible_to))
+            base = base.filter(allowed if rule is None else models.Q(pk__in=rule.values("pk")), *conditions)
+            viewer = None
         search = Search(
-            base=self,
+            base=base,
             query=query,
-            filters=lambda using: Filters([source.content_type_id(using)], least, viewer, metadata, tags),
-            limit=checked_limit(limit),
+            filters=lambda using: Filters.of(options, sources=[source.content_type_id(using)], viewer=viewer),
+            limit=options.limit,
+            offset=options.offset,
             key_of=attrgetter("object_key"),
             narrowed=by_object_key,
         )
         return ranked(self, search)
+
+
+def rows_of(queryset: models.QuerySet[Row]) -> models.QuerySet[Row]:
+    """A queryset of the same rows that can be filtered, where the given one has a slice."""
+    return queryset.model._base_manager.using(queryset._db).filter(pk__in=queryset.values("pk"))  # type: ignore[attr-defined]
 
 
 Rows = TypeVar("Rows", bound="models.QuerySet[Any]")

@@ -6,21 +6,25 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, TypeVar
 
+from django.contrib.postgres.fields import IntegerRangeField
 from django.core.exceptions import EmptyResultSet
-from django.db import models
+from django.db import models, transaction
 from django.db.models.expressions import Expression
 from django.db.models.functions import Cast
 
+from pgknowbase import gateway
 from pgknowbase.conf import get_settings
-from pgknowbase.keys import object_key, parse_key
-from pgknowbase.search.hits import Filters, Hit, Query
+from pgknowbase.errors import SearchError
+from pgknowbase.keys import key_text, object_key, parse_key
+from pgknowbase.search.explanation import Explanation, Step
+from pgknowbase.search.hits import Filters, Hit, Page, Query
 
 WIDEST = 20_000
 
 
 @dataclass(eq=False)
 class Search:
-    """``query`` among the rows of ``base``, at most ``limit``.
+    """``query`` among the rows of ``base``: at most ``limit`` after the first ``offset``.
 
     ``base`` holds everything that was chained before; ``key_of`` gives the primary key, as text, that a hit has in it.
     """
@@ -29,6 +33,7 @@ class Search:
     query: Query
     filters: Callable[[str], Filters]
     limit: int
+    offset: int
     key_of: Callable[[Hit], str]
     narrowed: Callable[[Filters, list[str]], Filters]
     _found: dict[str, dict[str, Hit]] = field(default_factory=dict)
@@ -40,30 +45,52 @@ class Search:
     def found(self, using: str) -> dict[str, Hit]:
         """The hits by primary key as text, best first; searched once for each database."""
         if using not in self._found:
-            hits = self._search(using)
+            hits = self._search(using, None)
             with self._lock:
                 self._found.setdefault(using, {self.key_of(hit): hit for hit in hits})
         return self._found[using]
 
-    def _search(self, using: str) -> list[Hit]:
+    def explained(self, using: str) -> Explanation:
+        """Search anew, and say how."""
+        steps: list[Step] = []
+        with transaction.atomic(using=using):
+            found = self._search(using, steps)
+        return Explanation(steps=tuple(steps), limit=self.limit, offset=self.offset, found=len(found))
+
+    def _search(self, using: str, steps: list[Step] | None) -> list[Hit]:
         filters = self.filters(using)
         rows, query = self.base.using(using), self.base.query
         if query.is_sliced or query.distinct_fields:
-            return self.query.hits(using, self.limit, self.narrowed(filters, _keys(rows)))
+            return self._among(using, filters, _keys(rows), steps)
         rows = rows.order_by()
         if query.where:
             below = get_settings().search.exact_below
             keys = _keys(rows[: below + 1])
             if len(keys) <= below:
-                return self.query.hits(using, self.limit, self.narrowed(filters, keys)) if keys else []
-        wanted = self.limit
+                return self._among(using, filters, keys, steps)
+        last = self.offset + self.limit
+        wanted = last
         while wanted <= WIDEST:
-            hits = self.query.hits(using, wanted, filters)
+            hits = self._hits(using, Page(wanted), filters, steps)
             passing = self._passing(rows, hits)
-            if len(passing) >= self.limit or len(hits) < wanted:
-                return passing[: self.limit]
+            if len(passing) >= last or len(hits) < wanted:
+                return passing[self.offset : last]
             wanted *= 4
-        return self.query.hits(using, self.limit, self.narrowed(filters, _keys(rows)))
+        return self._among(using, filters, _keys(rows), steps)
+
+    def _among(self, using: str, filters: Filters, keys: list[str], steps: list[Step] | None) -> list[Hit]:
+        """The hits among the rows of these keys alone."""
+        if not keys:
+            return []
+        return self._hits(using, Page(self.limit, self.offset), self.narrowed(filters, keys), steps)
+
+    def _hits(self, using: str, page: Page, filters: Filters, steps: list[Step] | None) -> list[Hit]:
+        if steps is None:
+            return self.query.hits(using, page, filters)
+        hits = self.query.hits(using, replace(page, note_plan=True), filters)
+        noted = gateway.fetch_value(using, gateway.SEARCH_PLAN)
+        steps.append(Step.of(noted, asked=page.limit, found=len(hits)))
+        return hits
 
     def _passing(self, rows: "models.QuerySet[Any]", hits: list[Hit]) -> list[Hit]:
         pks = [parse_key(self.base.model, self.key_of(hit)) for hit in hits]
@@ -88,7 +115,11 @@ class HitValues(Expression):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         found = self.search.found(connection.alias)
         values = {key: getattr(hit, self.attribute) for key, hit in found.items()}
-        return "%s::jsonb", (json.dumps(values, ensure_ascii=False),)
+        return "%s::jsonb", (json.dumps(values, ensure_ascii=False, default=_range),)
+
+
+def _range(value: Any) -> str:
+    return f"[{value.lower},{value.upper})"
 
 
 class IsHit(Expression):
@@ -120,22 +151,51 @@ class IsHit(Expression):
 Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 
 
+def check_searchable(queryset: "models.QuerySet[Any]") -> None:
+    """Refuse what no filter can be put on.
+
+    Raises:
+        SearchError: ``queryset`` is a union or the like.
+    """
+    if queryset.query.combinator:
+        raise SearchError("A union, intersection or difference cannot be searched: combine filters with | and &.")
+
+
 def ranked(queryset: Rows, search: Search) -> Rows:
-    """``queryset`` with the hits of ``search`` alone, best first, each with ``similarity`` and ``matched_chunk``."""
+    """``queryset`` with the hits of ``search`` alone, best first, with what the search knows of each."""
     rows: Any = queryset._chain()  # type: ignore[attr-defined]
     rows.query.clear_limits()
     rows.query.distinct_fields = ()
-    key = Cast("pk", models.TextField())
+    rows.query.standard_ordering = True
+    rows.query.pgknowbase_search = search
+    key = key_text(queryset.model)
+
+    def looked_up(attribute: str, kind: Any) -> Any:
+        text = models.Func(
+            HitValues(search, attribute), key, function="jsonb_extract_path_text", output_field=models.TextField()
+        )
+        return text if isinstance(kind, models.TextField) else Cast(text, kind)
+
     rows = rows.filter(IsHit(search)).annotate(
-        similarity=Cast(_look_up(HitValues(search, "similarity"), key), models.FloatField()),
-        matched_chunk=_look_up(HitValues(search, "chunk"), key),
+        similarity=looked_up("similarity", models.FloatField()),
+        score=looked_up("score", models.FloatField()),
+        matched_chunk=looked_up("chunk", models.TextField()),
+        matched_span=looked_up("span", IntegerRangeField()),
     )
-    ordered: Rows = rows.order_by("-similarity", "pk")
+    ordered: Rows = rows.order_by("-score", "pk")
     return ordered
 
 
-def _look_up(values: HitValues, key: Any) -> models.Func:
-    return models.Func(values, key, function="jsonb_extract_path_text", output_field=models.TextField())
+def explained(queryset: "models.QuerySet[Any]") -> Explanation:
+    """How the search of ``queryset`` was made.
+
+    Raises:
+        SearchError: there is none.
+    """
+    search: Search | None = getattr(queryset.query, "pgknowbase_search", None)
+    if search is None:
+        raise SearchError(f"A queryset of {queryset.model._meta.label!r} has no search to explain: search it first.")
+    return search.explained(queryset.db)
 
 
 def by_object_key(filters: Filters, keys: list[str]) -> Filters:

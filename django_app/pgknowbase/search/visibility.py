@@ -1,12 +1,19 @@
-"""Who may see what: from a user to the parameter that the SQL functions enforce."""
+"""Who may see what: from a user to what the database enforces."""
 
+import inspect
+from collections.abc import Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Union
 
 from django.db import models
 
+from pgknowbase.errors import ConfigurationError
+from pgknowbase.keys import key_text
+
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
+
+    from pgknowbase.registry import Source
 
 
 class _Everything(Enum):
@@ -18,6 +25,7 @@ class _Everything(Enum):
 
 EVERYTHING = _Everything.EVERYTHING
 Viewer: TypeAlias = Union[models.Model, "AnonymousUser", Literal[_Everything.EVERYTHING], None]
+Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 
 
 def viewer_param(visible_to: Viewer) -> str | None:
@@ -34,3 +42,45 @@ def viewer_param(visible_to: Viewer) -> str | None:
     if getattr(visible_to, "is_superuser", False):
         return None
     return str(visible_to.pk)
+
+
+def visible_rows(model: type[models.Model], visible_to: Viewer) -> "models.QuerySet[Any] | None":
+    """The rows that the model's own rule lets this user see; None where public rows and the user's own are the rule.
+
+    The rule is a classmethod ``visible_to(user)`` of the model, or a method of that name of its default manager. It is
+    asked about users who are signed in, active and no superusers.
+
+    Raises:
+        ConfigurationError: the rule returns anything but a queryset of the model.
+    """
+    if not viewer_param(visible_to):
+        return None
+    rule = getattr(model, "visible_to", None)
+    if not inspect.ismethod(rule):
+        rule = getattr(model._default_manager, "visible_to", None)
+    if not callable(rule):
+        return None
+    rows = rule(visible_to)
+    if not isinstance(rows, models.QuerySet) or rows.model._meta.concrete_model is not model._meta.concrete_model:
+        raise ConfigurationError(
+            f"visible_to() of {model._meta.label!r} returned {type(rows).__name__!r}: return a queryset of that model."
+        )
+    return rows
+
+
+def visible_data(rows: Rows, sources: "Sequence[Source]", visible_to: Viewer) -> Rows:
+    """``rows`` of ``ExternalData`` that this user may see, where each of ``sources`` may have a rule of its own."""
+    viewer = viewer_param(visible_to)
+    if viewer is None:
+        return rows
+    owned = models.Q(is_public=True) | (models.Q(owner_id=viewer) if viewer else models.Q())
+    ruled = models.Q()
+    for source in sources:
+        seen = visible_rows(source.model, visible_to)
+        if seen is not None:
+            # By name: the ids of content types differ between databases.
+            name = source.model._meta
+            of_source = models.Q(content_type__app_label=name.app_label, content_type__model=name.model_name)
+            owned &= ~of_source
+            ruled |= of_source & models.Q(object_key__in=seen.values(pgknowbase_key=key_text(source.model)))
+    return rows.filter(owned | ruled)
