@@ -61,20 +61,19 @@ class TextQuery:
 
     def hits(self, using: str, limit: int, filters: Filters) -> list[Hit]:
         """The ``limit`` nearest objects that satisfy ``filters``, best first."""
-        settings = get_settings()
-        embedder = get_embedder(settings.space.embedding)
-        vector = literal(query_vector(embedder, self.text))
-        with _explained():
-            rows = gateway.fetch(
-                using,
-                gateway.SEARCH_DENSE,
-                vector,
-                limit,
-                *filters.params(),
-                settings.search.exact_below,
-                embedder.model,
+        from pgknowbase.vectorizer.serving import in_serving_space
+
+        below = get_settings().search.exact_below
+
+        def search(space: int, embedding: str) -> list[gateway.Row]:
+            embedder = get_embedder(embedding)
+            vector = literal(query_vector(embedder, self.text))
+            return gateway.fetch(
+                using, gateway.SEARCH_DENSE, space, vector, limit, *filters.params(), below, embedder.model
             )
-        return [Hit(*row) for row in rows]
+
+        with _explained():
+            return [Hit(*row) for row in in_serving_space(using, search)]
 
 
 @dataclass(frozen=True, slots=True)

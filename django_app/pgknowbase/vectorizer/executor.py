@@ -22,7 +22,7 @@ from pgknowbase.vectorizer.embed import Outcome, concerns_text, embed_texts
 from pgknowbase.vectorizer.pace import Pace
 from pgknowbase.vectorizer.pgai import Splitter, splitter
 from pgknowbase.vectorizer.plan import ChunkPlan, document_digest, plan_chunks
-from pgknowbase.vectorizer.spaces import matching_space
+from pgknowbase.vectorizer.spaces import known_embedding, matching_space
 
 logger = logging.getLogger("pgknowbase.vectorizer")
 
@@ -66,7 +66,7 @@ class ExecutorBatch:
 
 
 class Executor:
-    """Works off the queue of the active space, which must be the one that the settings ask for.
+    """Works off the queue of one space, by default of the active one; the settings must have its embedder.
 
     ``worker`` is the id under which its heart beats. Without one nobody would notice its death, and its leases are
     short.
@@ -79,6 +79,7 @@ class Executor:
         batch_size: int | None = None,
         concurrency: int | None = None,
         worker: UUID | None = None,
+        space: EmbeddingSpace | None = None,
     ) -> None:
         settings = get_settings()
         self.using = using or settings.database
@@ -89,8 +90,8 @@ class Executor:
             delay=settings.worker.retry_delay,
             longest=settings.worker.retry_delay_max,
         )
-        self.space: EmbeddingSpace = matching_space(self.using)
-        self.embedder: Embedder = get_embedder(settings.space.embedding)
+        self.space: EmbeddingSpace = space or matching_space(self.using)
+        self.embedder: Embedder = get_embedder(known_embedding(self.space))
         self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
 
