@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from pgknowbase.errors import ConfigurationError
 
-
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 

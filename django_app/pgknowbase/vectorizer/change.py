@@ -13,9 +13,10 @@ from pgknowbase.conf import NAME, SpaceSettings, get_settings
 from pgknowbase.errors import SpaceError
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.vectorizer.indexes import has_index
-from pgknowbase.vectorizer.spaces import active_space, create_space, find_space, known_embedding
+from pgknowbase.vectorizer.spaces import create_space, find_space, known_embedding
 
 PAGE = 1000
+ALWAYS_QUEUED = 100  # and one in a hundred: where rows are written all the time, some always wait
 LOCK_TRIES = 20
 LOCK_TIMEOUT = "500ms"  # less than deadlock_timeout, so that it is this side that gives way
 BUSY = {"55P03", "40P01"}
@@ -145,11 +146,13 @@ def recount(using: str, progress: Callable[[int], object] = lambda rows: None) -
 
 def _check_complete(using: str, space: EmbeddingSpace) -> None:
     coverage = Coverage.of(using, space)
-    if active_space(using) is not None and (coverage.missing or coverage.late):
+    behind = coverage.queued > ALWAYS_QUEUED + coverage.documents // 100
+    if coverage.missing or coverage.late or behind:
         raise SpaceError(
             f"The embedding space {space.name!r} is not complete: {coverage.missing} documents that can be found now"
-            f" have no chunks in it ({coverage.dead} were refused by its provider), {coverage.late} have waited for more"
-            f" than a minute. Run 'manage.py pgknowbase_space fill {space.name}', or pass --force."
+            f" have no chunks in it ({coverage.dead} were refused by its provider), {coverage.queued} wait,"
+            f" {coverage.late} of them for more than a minute. Run 'manage.py pgknowbase_space fill {space.name}', or"
+            " pass --force."
         )
     if coverage.chunks > get_settings().search.exact_below and not has_index(using, space):
         raise SpaceError(
@@ -171,6 +174,6 @@ def _locking(using: str, change: Callable[[], Done]) -> Done:
             reason = error
             time.sleep(min(0.05 * 2**attempt, 2.0))
     raise SpaceError(
-        f"The tables of the index cannot be locked ({str(reason).splitlines()[0]}): end long transactions that use them,"
-        " and try again."
+        f"The tables of the index cannot be locked ({str(reason).splitlines()[0]}): end long transactions that use"
+        " them, and try again."
     ) from reason

@@ -1,4 +1,4 @@
-"""The executors of a worker: one for the active space, and one for each other space whose embedder the settings have."""
+"""The executors of a worker: one for the active space, and one for each other whose embedder the settings have."""
 
 import logging
 import time

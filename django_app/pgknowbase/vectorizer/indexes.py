@@ -160,5 +160,7 @@ def model_source(label: str, using: str) -> int:
 
     found = {source.label.lower(): source for source in sources()}
     if label.lower() not in found:
-        raise PgKnowbaseError(f"{label!r} is no source model: use one of {sorted(one.label for one in found.values())!r}.")
+        raise PgKnowbaseError(
+            f"{label!r} is no source model: use one of {sorted(one.label for one in found.values())!r}."
+        )
     return found[label.lower()].content_type_id(using)

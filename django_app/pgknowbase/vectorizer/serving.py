@@ -15,9 +15,9 @@ _last: dict[str, EmbeddingSpace] = {}
 def in_serving_space(using: str, search: Callable[[int, str], list[gateway.Row]]) -> list[gateway.Row]:
     """The rows of a search in the active space.
 
-    ``search`` takes a space's id and its entry of EMBEDDINGS, and runs one statement; the first column tells whether that
-    space was the active one (``pgknowbase_space_serves_v1``), the others are null where there is no row. The space that
-    served last is tried first, so a search costs no look at the table of spaces unless another was activated.
+    ``search`` takes a space's id and its entry of EMBEDDINGS, and runs one statement; the first column tells whether
+    that space was the active one (``pgknowbase_space_serves_v1``), the others are null where there is no row. The space
+    that served last is tried first, so a search costs no look at the table of spaces unless another was activated.
 
     Raises:
         SearchError: no space is active.

@@ -185,7 +185,7 @@ def _mismatch(space: EmbeddingSpace, faults: Sequence[str]) -> SpaceMismatchErro
     accept = ", or 'manage.py pgknowbase_space accept' if the vectors of both backends are the same"
     which = "active embedding space" if space.is_active else "embedding space"
     return SpaceMismatchError(
-        f"The {which} {space.name!r} differs from the settings: {'; '.join(faults)}. Put the settings back, fill another"
-        " space beside it with 'manage.py pgknowbase_space add', or run 'manage.py pgknowbase_space rebuild' to embed"
-        f" everything anew{accept if only_backend else ''}."
+        f"The {which} {space.name!r} differs from the settings: {'; '.join(faults)}. Put the settings back, fill"
+        " another space beside it with 'manage.py pgknowbase_space add', or run 'manage.py pgknowbase_space rebuild'"
+        f" to embed everything anew{accept if only_backend else ''}."
     )

@@ -175,8 +175,7 @@ class Worker:
             return
 
         def serve(space: EmbeddingSpace | None) -> Executor:
-            more = {} if space is None else {"space": space}
-            return Executor(self.using, concurrency=self.concurrency, worker=worker, **more)
+            return Executor(self.using, concurrency=self.concurrency, worker=worker, space=space)
 
         def fill(space: EmbeddingSpace) -> Executor:
             # A worker's row has room for one lease, so these go without: theirs are short.
