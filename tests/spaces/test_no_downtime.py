@@ -7,12 +7,13 @@ from collections import Counter
 import psycopg
 import pytest
 from django.db import connections, transaction
+from django.test.utils import CaptureQueriesContext
 
 from pgknowbase import gateway
 from pgknowbase.embeddings import get_embedder
 from pgknowbase.migration_operations import _conninfo
 from pgknowbase.models import ExternalData
-from pgknowbase.testing import assert_in_sync
+from pgknowbase.testing import assert_in_sync, make_due
 from pgknowbase.vectorizer import serving
 from tests.blog.models import Article
 from tests.spaces.conftest import assert_space_in_sync, in_thread, space, space_command, work, worker_running
@@ -83,6 +84,7 @@ def test_whole_procedure_under_searches_and_writes():
         space_command("drop", "turned", yes=True)
         time.sleep(0.3)
     assert searches["plain"] > 100
+    make_due()
     work()
     assert_in_sync(Article)
     assert_space_in_sync("next")
@@ -134,14 +136,27 @@ def test_same_model_of_another_backend_is_not_taken_for_the_same():
     assert [row[0] for row in stale] == [False]
 
 
-def test_warm_search_is_one_statement(django_assert_num_queries):
+def test_search_looks_for_the_space_only_when_it_has_changed():
     rows = lasting()
     work()
+
+    def looks(text):
+        with CaptureQueriesContext(connections["default"]) as captured:
+            list(Article.objects.semantic_search(text, threshold=-1))
+        found = [query["sql"] for query in captured]
+        assert sum("search_dense" in one for one in found) >= 1
+        return sum('FROM "pgknowbase_space"' in one for one in found)
+
     list(Article.objects.semantic_search("granite", threshold=-1))
-    with django_assert_num_queries(2):
-        list(Article.objects.semantic_search(text_of.__name__, threshold=-1))
-    with transaction.atomic(), django_assert_num_queries(2):
-        list(Article.objects.semantic_search("violin near the copper", threshold=-1))
+    assert looks("violin") == 0
+    with transaction.atomic():
+        assert looks("copper") == 0
+    space_command("add", "turned")
+    space_command("fill", "turned", here=True)
+    space_command("activate", "turned")
+    with transaction.atomic():
+        assert looks("beacon") == 1
+    assert looks("saddle") == 0
     assert rows
 
 

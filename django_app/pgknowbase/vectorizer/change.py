@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from django.db import OperationalError, transaction
@@ -15,7 +16,7 @@ from pgknowbase.models import EmbeddingSpace
 from pgknowbase.vectorizer.indexes import has_index
 from pgknowbase.vectorizer.spaces import create_space, find_space, known_embedding
 
-PAGE = 1000
+PAGE = 500
 ALWAYS_QUEUED = 100  # and one in a hundred: where rows are written all the time, some always wait
 LOCK_TRIES = 20
 LOCK_TIMEOUT = "500ms"  # less than deadlock_timeout, so that it is this side that gives way
@@ -139,7 +140,8 @@ def drop_space(using: str, name: str) -> None:
 def recount(using: str, progress: Callable[[int], object] = lambda rows: None) -> None:
     """Let status and counts of all external data tell how they stand in the active space, page by page."""
     source, key = -1, ""
-    while page := gateway.fetch(using, gateway.SPACE_RECOUNT, source, key, PAGE):
+    # A relay locks external data in key order within each of its steps, but not over all of them.
+    while page := _locking(using, partial(gateway.fetch, using, gateway.SPACE_RECOUNT, source, key, PAGE)):
         ((source, key),) = page
         progress(PAGE)
 

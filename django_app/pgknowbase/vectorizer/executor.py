@@ -4,13 +4,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Self
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
@@ -153,8 +154,18 @@ class Executor:
             if texts:
                 self.pace.good()
         if ready:
-            self._write(ready, outcome, lease, batch)
+            try:
+                self._write(ready, outcome, lease, batch)
+            except DatabaseError:
+                self._give_back(ready, lease)
+                raise
         return batch
+
+    def _give_back(self, documents: Sequence[Leased], lease: datetime) -> None:
+        """After a failed write; a worker with a row does it at its next claim."""
+        if self.worker is None and not connections[self.using].in_atomic_block:
+            with suppress(DatabaseError, InterfaceError):
+                self._release(documents, lease, None, "")
 
     def _plan(self, documents: Sequence[Leased]) -> None:
         stored: dict[DocumentKey, dict[int, str]] = defaultdict(dict)
