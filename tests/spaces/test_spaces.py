@@ -114,7 +114,7 @@ def test_fresh_rows_come_before_the_backfill_and_before_other_spaces():
     Relay().run_once()
     with Executor(space=space("next"), batch_size=1) as executor:
         executor.run_once()
-    assert [chunks[0][1] for chunks in stored("next").values()] == ["fresh\nb"]
+    assert [chunks[0][1] for chunks in stored("next").values()] == ["fresh\nTitle: fresh\n\nBody: b"]
     assert states()[0] == ("fresh", "pending", 0)
 
 
