@@ -52,6 +52,8 @@ class Migration(migrations.Migration):
                 ("chunk_size", models.PositiveIntegerField()),
                 ("chunk_overlap", models.PositiveIntegerField()),
                 ("template", models.TextField()),
+                ("splitter", models.TextField(default="recursive")),
+                ("embedding", models.TextField(default="default")),
                 ("vectorizer_id", models.IntegerField(unique=True)),
                 ("store_schema", models.TextField()),
                 (
@@ -59,6 +61,7 @@ class Migration(migrations.Migration):
                     models.TextField(help_text="Table that holds the chunks and their embeddings."),
                 ),
                 ("is_active", models.BooleanField(default=False)),
+                ("served_until", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={

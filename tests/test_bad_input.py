@@ -229,7 +229,9 @@ def test_provider_down(monkeypatch, drain):
 def article_space():
     from pgknowbase.vectorizer.spaces import active_space
 
-    return active_space("default")
+    space = active_space("default")
+    space.backend, space.model, space.dimensions = OPENAI["BACKEND"], OPENAI["MODEL"], OPENAI["DIMENSIONS"]
+    return space
 
 
 # Settings and declarations

@@ -1,11 +1,14 @@
 """``settings.PGKNOWBASE``, typed. Read anew at each call, so ``override_settings`` works."""
 
-from typing import Annotated, Any
+import re
+from typing import Annotated, Any, Literal
 
 from django.conf import settings as django_settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pgknowbase.errors import ConfigurationError
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
 
 class _Strict(BaseModel):
@@ -21,13 +24,17 @@ class EmbeddingSettings(_Strict):
     options: dict[str, Any] = {}
 
 
+Splitter = Literal["recursive", "markdown", "code"]
+
+
 class SpaceSettings(_Strict):
-    """The embedding space that the settings ask for."""
+    """An embedding space: which backend, how documents are cut, what is put around a chunk."""
 
     embedding: str = "default"
     chunk_size: Annotated[int, Field(ge=50, le=100_000)] = 700
     chunk_overlap: Annotated[int, Field(ge=0)] = 110
     template: str = "$title\n$chunk"
+    splitter: Splitter = "recursive"
 
     @model_validator(mode="after")
     def _consistent(self) -> "SpaceSettings":
@@ -68,6 +75,9 @@ class SearchSettings(_Strict):
     exact_below: Annotated[int, Field(ge=0)] = 15_000
     query_cache_size: Annotated[int, Field(ge=0)] = 1024
     language: str = ""
+    bm25_k1: Annotated[float, Field(ge=0, le=10)] = 1.2
+    bm25_b: Annotated[float, Field(ge=0, le=1)] = 0.75
+    dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.45
 
 
 class Settings(_Strict):
@@ -76,14 +86,38 @@ class Settings(_Strict):
     database: str = "default"
     embeddings: dict[str, EmbeddingSettings]
     space: SpaceSettings = SpaceSettings()
+    spaces: dict[str, SpaceSettings] = {}
     worker: WorkerSettings = WorkerSettings()
     search: SearchSettings = SearchSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_space(cls, raw: Any) -> Any:
+        name = raw.get("SPACE") if isinstance(raw, dict) else None
+        if not isinstance(name, str):
+            return raw
+        spaces = raw.get("SPACES")
+        if not isinstance(spaces, dict) or name not in spaces:
+            raise ValueError(f"SPACE names {name!r}, which SPACES does not have")
+        return {**raw, "SPACE": spaces[name]}
 
     @model_validator(mode="after")
     def _known_alias(self) -> "Settings":
         if self.space.embedding not in self.embeddings:
             raise ValueError(f"SPACE names the embedding {self.space.embedding!r}, which EMBEDDINGS does not have")
+        for name, space in self.spaces.items():
+            if space.embedding not in self.embeddings:
+                raise ValueError(
+                    f"SPACES[{name!r}] names the embedding {space.embedding!r}, which EMBEDDINGS does not have"
+                )
+            if not NAME.fullmatch(name):
+                raise ValueError(f"SPACES[{name!r}]: use up to 40 lowercase letters, digits, '_' and '-' as its name")
         return self
+
+    @property
+    def space_name(self) -> str:
+        """The name in SPACES of the space that SPACE asks for, else 'default'."""
+        return next((name for name, space in self.spaces.items() if space == self.space), "default")
 
 
 def get_settings() -> Settings:

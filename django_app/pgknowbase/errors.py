@@ -44,6 +44,10 @@ class SpaceMismatchError(PgKnowbaseError):
     """The settings and the active embedding space in the database do not agree."""
 
 
+class SpaceError(PgKnowbaseError):
+    """An embedding space cannot be added, filled, activated or dropped as asked."""
+
+
 class NotYetIndexedError(PgKnowbaseError):
     """An object did not become searchable while somebody waited for it; the message says what it waits for."""
 

@@ -25,8 +25,12 @@ RENDER_ADD = "SELECT pgknowbase_render_add_v1(%s, %s, %s, %s, %s, %s, %s, %s)"
 AWAITED = "SELECT * FROM pgknowbase_awaited_v1(%s, %s, %s, %s::bigint[])"
 LANGUAGES = "SELECT array_agg(c.cfgname::text) FROM pg_ts_config AS c WHERE pg_ts_config_is_visible(c.oid)"
 REQUEUE = "SELECT pgknowbase_requeue_v1(%s, %s::text[], %s)"
-SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s)"
+SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 SPACE_ACTIVATE = "SELECT pgknowbase_space_activate_v1(%s)"
+SPACE_LEFT = "SELECT pgknowbase_space_left_v1(%s, %s)"
+SPACE_COVERAGE = "SELECT * FROM pgknowbase_space_coverage_v1(%s)"
+SPACE_RECOUNT = "SELECT * FROM pgknowbase_space_recount_v1(%s, %s, %s)"
+SPACE_SEARCH = "SELECT * FROM pgknowbase_space_search_v1(%s, %s::halfvec, %s)"
 SPACE_DROP = "SELECT pgknowbase_space_drop_v1(%s)"
 VECTORIZER = "SELECT to_jsonb(v) FROM ai.vectorizer AS v WHERE v.id = %s"
 VECTOR_OID = "SELECT 'vector'::regtype::oid::int"
@@ -50,9 +54,20 @@ STORE_OPEN = (
 STORE_CLOSE = "SELECT pgknowbase_store_close_v1(%s, %s::tid[], %s, %s::int[], %s::text[])"
 SETTLE = "SELECT pgknowbase_settle_v1()"
 SEARCH_DENSE = (
+    "SELECT s.serves, h.* FROM pgknowbase_space_serves_v1(%s) AS s (serves) LEFT JOIN LATERAL ("
     "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
     " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[],"
-    " skip => %s, exact_below => %s, space_model => %s, note_plan => %s)"
+    " skip => %s, exact_below => %s, space_model => %s, note_plan => %s) WHERE s.serves OFFSET 0) AS h ON true"
+)
+SEARCH_KEYWORD = (
+    "SELECT * FROM pgknowbase_search_keyword_v1(%s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
+    " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[], skip => %s, k1 => %s, b => %s)"
+)
+SEARCH_HYBRID = (
+    "SELECT s.serves, h.* FROM pgknowbase_space_serves_v1(%s) AS s (serves) LEFT JOIN LATERAL ("
+    "SELECT * FROM pgknowbase_search_hybrid_v1(%s, %s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
+    " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[], skip => %s, dense_weight => %s,"
+    " exact_below => %s, space_model => %s, k1 => %s, b => %s) WHERE s.serves OFFSET 0) AS h ON true"
 )
 SIMILAR = (
     "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
@@ -74,6 +89,17 @@ SERVER = (
     " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
 )
 RENDERING_COSTS = "SELECT * FROM pgknowbase_rendering_costs"
+INDEXES = "SELECT * FROM pgknowbase_indexes ORDER BY space_id, source NULLS FIRST, name"
+INDEX_PROGRESS = (
+    "SELECT phase, blocks_done, blocks_total, tuples_done, tuples_total FROM pg_stat_progress_create_index"
+    " WHERE pid = %s"
+)
+BACKEND_PID = "SELECT pg_backend_pid()"
+LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
+NOW = "SELECT clock_timestamp()"
+DOCUMENT_SAMPLE = (
+    "SELECT d.title FROM pgknowbase_document AS d WHERE d.title <> '' ORDER BY md5(d.source || ':' || d.id) LIMIT %s"
+)
 READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
 READ_ONLY = "SELECT set_config('transaction_read_only', 'on', true)"
 ISOLATION = "SELECT current_setting('transaction_isolation')"
@@ -129,6 +155,58 @@ def fetch_dicts(using: str, query: LiteralString, *params: Any) -> list[dict[str
 def languages(using: str) -> frozenset[str]:
     """The text search configurations of the database; those that are new to it are seen by new processes."""
     return frozenset(fetch_value(using, LANGUAGES))
+
+
+def create_index(
+    using: str,
+    schema: str,
+    table: str,
+    name: str,
+    dimensions: int,
+    *,
+    source: int | None,
+    m: int,
+    ef_construction: int,
+    concurrently: bool,
+) -> None:
+    """Build an HNSW index over the chunks of a store, or over those of one source."""
+    from psycopg import sql
+
+    statement = sql.SQL(
+        "CREATE INDEX {} {} ON {} USING hnsw ((embedding::halfvec({})) halfvec_cosine_ops)"
+        " WITH (m = {}, ef_construction = {}) {}"
+    ).format(
+        sql.SQL("CONCURRENTLY" if concurrently else ""),
+        sql.Identifier(name),
+        sql.Identifier(schema, table),
+        sql.Literal(dimensions),
+        sql.Literal(m),
+        sql.Literal(ef_construction),
+        sql.SQL("" if source is None else "WHERE source = {}").format(sql.Literal(source)),
+    )
+    _command(using, statement)
+
+
+def drop_index(using: str, schema: str, name: str) -> None:
+    """Drop an index of a store while others use the table."""
+    from psycopg import sql
+
+    _command(using, sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name)))
+
+
+def rename_index(using: str, schema: str, name: str, to: str) -> None:
+    """Give an index of a store another name."""
+    from psycopg import sql
+
+    _command(using, sql.SQL("ALTER INDEX {} RENAME TO {}").format(sql.Identifier(schema, name), sql.Identifier(to)))
+
+
+def _command(using: str, statement: Any) -> None:
+    connection = connections[using]
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    with connection.wrap_database_errors, raw.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def copy_chunks(using: str, schema: str, table: str, vector_oid: int, rows: Sequence[Row]) -> None:

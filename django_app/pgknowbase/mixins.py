@@ -185,6 +185,30 @@ class ExternalDataMixin(models.Model):
         return await rows(cls).asemantic_search(query, **options)
 
     @classmethod
+    def keyword_search(cls, query: str, **options: Unpack[SearchOptions]) -> SemanticQuerySet[Self]:
+        """``SemanticQuerySet.keyword_search`` over all rows."""
+        return rows(cls).keyword_search(query, **options)
+
+    @classmethod
+    async def akeyword_search(cls, query: str, **options: Unpack[SearchOptions]) -> SemanticQuerySet[Self]:
+        """Async twin of ``keyword_search``; the result is evaluated already."""
+        return await rows(cls).akeyword_search(query, **options)
+
+    @classmethod
+    def hybrid_search(
+        cls, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]
+    ) -> SemanticQuerySet[Self]:
+        """``SemanticQuerySet.hybrid_search`` over all rows."""
+        return rows(cls).hybrid_search(query, dense_weight=dense_weight, **options)
+
+    @classmethod
+    async def ahybrid_search(
+        cls, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]
+    ) -> SemanticQuerySet[Self]:
+        """Async twin of ``hybrid_search``; the result is evaluated already."""
+        return await rows(cls).ahybrid_search(query, dense_weight=dense_weight, **options)
+
+    @classmethod
     def with_external_data(cls) -> SemanticQuerySet[Self]:
         """The rows that the index knows."""
         return rows(cls).with_external_data()

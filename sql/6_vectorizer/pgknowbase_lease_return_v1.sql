@@ -9,7 +9,7 @@ DECLARE
     _total bigint := 0;
 BEGIN
     FOR _space IN
-        SELECT format('%I.%I', v.queue_schema, v.queue_table) AS queue
+        SELECT format('%I.%I', v.queue_schema, v.queue_table) AS queue, s.is_active
         FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id
     LOOP
         EXECUTE format($sql$
@@ -27,12 +27,12 @@ BEGIN
                 FROM (
                     SELECT x.id FROM pgknowbase_externaldata AS x
                     JOIN returned AS r ON x.content_type_id = r.source AND x.object_key = r.id
-                    WHERE x.status = 'processing' FOR UPDATE OF x SKIP LOCKED
+                    WHERE $2 AND x.status = 'processing' FOR UPDATE OF x SKIP LOCKED
                 ) AS free
                 WHERE e.id = free.id
             )
             SELECT count(*) FROM returned
-            $sql$, _space.queue) INTO _returned USING lease;
+            $sql$, _space.queue) INTO _returned USING lease, _space.is_active;
         _total := _total + _returned;
     END LOOP;
     RETURN _total;

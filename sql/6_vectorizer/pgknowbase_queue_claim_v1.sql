@@ -24,6 +24,8 @@ DECLARE
     _due boolean;
     _items tid[];
     _dropped integer;
+    _active CONSTANT boolean := EXISTS (
+        SELECT 1 FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer AND s.is_active);
 BEGIN
     SELECT format('%I.%I', v.queue_schema, v.queue_table) INTO STRICT _queue
     FROM ai.vectorizer AS v WHERE v.id = vectorizer;
@@ -75,12 +77,12 @@ BEGIN
             FROM (
                 SELECT x.id FROM pgknowbase_externaldata AS x
                 JOIN leased AS l ON x.content_type_id = l.source AND x.object_key = l.id
-                WHERE x.status = 'pending' FOR UPDATE OF x SKIP LOCKED
+                WHERE $3 AND x.status = 'pending' FOR UPDATE OF x SKIP LOCKED
             ) AS free
             WHERE e.id = free.id
         )
         SELECT l.ctid, $2, l.loading_retries, l.source, l.id, d.title, d.content
         FROM leased AS l JOIN pgknowbase_document AS d ON d.source = l.source AND d.id = l.id
-        $sql$, _queue) USING _items, _lease;
+        $sql$, _queue) USING _items, _lease, _active;
 END
 $pgknowbase$;

@@ -1,4 +1,5 @@
--- Sets one leased item aside as a dead letter: in pgai's failed queue, in its error table, and on the external data.
+-- Sets one leased item aside as a dead letter: in pgai's failed queue, in its error table, and, where
+-- the space is the active one, on the external data.
 CREATE OR REPLACE FUNCTION pgknowbase_queue_fail_v1(vectorizer integer, item tid, lease timestamptz, reason text)
 RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
@@ -24,7 +25,8 @@ BEGIN
         jsonb_build_object('error_reason', reason, 'source', _source, 'id', _id, 'is_retryable', false));
     UPDATE pgknowbase_externaldata AS e
     SET status = 'failed', error = reason, attempts = e.attempts + 1, retry_at = NULL, updated_at = statement_timestamp()
-    WHERE e.content_type_id = _source AND e.object_key = _id;
+    WHERE e.content_type_id = _source AND e.object_key = _id
+        AND EXISTS (SELECT 1 FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer AND s.is_active);
     RETURN true;
 END
 $pgknowbase$;

@@ -7,6 +7,8 @@ AS $pgknowbase$
 DECLARE
     _queue text;
     _released bigint;
+    _active CONSTANT boolean := EXISTS (
+        SELECT 1 FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer AND s.is_active);
 BEGIN
     SELECT format('%I.%I', v.queue_schema, v.queue_table) INTO STRICT _queue
     FROM ai.vectorizer AS v WHERE v.id = vectorizer;
@@ -21,12 +23,12 @@ BEGIN
             FROM (
                 SELECT x.id FROM pgknowbase_externaldata AS x
                 JOIN released AS r ON x.content_type_id = r.source AND x.object_key = r.id
-                WHERE x.status <> 'failed' AND ($5 <> '' OR x.status = 'processing') FOR UPDATE OF x SKIP LOCKED
+                WHERE $6 AND x.status <> 'failed' AND ($5 <> '' OR x.status = 'processing') FOR UPDATE OF x SKIP LOCKED
             ) AS free
             WHERE e.id = free.id
         )
         SELECT count(*) FROM released
-        $sql$, _queue) INTO _released USING items, lease, delay, attempt, reason;
+        $sql$, _queue) INTO _released USING items, lease, delay, attempt, reason, _active;
     IF reason <> '' THEN
         INSERT INTO ai._vectorizer_errors (id, message, details)
         VALUES (vectorizer, 'embedding failed', jsonb_build_object('error_reason', reason, 'items', _released));

@@ -1,4 +1,5 @@
--- Lets every search read the chunk store of this space from now on.
+-- Lets every search read the chunk store of this space from now on. The status of external data follows page by page:
+-- pgknowbase_space_recount_v1.
 CREATE OR REPLACE FUNCTION pgknowbase_space_activate_v1(space bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
@@ -7,13 +8,14 @@ DECLARE
 BEGIN
     LOCK TABLE pgknowbase_space IN SHARE ROW EXCLUSIVE MODE;
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.id = space;
-    UPDATE pgknowbase_space SET is_active = false WHERE is_active AND id <> space;
+    UPDATE pgknowbase_space SET is_active = false, served_until = clock_timestamp() WHERE is_active AND id <> space;
     UPDATE pgknowbase_space SET is_active = true WHERE id = space;
     -- Without a type modifier on the column, a space of other dimensions can replace the view in place.
     EXECUTE format(
         'CREATE OR REPLACE VIEW pgknowbase_chunk WITH (security_invoker = true) AS
-         SELECT embedding_uuid, source, id, chunk_seq, chunk, tokens, embedding::halfvec(%s)::halfvec AS embedding
+         SELECT embedding_uuid, source, id, chunk_seq, chunk, tokens, embedding::halfvec(%s)::halfvec AS embedding,
+             %s::bigint AS space_id
          FROM %I.%I',
-        _space.dimensions, _space.store_schema, _space.store_table);
+        _space.dimensions, space, _space.store_schema, _space.store_table);
 END
 $pgknowbase$;

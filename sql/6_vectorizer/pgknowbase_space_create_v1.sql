@@ -1,8 +1,11 @@
--- Creates a pgai vectorizer over the documents with its chunk store and vector index, and records it as an embedding
--- space, not yet active. Existing documents are queued as backfill: fresh ones are taken before them.
+-- Creates a pgai vectorizer over the documents with its chunk store, and records it as an embedding space, not yet
+-- active. Existing documents are queued as backfill: fresh ones are taken before them.
+-- splitter: see pgknowbase_separators_v1. embedding: the entry of EMBEDDINGS that makes its vectors.
+-- indexed: with a vector index from the start; a store that is to be filled gets it faster afterwards.
 CREATE OR REPLACE FUNCTION pgknowbase_space_create_v1(
     space_name text, backend text, model text, dimensions integer, chunk_size integer, chunk_overlap integer,
-    template text) RETURNS bigint
+    template text, splitter text DEFAULT 'recursive', embedding text DEFAULT 'default', indexed boolean DEFAULT true)
+RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
 DECLARE
@@ -21,7 +24,8 @@ BEGIN
         destination => ai.destination_table(
             target_schema => _schema, target_table => _table, view_schema => _schema, view_name => _table || '_view'),
         embedding => ai.embedding_openai(model, dimensions),
-        chunking => ai.chunking_recursive_character_text_splitter(chunk_size, chunk_overlap),
+        chunking => ai.chunking_recursive_character_text_splitter(
+            chunk_size, chunk_overlap, pgknowbase_separators_v1(splitter)),
         formatting => ai.formatting_python_template(template),
         indexing => ai.indexing_none(),
         scheduling => ai.scheduling_none(),
@@ -30,9 +34,11 @@ BEGIN
     EXECUTE format(
         'ALTER TABLE %I.%I ADD COLUMN tokens integer, ADD COLUMN reusable boolean NOT NULL DEFAULT true',
         _schema, _table);
-    EXECUTE format(
-        'CREATE INDEX %I ON %I.%I USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops)',
-        _table || '_hnsw', _schema, _table, dimensions);
+    IF indexed THEN
+        EXECUTE format(
+            'CREATE INDEX %I ON %I.%I USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops)',
+            _table || '_hnsw', _schema, _table, dimensions);
+    END IF;
     SELECT v.queue_schema, v.queue_table INTO STRICT _queue FROM ai.vectorizer AS v WHERE v.id = _vectorizer;
     EXECUTE format(
         'CREATE INDEX %I ON %I.%I ((coalesce(loading_retry_after, ''-infinity'')), queued_at)',
@@ -47,10 +53,10 @@ BEGIN
         'INSERT INTO %I.%I (source, id, loading_retry_after) SELECT source, id, ''epoch'' FROM pgknowbase_document',
         _queue.queue_schema, _queue.queue_table);
     INSERT INTO pgknowbase_space (
-        id, name, backend, model, dimensions, chunk_size, chunk_overlap, template, vectorizer_id, store_schema,
-        store_table, is_active)
-    VALUES (_space, space_name, backend, model, dimensions, chunk_size, chunk_overlap, template, _vectorizer,
-        _schema, _table, false);
+        id, name, backend, model, dimensions, chunk_size, chunk_overlap, template, splitter, embedding, vectorizer_id,
+        store_schema, store_table, is_active)
+    VALUES (_space, space_name, backend, model, dimensions, chunk_size, chunk_overlap, template, splitter,
+        embedding, _vectorizer, _schema, _table, false);
     RETURN _space;
 END
 $pgknowbase$;

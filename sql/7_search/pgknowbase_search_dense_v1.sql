@@ -73,6 +73,10 @@ BEGIN
     IF l2_norm(query) = 0 THEN
         RAISE EXCEPTION 'a query vector of zeros has no direction' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- The clause above puts it back when the function returns. The setting is that of a measurement, for a transaction.
+    PERFORM set_config('hnsw.ef_search', coalesce(
+        nullif(current_setting('pgknowbase.ef_search', true), ''),
+        (SELECT s.ef_search::text FROM pgknowbase_space AS s WHERE s.is_active), '100'), true);
     IF space_model IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM pgknowbase_space AS s WHERE s.is_active AND s.model = space_model
     ) THEN

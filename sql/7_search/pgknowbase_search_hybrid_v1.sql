@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
     changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
     external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0,
-    dense_weight float8 DEFAULT 0.5, exact_below integer DEFAULT 15000, space_model text DEFAULT NULL,
+    dense_weight float8 DEFAULT 0.45, exact_below integer DEFAULT 15000, space_model text DEFAULT NULL,
     k1 float8 DEFAULT 1.2, b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
@@ -64,7 +64,7 @@ BEGIN
         SELECT m.*, CASE
             WHEN m.best IS NULL THEN 1
             WHEN m.least IS NULL THEN 0
-            ELSE dense_weight * least(1, m.agreement / 0.5)
+            ELSE dense_weight * least(1, m.agreement / 0.7)
         END AS weight
         FROM measured AS m
     ), fused AS (

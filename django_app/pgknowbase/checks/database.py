@@ -12,7 +12,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.database_errors import explain
 from pgknowbase.errors import PgKnowbaseError, SpaceMismatchError
 from pgknowbase.migration_operations import MINIMUM_PGVECTOR, MINIMUM_POSTGRES
-from pgknowbase.vectorizer.spaces import active_space, matching_space
+from pgknowbase.vectorizer.spaces import active_space, described_space
 
 
 @register("pgknowbase", Tags.database)
@@ -69,7 +69,7 @@ def _check_space(using: str) -> list[CheckMessage]:
     if not gateway.fetch_value(using, gateway.LISTED_TABLES) or active_space(using) is None:
         return []
     try:
-        matching_space(using)
+        described_space(using)
     except SpaceMismatchError as error:
         return [Error(str(error), hint="Run 'manage.py pgknowbase_space list' to compare.", id="pgknowbase.E020")]
     return []

@@ -19,10 +19,13 @@ class EmbeddingSpace(models.Model):
     chunk_size = models.PositiveIntegerField()
     chunk_overlap = models.PositiveIntegerField()
     template = models.TextField()
+    splitter = models.TextField(default="recursive")
+    embedding = models.TextField(default="default", help_text="Entry of EMBEDDINGS that it was made with.")
     vectorizer_id = models.IntegerField(unique=True)
     store_schema = models.TextField()
     store_table = models.TextField(help_text="Table that holds the chunks and their embeddings.")
     is_active = models.BooleanField(default=False)
+    served_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

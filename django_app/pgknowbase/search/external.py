@@ -1,7 +1,7 @@
 """Search across source models: the queryset and manager of ``ExternalData``."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 
 from django.db import models
 
@@ -9,12 +9,24 @@ from pgknowbase.errors import SearchError
 from pgknowbase.meta import SourceRow
 from pgknowbase.registry import Source, source_of, sources
 from pgknowbase.search.explanation import Explanation
-from pgknowbase.search.hits import Filters, Hit, Query, text_query
+from pgknowbase.search.hits import (
+    Filters,
+    Hit,
+    HybridQuery,
+    KeywordQuery,
+    Query,
+    TextQuery,
+    checked_text,
+    checked_weight,
+)
 from pgknowbase.search.metadata import shown
 from pgknowbase.search.options import Options, SearchOptions
 from pgknowbase.search.queryset import evaluated, rows_of
 from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained, ranked
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
+
+Leg = Literal["semantic", "keyword", "hybrid"]
+LEGS: tuple[Leg, ...] = get_args(Leg)
 
 
 class ExternalDataQuerySet(models.QuerySet[Any]):
@@ -30,27 +42,40 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
         query: str,
         *,
         models: Sequence[type[models.Model]] | None = None,
+        leg: Leg = "semantic",
+        dense_weight: float | None = None,
         **options: Unpack[SearchOptions],
     ) -> Self:
-        """The objects nearest in meaning to ``query``, of the given source models or of all, best first.
+        """The objects nearest to ``query``, of the given source models or of all, best first.
 
-        Rows and options are as in ``SemanticQuerySet.semantic_search``.
+        ``leg``: by meaning, by words or by both, as ``semantic_search``, ``keyword_search`` and ``hybrid_search`` of
+        ``SemanticQuerySet``, which rows and options are like too. ``dense_weight``: for ``hybrid`` alone.
 
         Raises:
             SearchError: an argument is out of range.
             ConfigurationError: one of ``models`` is no source model.
         """
-        return self._ranked(text_query(query), models, Options(**options))
+        text = checked_text(query)
+        if leg not in LEGS:
+            raise SearchError(f"leg {shown(leg)} is unknown: pass one of {', '.join(map(repr, LEGS))}.")
+        if leg == "keyword":
+            return self._ranked(KeywordQuery(text), models, Options(**options, scored_by_words=True))
+        if leg == "hybrid":
+            both = HybridQuery(text, dense_weight=checked_weight(dense_weight))
+            return self._ranked(both, models, Options(**options))
+        return self._ranked(TextQuery(text), models, Options(**options))
 
     async def asearch(
         self,
         query: str,
         *,
         models: Sequence[type[models.Model]] | None = None,
+        leg: Leg = "semantic",
+        dense_weight: float | None = None,
         **options: Unpack[SearchOptions],
     ) -> Self:
         """Async twin of ``search``; the result is evaluated already."""
-        return await evaluated(self.search(query, models=models, **options))
+        return await evaluated(self.search(query, models=models, leg=leg, dense_weight=dense_weight, **options))
 
     def explain_search(self) -> Explanation:
         """As ``SemanticQuerySet.explain_search``."""

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from django.db import DatabaseError
 from psycopg.types.range import Range
@@ -30,8 +30,8 @@ class Hit:
     source: int
     object_key: str
     external_data_id: int
-    chunk_seq: int
-    chunk: str
+    chunk_seq: int | None
+    chunk: str | None
     span: Range[int] | None
     similarity: float | None
     keyword_score: float | None
@@ -93,7 +93,9 @@ class Page:
 
 
 class Query(Protocol):
-    """One way to search: what ``Search`` needs of it."""
+    """One way to search: what ``Search`` needs of it. ``notes_plan``: whether ``Page.note_plan`` is obeyed."""
+
+    notes_plan: ClassVar[bool]
 
     def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
         """The best objects that satisfy ``filters``, best first."""
@@ -103,24 +105,61 @@ class Query(Protocol):
 class TextQuery:
     """A search by words."""
 
+    notes_plan: ClassVar[bool] = True
     text: str
 
     def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
         """The objects nearest to the text."""
-        settings = get_settings()
-        embedder = get_embedder(settings.space.embedding)
-        vector = query_literal(embedder, self.text)
-        below = settings.search.exact_below
-        last = (page.skip, below, embedder.model, page.note_plan)
+        below = get_settings().search.exact_below
+
+        def search(space: int, embedder: Embedder, vector: str) -> list[gateway.Row]:
+            last = (page.skip, below, embedder.model, page.note_plan)
+            return gateway.fetch(using, gateway.SEARCH_DENSE, space, vector, page.limit, *filters.params(), *last)
+
+        return _embedded(using, self.text, search)
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordQuery:
+    """A search for words, by BM25."""
+
+    notes_plan: ClassVar[bool] = False
+    text: str
+
+    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+        """The objects that share words with the text."""
+        search = get_settings().search
+        last = (page.skip, search.bm25_k1, search.bm25_b)
         with explained():
-            rows = gateway.fetch(using, gateway.SEARCH_DENSE, vector, page.limit, *filters.params(), *last)
+            rows = gateway.fetch(using, gateway.SEARCH_KEYWORD, self.text, page.limit, *filters.params(), *last)
         return [Hit(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class HybridQuery:
+    """A search for meaning and words. ``dense_weight``: what meaning weighs, in [0, 1]."""
+
+    notes_plan: ClassVar[bool] = False
+    text: str
+    dense_weight: float = field(kw_only=True)
+
+    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+        """The objects nearest to the text by both."""
+        chosen = get_settings().search
+
+        def search(space: int, embedder: Embedder, vector: str) -> list[gateway.Row]:
+            last = (page.skip, self.dense_weight, chosen.exact_below, embedder.model, chosen.bm25_k1, chosen.bm25_b)
+            first = (space, self.text, vector, page.limit)
+            return gateway.fetch(using, gateway.SEARCH_HYBRID, *first, *filters.params(), *last)
+
+        return _embedded(using, self.text, search)
 
 
 @dataclass(frozen=True, slots=True)
 class LikeQuery:
     """A search by another object's chunks; the object itself is left out."""
 
+    notes_plan: ClassVar[bool] = True
     source: int
     object_key: str = field(kw_only=True)
 
@@ -138,8 +177,20 @@ class LikeQuery:
         return [Hit(*row) for row in rows]
 
 
-def text_query(text: str) -> TextQuery:
-    """A checked search text.
+def _embedded(using: str, text: str, search: "Callable[[int, Embedder, str], list[gateway.Row]]") -> list[Hit]:
+    """The hits of a search with the text's vector in the space that serves."""
+    from pgknowbase.vectorizer.serving import in_serving_space
+
+    def run(space: int, embedding: str) -> list[gateway.Row]:
+        embedder = get_embedder(embedding)
+        return search(space, embedder, query_literal(embedder, text))
+
+    with explained():
+        return [Hit(*row) for row in in_serving_space(using, run)]
+
+
+def checked_text(text: str) -> str:
+    """A search text that can be searched for.
 
     Raises:
         SearchError: it is no text, empty, too long, or holds what Postgres cannot store.
@@ -153,7 +204,20 @@ def text_query(text: str) -> TextQuery:
         raise SearchError(f"The search text {text[:40]!r}... has {len(text)} characters: pass at most {longest}.")
     if not storable(text):
         raise SearchError(f"The search text {text[:40]!r} holds a NUL or a lone surrogate: remove it.")
-    return TextQuery(text)
+    return text
+
+
+def checked_weight(weight: float | None) -> float:
+    """``weight``, or that of the settings.
+
+    Raises:
+        SearchError: it is no number from 0 to 1.
+    """
+    if weight is None:
+        return get_settings().search.dense_weight
+    if not isinstance(weight, int | float) or isinstance(weight, bool) or not 0 <= weight <= 1:
+        raise SearchError(f"dense_weight {shown(weight)} is out of range: pass a number from 0 to 1, or None.")
+    return float(weight)
 
 
 def query_vector(embedder: Embedder, text: str) -> Vector:

@@ -4,6 +4,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from math import isfinite
 from typing import TypedDict
 
 from pgknowbase.conf import get_settings
@@ -19,7 +20,7 @@ class SearchFilters(TypedDict, total=False):
     """What narrows a search.
 
     ``offset``: how many of the best to leave out. ``threshold``: least similarity, in [-1, 1]; None means each row's
-    own. ``metadata``: conditions on the row's metadata, see docs/search.md. ``tags``: the row must have all.
+    own (for ``keyword_search``: least BM25 score). ``metadata``: conditions on the row's metadata, see docs/search.md. ``tags``: the row must have all.
     ``changed_from``, ``changed_before``: when its entry in the index last changed. ``visible_to``: only what this user
     may see; an anonymous user or None sees public rows, a superuser all; left out, nothing is hidden.
     """
@@ -55,11 +56,13 @@ class Options:
     changed_from: datetime | None = None
     changed_before: datetime | None = None
     visible_to: Viewer = EVERYTHING
+    scored_by_words: bool = False
 
     def __post_init__(self) -> None:
         _check_whole("limit", self.limit, 1, get_settings().search.max_limit)
         _check_whole("offset", self.offset, 0, LARGEST_OFFSET)
-        _check_threshold(self.threshold)
+        least, most = (0, None) if self.scored_by_words else (-1, 1)
+        _check_threshold(self.threshold, least=least, most=most)
         _check_tags(self.tags)
         _check_moment("changed_from", self.changed_from)
         _check_moment("changed_before", self.changed_before)
@@ -76,11 +79,13 @@ def _check_whole(name: str, value: int, least: int, largest: int) -> None:
         raise SearchError(f"{name} {shown(value)} is out of range: pass a whole number from {least} to {largest}.")
 
 
-def _check_threshold(value: float | None) -> None:
+def _check_threshold(value: float | None, *, least: float, most: float | None) -> None:
     if value is None:
         return
-    if not isinstance(value, int | float) or isinstance(value, bool) or not -1 <= value <= 1:
-        raise SearchError(f"threshold {shown(value)} is out of range: pass a number from -1 to 1, or None.")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    if not is_number or value < least or (most is not None and value > most):
+        bounds = f"from {least}" if most is None else f"from {least} to {most}"
+        raise SearchError(f"threshold {shown(value)} is out of range: pass a number {bounds}, or None.")
 
 
 def _check_tags(tags: Sequence[str] | None) -> None:

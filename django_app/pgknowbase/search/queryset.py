@@ -11,7 +11,16 @@ from pgknowbase.errors import SearchError
 from pgknowbase.keys import key_text, object_key
 from pgknowbase.registry import is_source, source_of
 from pgknowbase.search.explanation import Explanation
-from pgknowbase.search.hits import Filters, LikeQuery, Query, text_query
+from pgknowbase.search.hits import (
+    Filters,
+    HybridQuery,
+    KeywordQuery,
+    LikeQuery,
+    Query,
+    TextQuery,
+    checked_text,
+    checked_weight,
+)
 from pgknowbase.search.metadata import shown
 from pgknowbase.search.options import Options, SearchOptions
 from pgknowbase.search.ranking import Search, by_object_key, check_searchable, explained, ranked
@@ -36,11 +45,37 @@ class SemanticQuerySet(models.QuerySet[Row]):
             SearchError: an argument is out of range, at once.
             EmbeddingError: the query cannot be embedded, on evaluation.
         """
-        return self._ranked(text_query(query), Options(**options))
+        return self._ranked(TextQuery(checked_text(query)), Options(**options))
 
     async def asemantic_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
         """Async twin of ``semantic_search``; the result is evaluated already."""
         return await evaluated(self.semantic_search(query, **options))
+
+    def keyword_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
+        """The rows that share words with ``query``, by BM25; needs no embedding.
+
+        ``threshold`` is the least score. Raises as ``semantic_search``.
+        """
+        return self._ranked(KeywordQuery(checked_text(query)), Options(**options, scored_by_words=True))
+
+    async def akeyword_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
+        """Async twin of ``keyword_search``; the result is evaluated already."""
+        return await evaluated(self.keyword_search(query, **options))
+
+    def hybrid_search(self, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]) -> Self:
+        """The rows nearest to ``query`` in meaning and in words.
+
+        ``dense_weight``: what meaning weighs, in [0, 1]; None: as SEARCH["DENSE_WEIGHT"] says. ``threshold`` is the
+        least similarity of a row that shares no word with ``query``. Raises as ``semantic_search``.
+        """
+        chosen = HybridQuery(checked_text(query), dense_weight=checked_weight(dense_weight))
+        return self._ranked(chosen, Options(**options))
+
+    async def ahybrid_search(
+        self, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]
+    ) -> Self:
+        """Async twin of ``hybrid_search``; the result is evaluated already."""
+        return await evaluated(self.hybrid_search(query, dense_weight=dense_weight, **options))
 
     def similar_to(self, row: models.Model, **options: Unpack[SearchOptions]) -> Self:
         """The rows most like ``row``, which may be of another source model, itself left out; see ``semantic_search``.

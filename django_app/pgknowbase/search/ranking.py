@@ -195,6 +195,8 @@ def explained(queryset: "models.QuerySet[Any]") -> Explanation:
     search: Search | None = getattr(queryset.query, "pgknowbase_search", None)
     if search is None:
         raise SearchError(f"A queryset of {queryset.model._meta.label!r} has no search to explain: search it first.")
+    if not search.query.notes_plan:
+        raise SearchError(f"{type(search.query).__name__!r} notes no plan: explain a search by meaning.")
     return search.explained(queryset.db)
 
 

@@ -4,13 +4,14 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Self
 from uuid import UUID
 
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
@@ -22,7 +23,7 @@ from pgknowbase.vectorizer.embed import Outcome, concerns_text, embed_texts
 from pgknowbase.vectorizer.pace import Pace
 from pgknowbase.vectorizer.pgai import Splitter, splitter
 from pgknowbase.vectorizer.plan import ChunkPlan, document_digest, plan_chunks
-from pgknowbase.vectorizer.spaces import matching_space
+from pgknowbase.vectorizer.spaces import known_embedding, matching_space
 
 logger = logging.getLogger("pgknowbase.vectorizer")
 
@@ -66,7 +67,7 @@ class ExecutorBatch:
 
 
 class Executor:
-    """Works off the queue of the active space, which must be the one that the settings ask for.
+    """Works off the queue of one space, by default of the active one; the settings must have its embedder.
 
     ``worker`` is the id under which its heart beats. Without one nobody would notice its death, and its leases are
     short.
@@ -79,6 +80,7 @@ class Executor:
         batch_size: int | None = None,
         concurrency: int | None = None,
         worker: UUID | None = None,
+        space: EmbeddingSpace | None = None,
     ) -> None:
         settings = get_settings()
         self.using = using or settings.database
@@ -89,8 +91,8 @@ class Executor:
             delay=settings.worker.retry_delay,
             longest=settings.worker.retry_delay_max,
         )
-        self.space: EmbeddingSpace = matching_space(self.using)
-        self.embedder: Embedder = get_embedder(settings.space.embedding)
+        self.space: EmbeddingSpace = space or matching_space(self.using)
+        self.embedder: Embedder = get_embedder(known_embedding(self.space))
         self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
 
@@ -152,8 +154,18 @@ class Executor:
             if texts:
                 self.pace.good()
         if ready:
-            self._write(ready, outcome, lease, batch)
+            try:
+                self._write(ready, outcome, lease, batch)
+            except DatabaseError:
+                self._give_back(ready, lease)
+                raise
         return batch
+
+    def _give_back(self, documents: Sequence[Leased], lease: datetime) -> None:
+        """After a failed write; a worker with a row does it at its next claim."""
+        if self.worker is None and not connections[self.using].in_atomic_block:
+            with suppress(DatabaseError, InterfaceError):
+                self._release(documents, lease, None, "")
 
     def _plan(self, documents: Sequence[Leased]) -> None:
         stored: dict[DocumentKey, dict[int, str]] = defaultdict(dict)

@@ -1,12 +1,13 @@
 """Embedding spaces: what the settings ask for, what the database has, and the way from one to the other."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from django.db import transaction
 
 from pgknowbase import gateway
-from pgknowbase.conf import get_settings
-from pgknowbase.errors import SpaceMismatchError
+from pgknowbase.conf import SpaceSettings, get_settings
+from pgknowbase.errors import SpaceError, SpaceMismatchError
 from pgknowbase.models import EmbeddingSpace, ExternalData
 
 
@@ -20,19 +21,22 @@ class SpaceSpec:
     chunk_size: int
     chunk_overlap: int
     template: str
+    splitter: str
 
     @classmethod
-    def from_settings(cls) -> "SpaceSpec":
-        """The space that the settings ask for."""
+    def from_settings(cls, space: SpaceSettings | None = None) -> "SpaceSpec":
+        """What ``space`` describes, by default the one that SPACE asks for."""
         settings = get_settings()
-        embedding = settings.embeddings[settings.space.embedding]
+        space = space or settings.space
+        embedding = settings.embeddings[space.embedding]
         return cls(
             backend=embedding.backend,
             model=embedding.model,
             dimensions=embedding.dimensions,
-            chunk_size=settings.space.chunk_size,
-            chunk_overlap=settings.space.chunk_overlap,
-            template=settings.space.template,
+            chunk_size=space.chunk_size,
+            chunk_overlap=space.chunk_overlap,
+            template=space.template,
+            splitter=space.splitter,
         )
 
     @classmethod
@@ -59,28 +63,34 @@ def ensure_space(using: str) -> EmbeddingSpace:
     """The active space; created from the settings if there is none. An existing one is never changed."""
     with transaction.atomic(using=using):
         space = active_space(using)
-        return space or create_space(using, "default", SpaceSpec.from_settings())
+        return space or _create_active(using, get_settings().space_name)
 
 
-def create_space(using: str, name: str, spec: SpaceSpec) -> EmbeddingSpace:
-    """Create and activate a space; the existing documents are queued for it."""
-    parts = asdict(spec)
-    space_id = gateway.fetch_value(using, gateway.SPACE_CREATE, name, *parts.values())
-    gateway.fetch(using, gateway.SPACE_ACTIVATE, space_id)
+def create_space(using: str, name: str, wanted: SpaceSettings, *, indexed: bool) -> EmbeddingSpace:
+    """Create a space, not active; the existing documents are queued for it. ``indexed``: with its vector index."""
+    parts = asdict(SpaceSpec.from_settings(wanted)).values()
+    space_id = gateway.fetch_value(using, gateway.SPACE_CREATE, name, *parts, wanted.embedding, indexed)
     return EmbeddingSpace.objects.using(using).get(pk=space_id)
+
+
+def _create_active(using: str, name: str) -> EmbeddingSpace:
+    space = create_space(using, name, get_settings().space, indexed=True)
+    gateway.fetch(using, gateway.SPACE_ACTIVATE, space.pk)
+    space.refresh_from_db(using=using)
+    return space
 
 
 def rebuild_space(using: str) -> EmbeddingSpace:
     """Drop the active space and create the one that the settings ask for. Searches find nothing until it is filled."""
-    spec = SpaceSpec.from_settings()
+    settings = get_settings()
     with transaction.atomic(using=using):
         space = active_space(using)
-        name = space.name if space else "default"
+        name = space.name if space else settings.space_name
         if space:
             gateway.fetch(using, gateway.SPACE_DROP, space.pk)
             indexed = ExternalData.objects.using(using).filter(status__in=("processing", "completed"))
             indexed.update(status="pending", chunk_count=0, token_count=None)
-        return create_space(using, name, spec)
+        return _create_active(using, name)
 
 
 def accept_backend(using: str) -> EmbeddingSpace:
@@ -89,30 +99,93 @@ def accept_backend(using: str) -> EmbeddingSpace:
     Raises:
         SpaceMismatchError: more than the backend differs.
     """
-    space = matching_space(using, ignore_backend=True)
+    space = _active(using)
+    faults = [fault for fault in _differences(space) if not fault.startswith("backend ")]
+    if faults:
+        raise _mismatch(space, faults)
+    settings = get_settings()
     space.backend = SpaceSpec.from_settings().backend
-    space.save(using=using, update_fields=["backend"])
+    space.embedding = settings.space.embedding
+    space.save(using=using, update_fields=["backend", "embedding"])
     return space
 
 
-def matching_space(using: str, *, ignore_backend: bool = False) -> EmbeddingSpace:
-    """The active space, which is what the settings ask for.
+def embedding_of(space: EmbeddingSpace) -> str | None:
+    """The entry of EMBEDDINGS that makes the vectors of ``space``: the one that made it, else one that is alike."""
+    entries = get_settings().embeddings
+    wanted = (space.backend, space.model, space.dimensions)
+    alike = [name for name, entry in entries.items() if (entry.backend, entry.model, entry.dimensions) == wanted]
+    return space.embedding if space.embedding in alike else next(iter(alike), None)
+
+
+def known_embedding(space: EmbeddingSpace) -> str:
+    """As ``embedding_of``, which must know it.
 
     Raises:
-        SpaceMismatchError: there is none, or it differs; the message says in what and which command mends it.
+        SpaceMismatchError: no entry of EMBEDDINGS is of this backend, model and dimensions.
     """
+    embedding = embedding_of(space)
+    if embedding is None:
+        raise _mismatch(space, _differences(space))
+    return embedding
+
+
+def matching_space(using: str) -> EmbeddingSpace:
+    """The active space, for which the settings have an embedder.
+
+    Raises:
+        SpaceMismatchError: there is none, or they have not; the message says what differs and which command mends it.
+    """
+    space = _active(using)
+    known_embedding(space)
+    return space
+
+
+def described_space(using: str) -> EmbeddingSpace:
+    """The active space, which is what SPACE or an entry of SPACES describes.
+
+    Raises:
+        SpaceMismatchError: there is none, or it is not.
+    """
+    space, settings = _active(using), get_settings()
+    described = [settings.space, *settings.spaces.values()]
+    if SpaceSpec.of(space) not in [SpaceSpec.from_settings(one) for one in described]:
+        raise _mismatch(space, _differences(space))
+    return space
+
+
+def find_space(using: str, name: str) -> EmbeddingSpace:
+    """The space of this name.
+
+    Raises:
+        SpaceError: there is none.
+    """
+    spaces = EmbeddingSpace.objects.using(using)
+    space = spaces.filter(name=name).first()
+    if space is None:
+        known = sorted(spaces.values_list("name", flat=True))
+        raise SpaceError(f"There is no embedding space {name!r}: use one of {known!r}, or add it.")
+    return space
+
+
+def _active(using: str) -> EmbeddingSpace:
     space = active_space(using)
     if space is None:
         raise SpaceMismatchError(f"Database {using!r} has no active embedding space: run 'manage.py migrate'.")
-    faults = SpaceSpec.from_settings().differences(SpaceSpec.of(space))
-    if ignore_backend:
-        faults = [fault for fault in faults if not fault.startswith("backend ")]
-    if faults:
-        only_backend = len(faults) == 1 and faults[0].startswith("backend ")
-        accept = ", or 'manage.py pgknowbase_space accept' if the vectors of both backends are the same"
-        raise SpaceMismatchError(
-            f"The active embedding space {space.name!r} differs from the settings: {'; '.join(faults)}. Put the"
-            " settings back, or run 'manage.py pgknowbase_space rebuild' to embed everything anew"
-            f"{accept if only_backend else ''}."
-        )
     return space
+
+
+def _differences(space: EmbeddingSpace) -> list[str]:
+    settings = get_settings()
+    return SpaceSpec.from_settings(settings.spaces.get(space.name)).differences(SpaceSpec.of(space))
+
+
+def _mismatch(space: EmbeddingSpace, faults: Sequence[str]) -> SpaceMismatchError:
+    only_backend = len(faults) == 1 and faults[0].startswith("backend ")
+    accept = ", or 'manage.py pgknowbase_space accept' if the vectors of both backends are the same"
+    which = "active embedding space" if space.is_active else "embedding space"
+    return SpaceMismatchError(
+        f"The {which} {space.name!r} differs from the settings: {'; '.join(faults)}. Put the settings back, fill"
+        " another space beside it with 'manage.py pgknowbase_space add', or run 'manage.py pgknowbase_space rebuild'"
+        f" to embed everything anew{accept if only_backend else ''}."
+    )

@@ -15,15 +15,18 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
-from pgknowbase.models import WorkerHeartbeat
+from pgknowbase.models import EmbeddingSpace, WorkerHeartbeat
 from pgknowbase.relay.relay import Relay
 from pgknowbase.relay.sync import SyncReport
-from pgknowbase.vectorizer.executor import Executor
+from pgknowbase.vectorizer.executor import Executor, ExecutorBatch
+from pgknowbase.vectorizer.fleet import Filling, Serving
 from pgknowbase.worker.heartbeat import Figures, Heartbeat
 
 logger = logging.getLogger("pgknowbase.worker")
 
 LONGEST_PAUSE = 30.0
+FILLING_INTERVAL = 0.2
+FILLING_BATCH = 50
 SETTLE_INTERVAL = 1.0
 EXECUTOR_PATIENCE = 5  # its own relay wakes the executor, so it looks less often for what others have queued
 
@@ -96,12 +99,15 @@ class Worker:
         self._settler = Settler(self.using)
         self._stopping = threading.Event()
         self._queued = threading.Event()  # the relay has just written documents
+        self._counting = threading.Lock()
+        self._free = threading.Event()  # nothing waits for the active space
         self._failure: BaseException | None = None
 
     def stop(self) -> None:
         """Ask for the end after the current batches."""
         self._stopping.set()
         self._queued.set()
+        self._free.set()
 
     def run_until_idle(self) -> WorkerTotals:
         """Work until outbox and queue hold nothing that is due; for ``--once`` and tests. Runs in this thread."""
@@ -115,12 +121,12 @@ class Worker:
 
     def _drain(self, worker: UUID | None) -> None:
         relay = Relay(self.using, batch_size=self.batch_size)
-        with self._executor(worker) as executor:
+        with self._executors(worker) as (serving, filling):
             while not self._stopping.is_set():
                 idle = self._relay(relay)
-                if executor is not None:
-                    idle = self._execute(executor) and idle
-                if idle:
+                if serving is not None:
+                    idle = self._execute(serving) and idle
+                if idle and (filling is None or self._fill(filling)):
                     break
             self._settler.settle()
 
@@ -140,11 +146,13 @@ class Worker:
 
     def _run(self) -> None:
         relay = Relay(self.using, batch_size=self.batch_size)
-        with self._heartbeat() as heart, self._executor(heart.worker) as executor:
+        with self._heartbeat() as heart, self._executors(heart.worker) as (serving, filling):
             turns = [("relay", lambda: self._relay(relay), self._stopping, self.interval)]
-            if executor is not None:
-                pause = EXECUTOR_PATIENCE * self.interval
-                turns.append(("vectorizer", lambda: self._execute(executor), self._queued, pause))
+            pause = EXECUTOR_PATIENCE * self.interval
+            if serving is not None:
+                turns.append(("vectorizer", lambda: self._execute(serving), self._queued, pause))
+            if filling is not None:
+                turns.append(("filling", lambda: self._fill_when_free(filling), self._stopping, FILLING_INTERVAL))
             threads = [threading.Thread(target=self._loop, args=turn, name=f"pgknowbase-{turn[0]}") for turn in turns]
             connections[self.using].close()  # this thread only waits
             for thread in threads:
@@ -161,12 +169,20 @@ class Worker:
         return Heartbeat(self.using, role, lambda: self.totals.figures)
 
     @contextmanager
-    def _executor(self, worker: UUID | None) -> Iterator[Executor | None]:
+    def _executors(self, worker: UUID | None) -> Iterator[tuple[Serving | None, Filling | None]]:
         if self.relay_only:
-            yield None
+            yield None, None
             return
-        with Executor(self.using, concurrency=self.concurrency, worker=worker) as executor:
-            yield executor
+
+        def serve(space: EmbeddingSpace | None) -> Executor:
+            return Executor(self.using, concurrency=self.concurrency, worker=worker, space=space)
+
+        def fill(space: EmbeddingSpace) -> Executor:
+            # A worker's row has room for one lease, so these go without: theirs are short.
+            return Executor(self.using, batch_size=FILLING_BATCH, concurrency=self.concurrency, space=space)
+
+        with Serving(self.using, serve) as serving, Filling(self.using, fill) as filling:
+            yield serving, filling
 
     def _loop(self, name: str, turn: Callable[[], bool], wake: threading.Event, interval: float) -> None:
         failures = 0
@@ -204,14 +220,28 @@ class Worker:
             self._queued.set()
         return self._told(batch)
 
-    def _execute(self, executor: Executor) -> bool:
-        batch = executor.run_once()
-        self.totals.documents += batch.written
-        self.totals.embedded += batch.embedded
-        self.totals.again += batch.again
-        self.totals.failed += batch.failed
+    def _execute(self, serving: Serving) -> bool:
+        self._free.clear()
+        batch = serving.run_once()
         if batch.idle:
+            self._free.set()
             self._settler.settle_if_due()
+        return self._counted(batch)
+
+    def _fill_when_free(self, filling: Filling) -> bool:
+        """As ``_fill``, unless something waits for the active space."""
+        free = self._free.wait(FILLING_INTERVAL)
+        return not free or self._stopping.is_set() or self._fill(filling)
+
+    def _fill(self, filling: Filling) -> bool:
+        return self._counted(filling.run_once())
+
+    def _counted(self, batch: ExecutorBatch) -> bool:
+        with self._counting:
+            self.totals.documents += batch.written
+            self.totals.embedded += batch.embedded
+            self.totals.again += batch.again
+            self.totals.failed += batch.failed
         return self._told(batch)
 
     def _told(self, batch: _Batch) -> bool:

@@ -18,7 +18,7 @@ from pgknowbase.recall.cases import ALL, Case, cases, embedded, sampled
 from pgknowbase.recall.measure import LARGEST, Bench
 from pgknowbase.recall.setting import RecallError, current_ef_search, keep, measured_space
 from pgknowbase.registry import source_by_label, sources
-from pgknowbase.search.hits import checked_limit
+from pgknowbase.search.options import Options
 
 COLUMNS = (
     "model", "filter", "selectivity", "passing", "queries", "max_hits", "ef_search", "recall", "milliseconds",
@@ -59,7 +59,7 @@ class Command(KnowbaseCommand):
             made = list(RecallMeasurement.objects.using(using)[:SHOWN])
             self._write(made, format, ("measured_at", "space", *COLUMNS))
             return
-        checked_limit(options["limit"])
+        Options(limit=options["limit"])
         found = list(self._measure(using, **options))
         if not found:
             raise CommandError("Nothing is indexed that could be searched: let 'manage.py pgknowbase_worker' run.")

@@ -1,0 +1,166 @@
+"""The vector indexes of the chunk stores: what there is, and building one while everybody works."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+
+from pgknowbase import gateway
+from pgknowbase.errors import PgKnowbaseError, SpaceError
+from pgknowbase.models import EmbeddingSpace
+
+LOOK_INTERVAL = 0.3
+M = 16
+EF_CONSTRUCTION = 64
+
+Progress = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorIndex:
+    """One HNSW index; ``source`` is the content type's id of the only model in it, None for all; sizes in bytes."""
+
+    space_id: int
+    space: str
+    schema: str
+    name: str
+    source: int | None
+    valid: bool
+    options: tuple[str, ...]
+    bytes: int
+    store_bytes: int
+
+    @property
+    def parameters(self) -> tuple[int, int]:
+        """m and ef_construction."""
+        given = dict(option.split("=", 1) for option in self.options)
+        return int(given.get("m", M)), int(given.get("ef_construction", EF_CONSTRUCTION))
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSpec:
+    """The index to build: of all chunks of a space, or of those of one source model."""
+
+    space: EmbeddingSpace
+    source: int | None = None
+    m: int = M
+    ef_construction: int = EF_CONSTRUCTION
+    concurrently: bool = True
+
+    @property
+    def name(self) -> str:
+        """Its name, by which it is known again."""
+        return f"{self.space.store_table}_hnsw" + ("" if self.source is None else f"_{self.source}")
+
+
+def indexes(using: str) -> list[VectorIndex]:
+    """All vector indexes of all spaces, those that are not valid too."""
+    rows = gateway.fetch_dicts(using, gateway.INDEXES)
+    return [VectorIndex(**{**row, "options": tuple(row["options"])}) for row in rows]
+
+
+def has_index(using: str, space: EmbeddingSpace) -> bool:
+    """Whether a valid vector index has all chunks of ``space``."""
+    return any(one.valid and one.source is None for one in indexes(using) if one.space_id == space.pk)
+
+
+def build_index(using: str, spec: IndexSpec, progress: Progress = lambda phase, done, total: None) -> bool:
+    """Build the index; False if it is there, valid, with the same parameters.
+
+    What an interrupted build has left is dropped. An index with other parameters serves until the new one is valid.
+
+    Raises:
+        SpaceError: a transaction is open; or another build of it runs.
+    """
+    if connections[using].in_atomic_block:
+        raise SpaceError(f"The index {spec.name!r} cannot be built inside a transaction: call it outside.")
+    known = {one.name: one for one in indexes(using) if one.space_id == spec.space.pk}
+    there, fresh = known.get(spec.name), f"{spec.name}_new"
+    if there is not None and there.valid and there.parameters == (spec.m, spec.ef_construction):
+        return False
+    if there is not None and not there.valid:
+        gateway.drop_index(using, spec.space.store_schema, spec.name)
+        there = None
+    if fresh in known:
+        gateway.drop_index(using, spec.space.store_schema, fresh)
+    name = spec.name if there is None else fresh
+    _build(using, spec, name, progress)
+    if there is not None:
+        gateway.drop_index(using, spec.space.store_schema, spec.name)
+        gateway.rename_index(using, spec.space.store_schema, fresh, spec.name)
+    return True
+
+
+def _build(using: str, spec: IndexSpec, name: str, progress: Progress) -> None:
+    """Build on a thread and a connection of its own; this one tells how far it is, and ends it where it is ended."""
+    builder = _Builder(using, spec, name)
+    builder.start()
+    try:
+        while builder.is_alive():
+            builder.join(LOOK_INTERVAL)
+            if builder.pid is not None:
+                for phase, blocks, blocks_total, tuples, tuples_total in gateway.fetch(
+                    using, gateway.INDEX_PROGRESS, builder.pid
+                ):
+                    done, total = (blocks, blocks_total) if blocks_total else (tuples, tuples_total)
+                    progress(phase, done, total)
+    except BaseException:
+        builder.cancel()
+        builder.join()
+        raise
+    if builder.failure is not None:
+        raise builder.failure
+
+
+class _Builder(threading.Thread):
+    def __init__(self, using: str, spec: IndexSpec, name: str) -> None:
+        super().__init__(name="pgknowbase-index")
+        self.using, self.spec, self.index = using, spec, name
+        self.pid: int | None = None
+        self.failure: BaseException | None = None
+        self._raw: Any = None
+
+    def run(self) -> None:
+        """Build, and leave nothing behind that is not valid."""
+        spec = self.spec
+        try:
+            self.pid = gateway.fetch_value(self.using, gateway.BACKEND_PID)
+            self._raw = connections[self.using].connection
+            gateway.create_index(
+                self.using, spec.space.store_schema, spec.space.store_table, self.index, spec.space.dimensions,
+                source=spec.source, m=spec.m, ef_construction=spec.ef_construction, concurrently=spec.concurrently,
+            )  # fmt: skip
+        except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits
+            self.failure = error
+            self._clean_up()
+        finally:
+            self.pid = None
+            connections.close_all()
+
+    def _clean_up(self) -> None:
+        left = [one for one in indexes(self.using) if one.name == self.index and not one.valid]
+        if left:
+            gateway.drop_index(self.using, self.spec.space.store_schema, self.index)
+
+    def cancel(self) -> None:
+        """End the statement that runs."""
+        if self._raw is not None:
+            self._raw.cancel()
+
+
+def model_source(label: str, using: str) -> int:
+    """The content type's id of a source model by its label.
+
+    Raises:
+        PgKnowbaseError: it is no source model.
+    """
+    from pgknowbase.registry import sources
+
+    found = {source.label.lower(): source for source in sources()}
+    if label.lower() not in found:
+        raise PgKnowbaseError(
+            f"{label!r} is no source model: use one of {sorted(one.label for one in found.values())!r}."
+        )
+    return found[label.lower()].content_type_id(using)

@@ -1,0 +1,83 @@
+"""Vector indexes: built, rebuilt where invalid or other parameters are asked for, and used."""
+
+import json
+
+import pytest
+from django.core.management.base import CommandError
+from django.db import transaction
+
+from pgknowbase.vectorizer.indexes import IndexSpec, build_index, indexes
+from tests.blog.models import Article, Note
+from tests.spaces.conftest import run, space, space_command, sql, work
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def listed():
+    return {(one["space"], one["model"]): one for one in json.loads(run("pgknowbase_index", "list", format="json"))}
+
+
+def test_filled_space_gets_its_index_afterwards():
+    Article.objects.create(title="a", body="b")
+    work()
+    space_command("add", "next")
+    assert ("next", "all") not in listed()
+    space_command("fill", "next", here=True)
+    assert listed()["next", "all"]["valid"] is True
+    assert "already" in run("pgknowbase_index", "build", space="next")
+
+
+def test_other_parameters_and_invalid_ones_are_built_anew():
+    work()
+    assert "already" in run("pgknowbase_index", "build")
+    assert ": built" in run("pgknowbase_index", "build", m=8, ef_construction=32)
+    found = listed()["default", "all"]
+    assert (found["m"], found["ef_construction"], found["valid"]) == (8, 32, True)
+    sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", [found["index"]])
+    assert listed()["default", "all"]["valid"] is False
+    assert ": built" in run("pgknowbase_index", "build", m=8, ef_construction=32, concurrently=False)
+    assert listed()["default", "all"]["valid"] is True
+    assert len(listed()) == 1
+
+
+def test_interrupted_build_leaves_nothing():
+    Note.notes.bulk_create([Note(text=f"note {n}") for n in range(300)])
+    work()
+    spec = IndexSpec(space(), m=24)
+
+    def interrupt(phase, done, total):
+        raise KeyboardInterrupt
+
+    with transaction.atomic(), pytest.raises(Exception, match="inside a transaction"):
+        build_index("default", spec)
+    import psycopg
+
+    from pgknowbase.migration_operations import _conninfo
+
+    with psycopg.connect(_conninfo("default")) as other:
+        other.execute(f'SELECT 1 FROM "{space().store_table}" LIMIT 1; LOCK TABLE "{space().store_table}"')
+        with pytest.raises(KeyboardInterrupt):
+            build_index("default", spec, interrupt)
+        other.rollback()
+    assert [(one.name, one.valid) for one in indexes("default")] == [(spec.name, True)]
+    assert build_index("default", spec)
+    assert indexes("default")[0].parameters == (24, 64)
+
+
+def test_index_of_one_model_is_used_by_searches_of_it():
+    Note.notes.bulk_create([Note(text=f"note {n}") for n in range(300)])
+    Article.objects.bulk_create([Article(title=f"article {n}", body="b") for n in range(300)])
+    work()
+    assert ": built" in run("pgknowbase_index", "build", model="blog.Note")
+    found = listed()["default", "blog.note"]
+    (source,) = {one.source for one in indexes("default") if one.source is not None}
+    sql("ANALYZE")
+    with transaction.atomic():
+        sql("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+        plan = sql(
+            f"EXPLAIN SELECT id FROM pgknowbase_chunk WHERE source = {source}"
+            f" ORDER BY embedding <=> (SELECT embedding FROM pgknowbase_chunk LIMIT 1) LIMIT 10"
+        )
+    assert found["index"] in str(plan)
+    with pytest.raises(CommandError, match=r"'blog\.Nothing' is no source model"):
+        run("pgknowbase_index", "build", model="blog.Nothing")
