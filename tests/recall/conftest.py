@@ -1,7 +1,5 @@
 """A store of clustered vectors, once for all tests of this folder."""
 
-import re
-
 import pytest
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
@@ -63,21 +61,3 @@ def store(django_db_setup, django_db_blocker):
         with connection.cursor() as cursor:
             cursor.execute(f"DELETE FROM {space.store_table}")
             cursor.execute("DELETE FROM pgknowbase_externaldata")
-
-
-@pytest.fixture
-def tunable(db):
-    """The dense search as it is meant to be: it reads pgknowbase.ef_search, then the space's own number."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_get_functiondef('pgknowbase_search_dense_v1'::regproc)")
-        (definition,) = cursor.fetchone()
-        if "pgknowbase.ef_search" not in definition:
-            cursor.execute(re.sub(r"\nBEGIN\n", f"\nBEGIN\n{READS_EF_SEARCH}\n", definition, count=1))
-
-
-READS_EF_SEARCH = """
-    PERFORM set_config('hnsw.ef_search', coalesce(
-        nullif(current_setting('pgknowbase.ef_search', true), ''),
-        (SELECT s.ef_search::text FROM pgknowbase_space AS s WHERE s.is_active),
-        '100'), true);
-"""

@@ -19,7 +19,7 @@ from pgknowbase.recall.setting import current_ef_search
 from pgknowbase.search.hits import literal
 from tests.blog.models import Article
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store", "tunable")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("store")]
 
 
 def sql(statement, *params):

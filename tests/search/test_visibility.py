@@ -85,6 +85,8 @@ def by_sql(text):
 
 
 SEARCHED = "SELECT object_key FROM {}(%(query)s, 20, ARRAY[%(of)s], -1, %(viewer)s)"
+WORDS = "SELECT object_key FROM pgknowbase_search_keyword_v1('near', 20, ARRAY[%(of)s], 0, %(viewer)s)"
+BOTH = "SELECT object_key FROM pgknowbase_search_hybrid_v1('near', %(query)s, 20, ARRAY[%(of)s], -1, %(viewer)s)"
 LIKE = "SELECT object_key FROM pgknowbase_similar_v1(%(of)s, %(key)s, 20, ARRAY[%(of)s], -1, %(viewer)s)"
 OF_ARTICLES = {
     "manager": lambda probe, user: names(Article.objects.semantic_search(QUERY, visible_to=user)),
@@ -95,6 +97,17 @@ OF_ARTICLES = {
     "similar": lambda probe, user: names(probe.similar(visible_to=user)),
     "similar_to": lambda probe, user: names(Article.objects.filter(views=0).similar_to(probe, visible_to=user)),
     "across": lambda probe, user: of_data(ExternalData.objects.search(QUERY, models=[Article], visible_to=user)),
+    "keyword": lambda probe, user: names(Article.objects.keyword_search(QUERY, visible_to=user)),
+    "hybrid": lambda probe, user: names(Article.objects.hybrid_search(QUERY, visible_to=user)),
+    "hybrid queryset": lambda probe, user: names(Article.objects.filter(views=0).hybrid_search(QUERY, visible_to=user)),
+    "keyword across": lambda probe, user: of_data(
+        ExternalData.objects.search(QUERY, models=[Article], leg="keyword", visible_to=user)
+    ),
+    "hybrid across": lambda probe, user: of_data(
+        ExternalData.objects.search(QUERY, models=[Article], leg="hybrid", visible_to=user)
+    ),
+    "SQL keyword": by_sql(WORDS),
+    "SQL hybrid": by_sql(BOTH),
     "SQL": by_sql(SEARCHED.format("pgknowbase_search_dense_v1")),
     "SQL exact": by_sql(SEARCHED.format("pgknowbase_search_exact_v1")),
     "SQL similar": by_sql(LIKE),
@@ -105,6 +118,11 @@ OF_NOTES = {
         Note.notes.exclude(hidden=True).semantic_search(QUERY, visible_to=user)
     ),
     "ruled slice": lambda probe, user: names(Note.notes.order_by("text")[:9].semantic_search(QUERY, visible_to=user)),
+    "ruled keyword": lambda probe, user: names(Note.notes.keyword_search(QUERY, visible_to=user)),
+    "ruled hybrid": lambda probe, user: names(Note.notes.hybrid_search(QUERY, visible_to=user)),
+    "ruled hybrid across": lambda probe, user: of_data(
+        ExternalData.objects.search(QUERY, models=[Note], leg="hybrid", visible_to=user)
+    ),
     "ruled similar_to": lambda probe, user: names(Note.notes.similar_to(probe, visible_to=user)),
     "ruled across": lambda probe, user: of_data(ExternalData.objects.search(QUERY, models=[Note], visible_to=user)),
 }

@@ -1,0 +1,155 @@
+"""Keyword and hybrid search on managers, across models and in SQL."""
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db import connection
+
+from pgknowbase.errors import EmbeddingError, SearchError
+from pgknowbase.models import ExternalData
+from pgknowbase.search.hits import literal
+from tests.blog.models import Article, Note
+from tests.search.conftest import QUERY, nearness
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def animals(index, provider):
+    """Four articles: their text says how near they are to any search text, and which words they have."""
+    provider.vector = lambda text: nearness(text if "near" in text else QUERY)
+    texts = {
+        "both": "near 0.9 a zebra and a zebra",
+        "meaning": "near 0.8 horses in stripes",
+        "words": "near 0.1 the zebra",
+        "neither": "near 0.0 a toad",
+    }
+    made = {title: Article.objects.create(title=title, body=text) for title, text in texts.items()}
+    for n in range(30):
+        Article.objects.create(title=f"filler {n}", body=f"near -0.{n + 10} something else")
+    index()
+    return made
+
+
+def titles(rows):
+    return [row.title for row in rows]
+
+
+def test_keyword_search(animals):
+    found = list(Article.objects.keyword_search("zebra"))
+    assert titles(found) == ["both", "words"]
+    assert found[0].score > found[1].score > 0
+    assert found[0].similarity is None
+    assert "zebra" in found[0].matched_chunk
+    assert titles(Article.objects.keyword_search("zebra", threshold=found[0].score - 0.001)) == ["both"]
+    assert titles(Article.objects.keyword_search("zebra", offset=1)) == ["words"]
+    assert titles(Article.objects.filter(title__startswith="w").keyword_search("zebra")) == ["words"]
+    assert titles(Article.keyword_search("zebra", limit=1)) == ["both"]
+
+
+def test_hybrid_search_finds_by_either_and_prefers_both(animals):
+    found = list(Article.objects.hybrid_search("zebra", limit=4, threshold=0.5))
+    assert titles(found) == ["both", "words", "meaning"]
+    assert [row.similarity is not None for row in found] == [True, True, True]
+    assert [row.score for row in found] == sorted((row.score for row in found), reverse=True)
+    assert titles(Article.objects.hybrid_search("zebra", limit=2, threshold=-1, dense_weight=1))[0] == "both"
+    assert len(Article.objects.hybrid_search("zebra", limit=50, threshold=-1)) == 34
+
+
+def test_weight_decides(animals):
+    only_words = titles(Article.objects.hybrid_search("zebra", limit=3, threshold=-1, dense_weight=0))
+    assert set(only_words[:2]) == {"both", "words"}
+    rank = {
+        weight: titles(Article.objects.hybrid_search("zebra", limit=34, threshold=-1, dense_weight=weight)).index(
+            "meaning"
+        )
+        for weight in (0, 0.45, 1)
+    }
+    assert rank[0] >= rank[0.45] >= rank[1]
+
+
+def test_what_is_not_embedded_yet_is_found_by_its_words(animals, index, monkeypatch):
+    from pgknowbase.relay.relay import Relay
+
+    Article.objects.create(title="fresh", body="near 0.2 a zebra from the relay alone")
+    while not Relay().run_once().idle:
+        pass
+    found = {row.title: row for row in Article.objects.hybrid_search("zebra", threshold=0.5)}
+    assert found["fresh"].similarity is None
+    assert found["fresh"].matched_chunk is None
+    assert "fresh" in titles(Article.objects.keyword_search("zebra"))
+    assert "fresh" not in titles(Article.objects.semantic_search(QUERY, threshold=-1, limit=100))
+
+
+def test_no_words_is_search_by_meaning(animals):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT h.object_key, h.score FROM pgknowbase_search_hybrid_v1('!!!', %s, 3, threshold => -1) AS h",
+            [literal(nearness(QUERY))],
+        )
+        rows = cursor.fetchall()
+    assert [row[0] for row in rows][:2] == [str(animals["both"].pk), str(animals["meaning"].pk)]
+    assert rows[0][1] == pytest.approx(1)
+
+
+def test_across_models(animals, index):
+    Note.notes.create(text="near 0.3 a zebra in a note")
+    index()
+    found = ExternalData.objects.search("zebra", leg="keyword")
+    assert {data.source_object._meta.model_name for data in found} == {"article", "note"}
+    assert len(ExternalData.objects.search("zebra", leg="keyword", models=[Note])) == 1
+    assert len(ExternalData.objects.search("zebra", leg="hybrid", threshold=0.5)) == 4
+    with pytest.raises(SearchError, match="'words' is unknown: pass one of 'semantic', 'keyword', 'hybrid'"):
+        ExternalData.objects.search("zebra", leg="words")
+
+
+def test_async_twins(animals):
+    async def both_legs():
+        return [
+            *await Article.objects.akeyword_search("zebra", limit=1),
+            *await Article.objects.ahybrid_search("zebra", limit=1),
+            *await Article.akeyword_search("zebra", limit=1),
+            *await Article.ahybrid_search("zebra", limit=1),
+        ]
+
+    assert titles(async_to_sync(both_legs)()) == ["both"] * 4
+
+
+def test_hybrid_needs_one_call_of_the_provider_and_keyword_none(animals, provider, monkeypatch):
+    def fails(text):
+        raise EmbeddingError("no provider: start one.")
+
+    monkeypatch.setattr(provider, "embed_query", fails)
+    assert titles(Article.objects.keyword_search("zebra", limit=1)) == ["both"]
+    with pytest.raises(EmbeddingError):
+        list(Article.objects.hybrid_search("never seen zebra"))
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.1, "0.5", True, float("nan")])
+def test_wrong_weight(weight):
+    with pytest.raises(SearchError, match="pass a number from 0 to 1"):
+        Article.objects.hybrid_search("zebra", dense_weight=weight)
+
+
+@pytest.mark.parametrize("threshold", [-1, float("nan"), float("inf"), "1"])
+def test_wrong_least_score(threshold):
+    with pytest.raises(SearchError, match="pass a number from 0, or None"):
+        Article.objects.keyword_search("zebra", threshold=threshold)
+
+
+def test_what_cannot_be_explained_says_so(animals):
+    with pytest.raises(SearchError, match="'HybridQuery' notes no plan"):
+        Article.objects.hybrid_search("zebra").explain_search()
+
+
+@pytest.mark.parametrize("text", ["", " ", "nul\x00", "\ud800", 5, "x" * 10_001])
+def test_wrong_text(text):
+    for search in (Article.objects.keyword_search, Article.objects.hybrid_search):
+        with pytest.raises(SearchError):
+            search(text)
+
+
+@pytest.mark.parametrize("text", ["'; DROP TABLE pgknowbase_keywords; --", "a & b | !c:*", "\\' \\\\ \"", "🦓 %s %%"])
+def test_hostile_text_is_text(animals, text):
+    list(Article.objects.keyword_search(text))
+    list(Article.objects.hybrid_search(text))
+    assert titles(Article.objects.keyword_search("zebra"))
