@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
         RunSQLFile("3_relay/pgknowbase_render_add_v1.sql", "FUNCTION"),
         RunSQLFile("3_relay/pgknowbase_known_keys_v1.sql", "FUNCTION"),
         RunSQLFile("6_vectorizer/pgknowbase_requeue_v1.sql", "FUNCTION"),
+        RunSQLFile("4_document/pgknowbase_lock_documents_v1.sql", "FUNCTION"),
         RunSQLFile("4_document/pgknowbase_apply_v1.sql", "FUNCTION"),
         RunSQLFile("4_document/pgknowbase_remove_v1.sql", "FUNCTION"),
         RunSQLFile("4_document/pgknowbase_fail_v1.sql", "FUNCTION"),

@@ -79,6 +79,8 @@ def sync_objects(
     rendering = render_rows(source, wanted, using, careful=careful)
     report = SyncReport(failures=rendering.failures)
     records = rendering.records
+    if 0 < len(records) < len(wanted):
+        gateway.fetch(using, gateway.LOCK_DOCUMENTS, content_type_id, wanted)
     for part in _portions(records):
         _apply(source, content_type_id, part, using, report)
     failed = {key for key, _ in report.failures}
