@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
         RunSQLFile("5_keyword/pgknowbase_keywords.sql", "TABLE"),
         RunSQLFile("5_keyword/pgknowbase_corpus.sql", "TABLE"),
         RunSQLFile("5_keyword/pgknowbase_bigrams_v1.sql", "FUNCTION"),
+        RunSQLFile("5_keyword/pgknowbase_plain_words_v1.sql", "FUNCTION"),
         RunSQLFile("5_keyword/pgknowbase_words_v1.sql", "FUNCTION"),
         RunSQLFile("5_keyword/pgknowbase_corpus_fold_v1.sql", "FUNCTION"),
         RunSQLFile("5_keyword/pgknowbase_keywords_write_v1.sql", "FUNCTION"),

@@ -4,9 +4,16 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path FROM CURRENT SET enab
 AS $pgknowbase$
 BEGIN
     WITH made AS MATERIALIZED (
-        SELECT c.source, c.id, c.language, w.words, (SELECT coalesce(sum(cardinality(u.positions)), 0)::int FROM unnest(w.words) AS u) AS length
-        FROM changed AS c
-        CROSS JOIN LATERAL (SELECT pgknowbase_words_v1(c.language, c.title || E'\n' || c.content) AS words OFFSET 0) AS w
+        SELECT c.source, c.id, c.language, w.words,
+            (SELECT coalesce(sum(cardinality(u.positions)), 0)::int FROM unnest(w.words) AS u) AS length
+        FROM (SELECT d.source, d.id, d.language, d.title || E'\n' || d.content AS content FROM changed AS d OFFSET 0) AS c
+        CROSS JOIN LATERAL (
+            SELECT CASE
+                WHEN octet_length(c.content) = length(c.content) AND length(c.content) < 250000
+                THEN pgknowbase_plain_words_v1(c.language, c.content)
+                ELSE pgknowbase_words_v1(c.language, c.content)
+            END AS words OFFSET 0
+        ) AS w
     ), known AS MATERIALIZED (
         SELECT k.source, k.id, k.language, k.length
         FROM pgknowbase_keywords AS k JOIN made AS m ON k.source = m.source AND k.id = m.id

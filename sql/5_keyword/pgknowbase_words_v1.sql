@@ -12,11 +12,9 @@ BEGIN
     IF octet_length(_text) > length(_text) THEN
         _text := pgknowbase_bigrams_v1(normalize(_text, NFKC));
     END IF;
-    -- What the parser would take for a part of a word, a number, an address or a tag.
-    _text := translate(_text, './-@<&~', '       ');
     LOOP
         BEGIN
-            RETURN to_tsvector(language::regconfig, _text);
+            RETURN pgknowbase_plain_words_v1(language, _text);
         EXCEPTION WHEN program_limit_exceeded THEN
             _text := left(_text, length(_text) / 2);
         END;
