@@ -25,6 +25,7 @@ FAIL = "SELECT * FROM pgknowbase_fail_v1(%s, %s::text[], %s::text[], %s, %s, %s)
 RENDER_ADD = "SELECT pgknowbase_render_add_v1(%s, %s, %s, %s, %s, %s, %s, %s)"
 AWAITED = "SELECT * FROM pgknowbase_awaited_v1(%s, %s, %s, %s::bigint[])"
 LANGUAGES = "SELECT array_agg(c.cfgname::text) FROM pg_ts_config AS c WHERE pg_ts_config_is_visible(c.oid)"
+KEYWORDS_REFRESH = "SELECT pgknowbase_keywords_refresh_v1(%s)"
 REQUEUE = "SELECT pgknowbase_requeue_v1(%s, %s::text[], %s)"
 SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 SPACE_ACTIVATE = "SELECT pgknowbase_space_activate_v1(%s)"

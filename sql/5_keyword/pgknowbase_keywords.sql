@@ -1,14 +1,16 @@
--- The words of each document, for BM25. Kept by triggers on the documents, so that whatever a relay, a person in psql or
--- another program does to them, the words follow in the same transaction.
+-- The words of each document, for BM25. Triggers on the documents mark as stale what anybody changes, in the same
+-- transaction; the worker makes the words anew. Until then the old ones are found; a new document has none yet.
 CREATE TABLE pgknowbase_keywords (
     source integer NOT NULL,
     id text NOT NULL,
     -- The text search configuration, by its name: pg_upgrade refuses columns of type regconfig.
-    language text NOT NULL,
-    words tsvector NOT NULL,
-    length integer NOT NULL,
+    language text,
+    words tsvector,
+    length integer,
+    stale boolean NOT NULL DEFAULT true,
     PRIMARY KEY (source, id)
 );
 CREATE INDEX pgknowbase_keywords_words ON pgknowbase_keywords USING gin (words);
+CREATE INDEX pgknowbase_keywords_stale ON pgknowbase_keywords (source, id) WHERE stale;
 -- The most common words are told from the planner's statistics, so they go further down than the usual hundred.
 ALTER TABLE pgknowbase_keywords ALTER COLUMN words SET STATISTICS 300;

@@ -12,7 +12,8 @@ BEGIN
         RETURNING k.source, k.language, k.length
     )
     INSERT INTO pgknowbase_corpus (source, language, documents, words)
-    SELECT f.source, f.language, -count(*), -sum(f.length) FROM forgotten AS f GROUP BY f.source, f.language;
+    SELECT f.source, f.language, -count(*), -sum(f.length) FROM forgotten AS f
+    WHERE f.language IS NOT NULL GROUP BY f.source, f.language;
     RETURN NULL;
 END
 $pgknowbase$;

@@ -11,6 +11,12 @@ def sql(statement, *params):
         return cursor.fetchall() if cursor.description else None
 
 
+def refresh():
+    """Make all stale words anew, as the worker does."""
+    while sql("SELECT pgknowbase_keywords_refresh_v1(100)")[0][0]:
+        pass
+
+
 @pytest.fixture
 def source(db):
     return ContentType.objects.get_for_model(Note).pk
@@ -18,7 +24,7 @@ def source(db):
 
 @pytest.fixture
 def put(source):
-    """Write documents and what the index knows of them, as the relay does: {key: text}, in a language."""
+    """Write documents and what the index knows of them, as the relay does, and their words: {key: text}."""
 
     def run(texts, language="english", source=source, public=True, metadata="{}"):
         for key, text in texts.items():
@@ -32,5 +38,6 @@ def put(source):
                 " chunk_count) VALUES ('model', %s, %s, '', '', '', %s, '{}', %s, true, 0.5, 'completed', '', 0, 0)",
                 *(source, key, metadata, public),
             )
+        refresh()
 
     return run

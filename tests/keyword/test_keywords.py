@@ -1,13 +1,14 @@
-"""The words follow the documents, whoever changes them, in the same transaction."""
+"""The words follow the documents, whoever changes them: stale in the same transaction, anew by the worker."""
 
 import threading
 
 import pytest
 from django.db import connection, transaction
 
-from tests.keyword.conftest import sql
+from tests.keyword.conftest import refresh, sql
 
 KEYWORDS = "SELECT id, language, words::text, length FROM pgknowbase_keywords ORDER BY id"
+STALE = "SELECT id FROM pgknowbase_keywords WHERE stale ORDER BY id"
 CORPUS = (
     "SELECT source, language, sum(documents)::int, sum(words)::int FROM pgknowbase_corpus"
     " GROUP BY 1, 2 HAVING sum(documents) <> 0 ORDER BY 2"
@@ -36,6 +37,10 @@ def test_insert_update_delete(put, source):
     assert sql(CORPUS) == truth() == [(source, "english", 2, 4), (source, "german", 1, 2)]
     sql("UPDATE pgknowbase_document SET content = 'green cats run', language = 'simple' WHERE id = '1'")
     sql("UPDATE pgknowbase_document SET title = 'Sky' WHERE id = '2'")
+    assert sql(STALE) == [("1",), ("2",)]
+    assert sql(KEYWORDS)[0][2] == "'dog':3 'red':1,2"
+    refresh()
+    assert sql(STALE) == []
     assert sql(KEYWORDS)[:2] == [
         ("1", "simple", "'cats':2 'green':1 'run':3", 3),
         ("2", "english", "'blue':2 'sky':1", 2),
@@ -55,6 +60,8 @@ def test_upsert_of_a_batch_and_folding(put, source):
         " ON CONFLICT (source, id) DO UPDATE SET content = excluded.content",
         source,
     )
+    assert len(sql(STALE)) == 51
+    refresh()
     assert sql(CORPUS) == truth() == [(source, "english", 76, 25 * 3 + 51 * 2)]
     sql("SELECT pgknowbase_corpus_fold_v1()")
     assert len(sql("SELECT * FROM pgknowbase_corpus")) == 1
@@ -74,24 +81,70 @@ def test_truncate_and_rollback(put):
     assert sql(CORPUS) == truth() == []
 
 
-@pytest.mark.django_db(transaction=True)
-def test_two_writers_and_a_folder_do_not_wait_for_each_other(put, source):
-    put({"1": "one"})
-    folded = threading.Event()
+@pytest.mark.django_db
+def test_document_that_is_new_has_no_words_until_then(source):
+    sql("INSERT INTO pgknowbase_document VALUES (%s, '1', '', 'red', 'klingon')", source)
+    assert sql(KEYWORDS) == [("1", None, None, None)]
+    assert sql(CORPUS) == []
+    sql("DELETE FROM pgknowbase_document")
+    assert sql(KEYWORDS) == sql(CORPUS) == sql("SELECT * FROM pgknowbase_corpus") == []
+    sql("INSERT INTO pgknowbase_document VALUES (%s, '1', '', 'red', 'klingon')", source)
+    refresh()
+    assert sql(KEYWORDS) == [("1", "simple", "'red':1", 1)]
 
-    def fold():
-        with transaction.atomic():
-            sql("SELECT pgknowbase_corpus_fold_v1()")
-            sql("INSERT INTO pgknowbase_document VALUES (%s, '3', '', 'three words here', 'simple')", source)
-        folded.set()
-        connection.close()
+
+@pytest.fixture
+def elsewhere():
+    """Run something on a thread and connection of its own; the thread must end within the test."""
+    threads = []
+
+    def run(work):
+        def job():
+            try:
+                work()
+            finally:
+                connection.close()
+
+        threads.append(threading.Thread(target=job))
+        threads[-1].start()
+        return threads[-1]
+
+    yield run
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_and_a_writer_do_not_wait_for_each_other(put, source, elsewhere):
+    put({"1": "one"})
+    sql("INSERT INTO pgknowbase_document VALUES (%s, '2', '', 'two', 'simple')", source)
+
+    def other():
+        sql("INSERT INTO pgknowbase_document VALUES (%s, '3', '', 'three words here', 'simple')", source)
+        refresh()
+        sql("SELECT pgknowbase_corpus_fold_v1()")
 
     with transaction.atomic():
-        sql("INSERT INTO pgknowbase_document VALUES (%s, '2', '', 'two', 'simple')", source)
+        assert sql("SELECT pgknowbase_keywords_refresh_v1(1)") == [(1,)]
         sql("SELECT pgknowbase_corpus_fold_v1()")
-        thread = threading.Thread(target=fold)
-        thread.start()
-        assert folded.wait(30)
-    thread.join()
-    assert sorted(row[0] for row in sql(KEYWORDS)) == ["1", "2", "3"]
+        thread = elsewhere(other)
+        thread.join(30)
+        assert not thread.is_alive()
+    assert sql(STALE) == []
+    assert sql(CORPUS) == truth()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_change_during_a_refresh_is_not_lost(put, source, elsewhere):
+    put({"1": "old"})
+    sql("UPDATE pgknowbase_document SET content = 'newer'")
+    with transaction.atomic():
+        refresh()
+        thread = elsewhere(lambda: sql("UPDATE pgknowbase_document SET content = 'newest'"))
+        thread.join(0.5)
+    thread.join(30)
+    assert sql(STALE) == [("1",)]
+    refresh()
+    assert sql(KEYWORDS)[0][2] == "'newest':1"
     assert sql(CORPUS) == truth()

@@ -4,6 +4,7 @@ import re
 import pytest
 from django.db import connection
 
+from pgknowbase import gateway
 from pgknowbase.models import EmbeddingSpace, OutboxEvent
 from pgknowbase.relay.relay import Relay
 from pgknowbase.search import hits
@@ -23,6 +24,12 @@ def store():
     """The table behind the active space, quoted."""
     space = EmbeddingSpace.objects.get(is_active=True)
     return f'"{space.store_schema}"."{space.store_table}"'
+
+
+def make_words():
+    """Make all stale words anew, as the worker does."""
+    while gateway.fetch_value("default", gateway.KEYWORDS_REFRESH, 1000):
+        pass
 
 
 @pytest.fixture
@@ -48,5 +55,6 @@ def index(db, provider):
             pass
         while not executor.run_once().idle:
             pass
+        make_words()
 
     return run

@@ -8,7 +8,7 @@ from pgknowbase.errors import EmbeddingError, SearchError
 from pgknowbase.models import ExternalData
 from pgknowbase.search.hits import literal
 from tests.blog.models import Article, Note
-from tests.search.conftest import QUERY, nearness
+from tests.search.conftest import QUERY, make_words, nearness
 
 pytestmark = pytest.mark.django_db
 
@@ -67,12 +67,13 @@ def test_weight_decides(animals):
     assert rank[0] >= rank[0.45] >= rank[1]
 
 
-def test_what_is_not_embedded_yet_is_found_by_its_words(animals, index, monkeypatch):
+def test_what_is_not_embedded_yet_is_found_by_its_words(animals, index):
     from pgknowbase.relay.relay import Relay
 
     Article.objects.create(title="fresh", body="near 0.2 a zebra from the relay alone")
     while not Relay().run_once().idle:
         pass
+    make_words()
     found = {row.title: row for row in Article.objects.hybrid_search("zebra", threshold=0.5)}
     assert found["fresh"].similarity is None
     assert found["fresh"].matched_chunk is None

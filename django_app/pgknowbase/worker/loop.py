@@ -99,6 +99,7 @@ class Worker:
         self._settler = Settler(self.using)
         self._stopping = threading.Event()
         self._queued = threading.Event()  # the relay has just written documents
+        self._written = threading.Event()  # the same, for their words
         self._counting = threading.Lock()
         self._free = threading.Event()  # nothing waits for the active space
         self._failure: BaseException | None = None
@@ -107,6 +108,7 @@ class Worker:
         """Ask for the end after the current batches."""
         self._stopping.set()
         self._queued.set()
+        self._written.set()
         self._free.set()
 
     def run_until_idle(self) -> WorkerTotals:
@@ -126,6 +128,7 @@ class Worker:
                 idle = self._relay(relay)
                 if serving is not None:
                     idle = self._execute(serving) and idle
+                idle = self._words() and idle
                 if idle and (filling is None or self._fill(filling)):
                     break
             self._settler.settle()
@@ -147,8 +150,11 @@ class Worker:
     def _run(self) -> None:
         relay = Relay(self.using, batch_size=self.batch_size)
         with self._heartbeat() as heart, self._executors(heart.worker) as (serving, filling):
-            turns = [("relay", lambda: self._relay(relay), self._stopping, self.interval)]
             pause = EXECUTOR_PATIENCE * self.interval
+            turns = [
+                ("relay", lambda: self._relay(relay), self._stopping, self.interval),
+                ("keywords", self._words, self._written, pause),
+            ]
             if serving is not None:
                 turns.append(("vectorizer", lambda: self._execute(serving), self._queued, pause))
             if filling is not None:
@@ -210,6 +216,10 @@ class Worker:
     def _pause(self, seconds: float, wake: threading.Event) -> None:
         wake.wait(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
+    def _words(self) -> bool:
+        size = self.batch_size or get_settings().worker.relay_batch_size
+        return not gateway.fetch_value(self.using, gateway.KEYWORDS_REFRESH, size)
+
     def _relay(self, relay: Relay) -> bool:
         if self.relay_only:
             self._settler.settle_if_due()
@@ -218,6 +228,7 @@ class Worker:
         self.totals.rows.update(batch.report.counts)
         if not batch.idle:
             self._queued.set()
+            self._written.set()
         return self._told(batch)
 
     def _execute(self, serving: Serving) -> bool:
