@@ -35,11 +35,18 @@ def language_of(text: str, known: frozenset[str]) -> str:
     It is the language that has most of its common words among the first 500 characters, and at least two of them; else
     'simple', which works for every language and knows the word forms of none.
     """
-    words = set(text[:LOOKED_AT].lower().split())
-    found, language = max((len(words & common), language) for language, common in _common().items())
-    return language if found >= LEAST and language in known else "simple"
+    votes: dict[str, int] = {}
+    languages = _languages()
+    for word in set(text[:LOOKED_AT].lower().split()):
+        for language in languages.get(word, ()):
+            votes[language] = votes.get(language, 0) + 1
+    # Of two with as many, the first by name.
+    found = max(sorted(votes), key=votes.__getitem__, default="")
+    return found if votes.get(found, 0) >= LEAST and found in known else "simple"
 
 
 @cache
-def _common() -> dict[str, frozenset[str]]:
-    return {language: frozenset(words.split()) for language, words in COMMON.items()}
+def _languages() -> dict[str, tuple[str, ...]]:
+    """The languages in which a word is common."""
+    words = {word for common in COMMON.values() for word in common.split()}
+    return {word: tuple(name for name, common in COMMON.items() if word in common.split()) for word in words}

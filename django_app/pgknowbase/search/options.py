@@ -21,9 +21,9 @@ class SearchFilters(TypedDict, total=False):
 
     ``offset``: how many of the best to leave out. ``threshold``: least similarity, in [-1, 1]; None means each row's
     own; for ``keyword_search`` the least BM25 score. ``metadata``: conditions on the row's metadata, see
-    docs/search.md. ``tags``: the row must have all. ``changed_from``, ``changed_before``: when its entry in the index last changed.
-    ``visible_to``: only what this user may see; an anonymous user or None sees public rows, a superuser all; left out,
-    nothing is hidden.
+    docs/search.md. ``tags``: the row must have all. ``changed_from``, ``changed_before``: when its entry in the index
+    last changed. ``visible_to``: only what this user may see; an anonymous user or None sees public rows, a superuser
+    all; left out, nothing is hidden.
     """
 
     offset: int
