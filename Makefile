@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-matrix lint format bench release-sql clean
+.PHONY: help demo test test-matrix lint format bench bench-quality release-sql clean
 
 PYTHON ?= python3
 # Arguments of demo, test and bench: make demo ARGS=--serve, make test ARGS='tests/migrations -x'
@@ -67,6 +67,9 @@ lint: .venv/.installed ## Format, style, types and SQL
 format: .venv/.installed ## Format the Python code and mend what ruff can
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+bench-quality: .venv/.installed ## Rank the labelled sets in the folder DATA; ARGS are those of benchmarks.quality
+	@.venv/bin/python -m benchmarks.quality $(DATA) $(ARGS)
 
 bench: .venv/.installed ## Benchmarks; ARGS are theirs
 	@.venv/bin/python -m benchmarks $(ARGS)

@@ -1,6 +1,8 @@
 """A Django project; ``PGKNOWBASE_BENCH_URL`` names its database, ``PGKNOWBASE_BENCH_HTTP`` an embedding server.
 
-``PGKNOWBASE_BENCH_ENCODING`` is how that sends vectors: by default ``float``, the only one that pgai's worker has.
+``PGKNOWBASE_BENCH_MODEL`` is ``minilm`` or the default, static embeddings; ``PGKNOWBASE_BENCH_CHUNK_SIZE`` the size of
+chunks. ``PGKNOWBASE_BENCH_ENCODING`` is how that sends vectors: by default ``float``, the only one that pgai's worker
+has.
 """
 
 import os
@@ -16,7 +18,14 @@ def _embedding() -> dict[str, Any]:
         encoding = os.environ.get("PGKNOWBASE_BENCH_ENCODING", "float")
         options = {"BASE_URL": url, "API_KEY_ENV": None, "ENCODING_FORMAT": encoding}
         return {"BACKEND": "pgknowbase.embeddings.openai.OpenAIEmbedder", "OPTIONS": options, **MODEL}
+    if os.environ.get("PGKNOWBASE_BENCH_MODEL") == "minilm":
+        return {"BACKEND": "pgknowbase.embeddings.LocalEmbedder", "MODEL": "all-MiniLM-L6-v2", "DIMENSIONS": 384}
     return {"BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", **MODEL}
+
+
+def _space() -> dict[str, Any]:
+    size = os.environ.get("PGKNOWBASE_BENCH_CHUNK_SIZE")
+    return {"SPACE": {"CHUNK_SIZE": int(size), "CHUNK_OVERLAP": 0}} if size else {}
 
 
 SECRET_KEY = "benchmarks"
@@ -31,4 +40,4 @@ INSTALLED_APPS = [
     "pgknowbase",
     "benchmarks.catalog",
 ]
-PGKNOWBASE = {"EMBEDDINGS": {"default": _embedding()}}
+PGKNOWBASE = {"EMBEDDINGS": {"default": _embedding()}, **_space()}

@@ -1,16 +1,21 @@
 """The benchmarks run; how fast is not for a test to say."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks.quality import scored
+
 ROOT = Path(__file__).parents[1]
 
 
-def run(*arguments):
+def run(*arguments, module="benchmarks"):
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True
     )
 
 
@@ -28,3 +33,33 @@ def test_unknown_name_is_refused():
     done = run("speed")
     assert done.returncode == 2
     assert "'speed' is no benchmark: use vectors" in done.stderr
+
+
+def test_quality_of_a_labelled_set(tmp_path):
+    animals = {"z": "a zebra with stripes", "l": "a lion with a mane", "t": "a toad in a pond"}
+    folder = tmp_path / "animals"
+    folder.mkdir()
+    lines = [json.dumps({"_id": key, "title": key, "text": text}) for key, text in animals.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(lines))
+    queries = {"1": "zebra", "2": "mane", "3": "nobody asks"}
+    (folder / "queries.jsonl").write_text("\n".join(json.dumps({"_id": k, "text": v}) for k, v in queries.items()))
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n1\tz\t1\n2\tl\t1\n2\tt\t1\n3\tz\t0\n")
+    done = run(str(tmp_path), "--model", "static", module="benchmarks.quality")
+    assert done.returncode == 0, done.stderr
+    # Of the second query's two documents, words find one: 1 / (1 + 1 / log2(3)) of the ideal.
+    assert "| animals | 3 | 2 | keyword | 0.807 | 1.000 | 0.750 |" in done.stdout
+    assert "| animals | 3 | 2 | semantic |" in done.stdout
+    assert "| animals | 3 | 2 | hybrid |" in done.stdout
+
+
+def test_quality_needs_a_set(tmp_path):
+    done = run(str(tmp_path), module="benchmarks.quality")
+    assert done.returncode == 2
+    assert "holds no set" in done.stderr
+
+
+def test_scores_of_a_ranking():
+    score = scored({"a": ["x", "y", "z"], "b": ["q"]}, {"a": {"y": 2, "w": 1}, "b": {"q": 1}})
+    ideal = 2 + 1 / math.log2(3)
+    assert score.ndcg_at_10 == pytest.approx((2 / math.log2(3) / ideal + 1) / 2)
+    assert (score.mrr_at_10, score.recall_at_100) == (0.75, 0.75)

@@ -73,3 +73,22 @@ class Story(ExternalDataMixin, Text):
 
     def get_external_metadata(self) -> dict[str, Any]:
         return {"email": self.author.email}
+
+
+class Passage(ExternalDataMixin, models.Model):
+    """A document of a labelled set."""
+
+    name = models.TextField()
+    title = models.TextField()
+    text = models.TextField()
+
+    class ExternalDataMeta:
+        watch_fields = ["title", "text"]
+        similarity_threshold = 0.0
+        is_public = True
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_external_content(self) -> str:
+        return self.text or self.title
