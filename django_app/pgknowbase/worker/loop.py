@@ -1,4 +1,4 @@
-"""The worker's loop: relay and executor side by side, each on a thread and a connection of its own."""
+"""The worker's loop: relay, executor and keywords side by side, each on a thread and a connection of its own."""
 
 import logging
 import random
