@@ -22,9 +22,10 @@ STATIC_WEIGHTS := wordllama
 # owns, where a stranger may create objects in the schema; from Postgres 15 on, which is the oldest we support, only
 # its owner may. Functions are replaced so that a migration can be run again.
 # The functions: one resolves names in the search path of the session that migrates, in order to pin what it finds; the
-# other is inlined, and its names are resolved when it is created.
+# others are inlined, and their names are resolved when they are created.
 PGSPOT := --ignore PS002 --ignore PS015 \
 	--proc-without-search-path 'pgknowbase_trigger_secure_v1(trigger_function text)' \
+	--proc-without-search-path 'pgknowbase_plain_words_v1(language text,content text)' \
 	--proc-without-search-path 'pgknowbase_passes_v1(e pgknowbase_externaldata,sources integer[],viewer text,metadata jsonb,matching jsonpath,tags text[],changed_from timestamptz,changed_before timestamptz)'
 
 help: ## Show this list
