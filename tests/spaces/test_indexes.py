@@ -1,11 +1,15 @@
 """Vector indexes: built, rebuilt where invalid or other parameters are asked for, and used."""
 
 import json
+import threading
+import time
 
+import psycopg
 import pytest
 from django.core.management.base import CommandError
 from django.db import transaction
 
+from pgknowbase.migration_operations import _conninfo
 from pgknowbase.vectorizer.indexes import IndexSpec, build_index, indexes
 from tests.blog.models import Article, Note
 from tests.spaces.conftest import run, space, space_command, sql, work
@@ -40,6 +44,14 @@ def test_other_parameters_and_invalid_ones_are_built_anew():
     assert len(listed()) == 1
 
 
+def rollback_when_dropping(writer):
+    with psycopg.connect(_conninfo("default"), autocommit=True) as other:
+        dropping = "SELECT FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'DROP INDEX%'"
+        while not other.execute(dropping).rowcount:
+            time.sleep(0.05)
+    writer.rollback()
+
+
 def test_interrupted_build_leaves_nothing():
     Note.notes.bulk_create([Note(text=f"note {n}") for n in range(300)])
     work()
@@ -50,15 +62,13 @@ def test_interrupted_build_leaves_nothing():
 
     with transaction.atomic(), pytest.raises(Exception, match="inside a transaction"):
         build_index("default", spec)
-    import psycopg
-
-    from pgknowbase.migration_operations import _conninfo
-
-    with psycopg.connect(_conninfo("default")) as other:
-        other.execute(f'SELECT 1 FROM "{space().store_table}" LIMIT 1; LOCK TABLE "{space().store_table}"')
+    with psycopg.connect(_conninfo("default")) as writer:
+        writer.execute(f'LOCK TABLE "{space().store_table}" IN ROW EXCLUSIVE MODE')
+        end = threading.Thread(target=rollback_when_dropping, args=[writer])
+        end.start()
         with pytest.raises(KeyboardInterrupt):
             build_index("default", spec, interrupt)
-        other.rollback()
+        end.join()
     assert [(one.name, one.valid) for one in indexes("default")] == [(spec.name, True)]
     assert build_index("default", spec)
     assert indexes("default")[0].parameters == (24, 64)
