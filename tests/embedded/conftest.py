@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -31,9 +32,13 @@ def servers_in(directory: Path) -> list[psutil.Process]:
 
 def postmasters_in(directory: Path) -> list[psutil.Process]:
     """Those of ``servers_in`` that are not children of another."""
-    found = servers_in(directory)
-    pids = {process.pid for process in found}
-    return [process for process in found if process.ppid() not in pids]
+    parents = {}
+    for process in servers_in(directory):
+        # A child may end at any moment.
+        with suppress(psutil.NoSuchProcess):
+            parents[process] = process.ppid()
+    pids = {process.pid for process in parents}
+    return [process for process, parent in parents.items() if parent not in pids]
 
 
 def end_servers_in(directory: Path) -> list[psutil.Process]:

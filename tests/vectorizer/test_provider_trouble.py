@@ -12,6 +12,7 @@ from pgknowbase.embeddings import OpenAIEmbedder, get_embedder
 from pgknowbase.models import Chunk, ExternalData, OutboxEvent
 from pgknowbase.relay.relay import Relay
 from pgknowbase.vectorizer.executor import Executor
+from pgknowbase.vectorizer.pace import Pace
 from pgknowbase.vectorizer.spaces import active_space
 from tests.blog.models import Note
 
@@ -53,6 +54,16 @@ def executor(http, transactional_db):
         made.embedder = OpenAIEmbedder(model="wordllama-256", dimensions=256, **options)
         yield made
         made.embedder.close()
+
+
+def with_long_pauses(executor):
+    """So that no test has to be quicker than a pause; ``end_pause`` ends one."""
+    executor.pace = Pace(executor.pace.batch_size, delay=60, longest=900)
+
+
+def end_pause(executor):
+    assert executor.pace.paused
+    executor.pace._until = 0
 
 
 def write(*texts):
@@ -111,6 +122,7 @@ TROUBLE = {
 def test_trouble_of_the_provider_costs_one_call_and_no_document(http, executor, fault):
     cause, symptom = TROUBLE[fault]
     cause(http)
+    with_long_pauses(executor)
     notes = write("one", "two", "three", "four")
     batch = executor.run_once()
     assert (batch.claimed, batch.written, batch.again, batch.failed) == (4, 0, 4, 0)
@@ -120,9 +132,9 @@ def test_trouble_of_the_provider_costs_one_call_and_no_document(http, executor, 
     assert len(reasons()) == 1
     assert symptom in reasons()[0]
     assert failed_queue() == []
-    assert executor.pace.paused
     assert executor.run_once().idle
     assert len(http.bodies) == 1
+    end_pause(executor)
     heal(http)
     batches = work_off(executor)
     assert [batch.written for batch in batches] == [1, 2, 1]
@@ -198,12 +210,12 @@ def test_document_that_always_breaks_the_provider_does_not_stop_the_others(http,
 
 def test_document_that_fails_alone_again_waits_and_the_others_need_not(http, executor):
     executor.settings = executor.settings.model_copy(update={"retry_delay": 60})
+    with_long_pauses(executor)
     http.fixed(500, b"oops")
     write("crash")
     executor.run_once()
     assert queue()[0][1:] == (1, True)
-    assert executor.pace.paused
-    executor.pace._until = 0
+    end_pause(executor)
     executor.run_once()
     assert queue()[0][1:] == (2, False)
     assert not executor.pace.paused
