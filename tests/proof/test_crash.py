@@ -3,6 +3,7 @@
 Each death is a SIGKILL of a forked process, so nothing of it runs on. Its connection ends as that of any dead process.
 """
 
+import itertools
 import os
 import signal
 import sys
@@ -157,9 +158,13 @@ def test_death_at_every_point(capsys):
     points = work_and_die(NEVER)
     untouched = outcome()
     assert points > 50
-    for point in range(points):
+    for point in itertools.count():
         prepare()
-        assert work_and_die(point) is None, f"point {point} was not reached"
+        survived = work_and_die(point) is not None
         assert outcome() == untouched, f"killed at point {point}"
+        if survived:
+            break
+    # A run may take a statement more or less than another, as its threads meet.
+    assert point > points - 10
     with capsys.disabled():
-        sys.stdout.write(f"\nkilled at each of {points} points\n")
+        sys.stdout.write(f"\nkilled at each of {point} points\n")

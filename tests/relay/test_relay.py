@@ -3,8 +3,10 @@
 import uuid
 
 import pytest
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from pgknowbase.models import Document, ExternalData, OutboxEvent
@@ -128,6 +130,12 @@ def test_any_script_is_kept(text):
     assert slug.external_data.object_key == text
 
 
+@override_settings(
+    PGKNOWBASE={
+        **settings.PGKNOWBASE,
+        "WORKER": {**settings.PGKNOWBASE["WORKER"], "RETRY_DELAY": 60, "RETRY_DELAY_MAX": 60},
+    }
+)
 def test_raising_hook_fails_its_own_row_and_is_tried_again():
     good = Note.notes.create(text="good")
     bad = Note.notes.create(text="explode")

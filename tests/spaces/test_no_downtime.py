@@ -13,6 +13,7 @@ from pgknowbase import gateway
 from pgknowbase.embeddings import get_embedder
 from pgknowbase.migration_operations import _conninfo
 from pgknowbase.models import ExternalData
+from pgknowbase.search.hits import Filters
 from pgknowbase.testing import assert_in_sync, make_due
 from pgknowbase.vectorizer import serving
 from tests.blog.models import Article
@@ -129,9 +130,9 @@ def test_same_model_of_another_backend_is_not_taken_for_the_same():
     assert_found(rows[3], text)
     assert serving._last["default"].embedding == "turned"
     vector = str(list(get_embedder("default").embed_query(text)))
-    none = [None] * 6
+    filters = Filters(threshold=-1).params()
     stale = gateway.fetch(
-        "default", gateway.SEARCH_DENSE, space("default").pk, vector, 3, None, -1, *none[:5], 100, None
+        "default", gateway.SEARCH_DENSE, space("default").pk, vector, 3, *filters, 0, 100, None, False
     )
     assert [row[0] for row in stale] == [False]
 
