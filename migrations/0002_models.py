@@ -49,6 +49,14 @@ class Migration(migrations.Migration):
                         blank=True, help_text="hnsw.ef_search of searches; none for the usual one.", null=True
                     ),
                 ),
+                (
+                    "dense_weight",
+                    models.FloatField(
+                        blank=True,
+                        help_text="What meaning weighs in hybrid search; none for the usual weight.",
+                        null=True,
+                    ),
+                ),
                 ("chunk_size", models.PositiveIntegerField()),
                 ("chunk_overlap", models.PositiveIntegerField()),
                 ("template", models.TextField()),

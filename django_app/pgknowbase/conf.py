@@ -77,7 +77,7 @@ class SearchSettings(_Strict):
     language: str = ""
     bm25_k1: Annotated[float, Field(ge=0, le=10)] = 1.2
     bm25_b: Annotated[float, Field(ge=0, le=1)] = 0.75
-    dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.45
+    dense_weight: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 class Settings(_Strict):

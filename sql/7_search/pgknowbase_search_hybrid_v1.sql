@@ -4,7 +4,8 @@
 --   vector        the same text, embedded
 --   threshold     least similarity of an object that was found by its meaning alone; NULL means each object's own
 --   dense_weight  in [0, 1]: what meaning weighs against words where both legs point to the same objects; less where
---                 they do not, since then the model does not know the language, or the words
+--                 they do not, since then the model does not know the language, or the words. NULL: that of the active
+--                 space, as pgknowbase_fit has found it, else 0.45
 --   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
 --
 -- The legs bring at least 100 objects each. A similarity counts from 0, the least of them, to 1, the best; a BM25 score
@@ -17,7 +18,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
     changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
     external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0,
-    dense_weight float8 DEFAULT 0.45, exact_below integer DEFAULT 15000, space_model text DEFAULT NULL,
+    dense_weight float8 DEFAULT NULL, exact_below integer DEFAULT 15000, space_model text DEFAULT NULL,
     k1 float8 DEFAULT 1.2, b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
@@ -64,7 +65,9 @@ BEGIN
         SELECT m.*, CASE
             WHEN m.best IS NULL THEN 1
             WHEN m.least IS NULL THEN 0
-            ELSE dense_weight * least(1, m.agreement / 0.7)
+            ELSE coalesce(
+                dense_weight, (SELECT s.dense_weight FROM pgknowbase_space AS s WHERE s.is_active), 0.45)
+                * least(1, m.agreement / 0.7)
         END AS weight
         FROM measured AS m
     ), fused AS (

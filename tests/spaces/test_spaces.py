@@ -12,9 +12,9 @@ from pgknowbase.checks.settings import check_settings
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PermanentEmbeddingError
 from pgknowbase.models import EmbeddingSpace, ExternalData
+from pgknowbase.quality.judgements import ndcg
 from pgknowbase.relay.relay import Relay
 from pgknowbase.testing.lexical import LexicalEmbedder
-from pgknowbase.vectorizer.comparison import ndcg
 from pgknowbase.vectorizer.executor import Executor
 from pgknowbase.vectorizer.fleet import Filling
 from tests.blog.models import Article

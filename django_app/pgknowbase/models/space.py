@@ -16,6 +16,9 @@ class EmbeddingSpace(models.Model):
     ef_search = models.PositiveIntegerField(
         null=True, blank=True, help_text="hnsw.ef_search of searches; none for the usual one."
     )
+    dense_weight = models.FloatField(
+        null=True, blank=True, help_text="What meaning weighs in hybrid search; none for the usual weight."
+    )
     chunk_size = models.PositiveIntegerField()
     chunk_overlap = models.PositiveIntegerField()
     template = models.TextField()

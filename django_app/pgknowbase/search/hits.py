@@ -137,11 +137,11 @@ class KeywordQuery:
 
 @dataclass(frozen=True, slots=True)
 class HybridQuery:
-    """A search for meaning and words. ``dense_weight``: what meaning weighs, in [0, 1]."""
+    """A search for meaning and words. ``dense_weight``: what meaning weighs, in [0, 1]; None: as fitted."""
 
     notes_plan: ClassVar[bool] = False
     text: str
-    dense_weight: float = field(kw_only=True)
+    dense_weight: float | None = field(kw_only=True)
 
     def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
         """The objects nearest to the text by both."""
@@ -207,7 +207,7 @@ def checked_text(text: str) -> str:
     return text
 
 
-def checked_weight(weight: float | None) -> float:
+def checked_weight(weight: float | None) -> float | None:
     """``weight``, or that of the settings.
 
     Raises:

@@ -65,8 +65,9 @@ class SemanticQuerySet(models.QuerySet[Row]):
     def hybrid_search(self, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]) -> Self:
         """The rows nearest to ``query`` in meaning and in words.
 
-        ``dense_weight``: what meaning weighs, in [0, 1]; None: as SEARCH["DENSE_WEIGHT"] says. ``threshold`` is the
-        least similarity of a row that shares no word with ``query``. Raises as ``semantic_search``.
+        ``dense_weight``: what meaning weighs, in [0, 1]; None: SEARCH["DENSE_WEIGHT"], else as fitted, else 0.45.
+        ``threshold`` is the least similarity of a row that shares no word with ``query``.
+        Raises as ``semantic_search``.
         """
         chosen = HybridQuery(checked_text(query), dense_weight=checked_weight(dense_weight))
         return self._ranked(chosen, Options(**options))

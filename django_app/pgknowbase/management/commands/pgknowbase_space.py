@@ -90,7 +90,8 @@ class Command(KnowbaseCommand):
         format: str,
         **options: Any,
     ) -> None:
-        from pgknowbase.vectorizer.comparison import compare_spaces, read_judgements, read_queries, sampled_queries
+        from pgknowbase.quality.judgements import read_judgements, read_queries
+        from pgknowbase.vectorizer.comparison import compare_spaces, sampled_queries
 
         active, other = active_space(using), find_space(using, name)
         if active is None or active.pk == other.pk:
