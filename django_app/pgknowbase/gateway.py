@@ -62,8 +62,8 @@ SEARCH_DENSE = (
     " skip => %s, exact_below => %s, space_model => %s, note_plan => %s) WHERE s.serves OFFSET 0) AS h ON true"
 )
 SEARCH_KEYWORD = (
-    "SELECT * FROM pgknowbase_search_keyword_v1(%s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
-    " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[], skip => %s, k1 => %s, b => %s)"
+    "SELECT h.* FROM pgknowbase_search_keyword_v1(%s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
+    " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[], skip => %s, k1 => %s, b => %s) AS h"
 )
 SEARCH_HYBRID = (
     "SELECT s.serves, h.* FROM pgknowbase_space_serves_v1(%s) AS s (serves) LEFT JOIN LATERAL ("
@@ -72,9 +72,9 @@ SEARCH_HYBRID = (
     " exact_below => %s, space_model => %s, k1 => %s, b => %s) WHERE s.serves OFFSET 0) AS h ON true"
 )
 SIMILAR = (
-    "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
+    "SELECT h.* FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
     " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[],"
-    " skip => %s, exact_below => %s, note_plan => %s)"
+    " skip => %s, exact_below => %s, note_plan => %s) AS h"
 )
 SEARCH_PLAN = "SELECT current_setting('pgknowbase.search_plan', true)"
 HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
@@ -130,6 +130,22 @@ def fetch(using: str, query: LiteralString, *params: Any) -> list[Row]:
     """The rows of one of the queries above, run on Django's connection ``using``."""
     with connections[using].cursor() as cursor:
         cursor.execute(query, params)
+        return list(cursor.fetchall())
+
+
+def fetch_hits(using: str, query: LiteralString, *params: Any, beside: str | None) -> list[Row]:
+    """The hits of one of the searches above.
+
+    ``beside``: a SELECT, without parameters, that is given each hit as ``h``: its row, or nulls, stands after the hit's
+    columns, and the hits are ordered by score and then by its first column.
+    """
+    if beside is None:
+        return fetch(using, query, *params)
+    head, tail = query.split("h.*", 1)
+    joined = f"{head}h.*, r.*{tail} LEFT JOIN LATERAL ({beside} OFFSET 0) AS r ON true"
+    ordered = f"{joined} ORDER BY h.score DESC, {11 if 's.serves' in head else 10}"
+    with connections[using].cursor() as cursor:
+        cursor.execute(ordered, params)
         return list(cursor.fetchall())
 
 

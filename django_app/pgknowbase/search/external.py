@@ -11,7 +11,6 @@ from pgknowbase.registry import Source, source_of, sources
 from pgknowbase.search.explanation import Explanation
 from pgknowbase.search.hits import (
     Filters,
-    Hit,
     HybridQuery,
     KeywordQuery,
     Query,
@@ -22,14 +21,15 @@ from pgknowbase.search.hits import (
 from pgknowbase.search.metadata import shown
 from pgknowbase.search.options import Options, SearchOptions
 from pgknowbase.search.queryset import evaluated, rows_of
-from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained, ranked
+from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained
+from pgknowbase.search.searched import SearchedQuerySet
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 
 Leg = Literal["semantic", "keyword", "hybrid"]
 LEGS: tuple[Leg, ...] = get_args(Leg)
 
 
-class ExternalDataQuerySet(models.QuerySet[Any]):
+class ExternalDataQuerySet(SearchedQuerySet[Any]):
     """A queryset of ``ExternalData`` that can be searched across source models."""
 
     def of(self, row: SourceRow) -> Self:
@@ -101,10 +101,10 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
             filters=filters,
             limit=options.limit,
             offset=options.offset,
-            key_of=_external_data_key,
+            key_column="external_data_id",
             narrowed=by_external_data_id,
         )
-        return ranked(self, search)
+        return self._ranked_by(search)
 
     def _visible(self, asked: Sequence[Source], options: Options) -> Any:
         base: Any = rows_of(self) if self.query.is_sliced or self.query.distinct_fields else self
@@ -115,10 +115,6 @@ def _source(model: Any) -> Source:
     if not (isinstance(model, type) and issubclass(model, models.Model)):
         raise SearchError(f"{shown(model)} is no model: pass the class of a source model.")
     return source_of(model)
-
-
-def _external_data_key(hit: Hit) -> str:
-    return str(hit.external_data_id)
 
 
 if TYPE_CHECKING:

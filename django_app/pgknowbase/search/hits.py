@@ -97,8 +97,13 @@ class Query(Protocol):
 
     notes_plan: ClassVar[bool]
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
-        """The best objects that satisfy ``filters``, best first."""
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
+        """The best objects that satisfy ``filters``, best first: the columns of ``Hit``, then those of ``beside``."""
+
+
+def hits(query: Query, using: str, page: Page, filters: Filters) -> list[Hit]:
+    """The best objects that satisfy ``filters``, best first."""
+    return [Hit(*row) for row in query.rows(using, page, filters)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +113,14 @@ class TextQuery:
     notes_plan: ClassVar[bool] = True
     text: str
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
         """The objects nearest to the text."""
         below = get_settings().search.exact_below
 
         def search(space: int, embedder: Embedder, vector: str) -> list[gateway.Row]:
             last = (page.skip, below, embedder.model, page.note_plan)
-            return gateway.fetch(using, gateway.SEARCH_DENSE, space, vector, page.limit, *filters.params(), *last)
+            params = (space, vector, page.limit, *filters.params(), *last)
+            return gateway.fetch_hits(using, gateway.SEARCH_DENSE, *params, beside=beside)
 
         return _embedded(using, self.text, search)
 
@@ -126,13 +132,13 @@ class KeywordQuery:
     notes_plan: ClassVar[bool] = False
     text: str
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
         """The objects that share words with the text."""
         search = get_settings().search
         last = (page.skip, search.bm25_k1, search.bm25_b)
         with explained():
-            rows = gateway.fetch(using, gateway.SEARCH_KEYWORD, self.text, page.limit, *filters.params(), *last)
-        return [Hit(*row) for row in rows]
+            params = (self.text, page.limit, *filters.params(), *last)
+            return gateway.fetch_hits(using, gateway.SEARCH_KEYWORD, *params, beside=beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +149,15 @@ class HybridQuery:
     text: str
     dense_weight: float = field(kw_only=True)
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
         """The objects nearest to the text by both."""
         chosen = get_settings().search
 
         def search(space: int, embedder: Embedder, vector: str) -> list[gateway.Row]:
             last = (page.skip, self.dense_weight, chosen.exact_below, embedder.model, chosen.bm25_k1, chosen.bm25_b)
             first = (space, self.text, vector, page.limit)
-            return gateway.fetch(using, gateway.SEARCH_HYBRID, *first, *filters.params(), *last)
+            params = (*first, *filters.params(), *last)
+            return gateway.fetch_hits(using, gateway.SEARCH_HYBRID, *params, beside=beside)
 
         return _embedded(using, self.text, search)
 
@@ -163,22 +170,23 @@ class LikeQuery:
     source: int
     object_key: str = field(kw_only=True)
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
         """The objects nearest to the mean of the chunks; none if the viewer may not see the object."""
         itself = (self.source, self.object_key)
         last = (page.skip, get_settings().search.exact_below, page.note_plan)
         with explained():
-            rows = gateway.fetch(using, gateway.SIMILAR, *itself, page.limit, *filters.params(), *last)
+            params = (*itself, page.limit, *filters.params(), *last)
+            rows = gateway.fetch_hits(using, gateway.SIMILAR, *params, beside=beside)
             if not rows and not gateway.fetch_value(using, gateway.HAS_CHUNKS, *itself):
                 raise NotIndexedError(
                     f"The object {self.object_key!r} has no chunks yet: sync it and let the worker run before asking"
                     " for what is like it."
                 )
-        return [Hit(*row) for row in rows]
+        return rows
 
 
-def _embedded(using: str, text: str, search: "Callable[[int, Embedder, str], list[gateway.Row]]") -> list[Hit]:
-    """The hits of a search with the text's vector in the space that serves."""
+def _embedded(using: str, text: str, search: "Callable[[int, Embedder, str], list[gateway.Row]]") -> list[gateway.Row]:
+    """The rows of a search with the text's vector in the space that serves."""
     from pgknowbase.vectorizer.serving import in_serving_space
 
     def run(space: int, embedding: str) -> list[gateway.Row]:
@@ -186,7 +194,7 @@ def _embedded(using: str, text: str, search: "Callable[[int, Embedder, str], lis
         return search(space, embedder, query_literal(embedder, text))
 
     with explained():
-        return [Hit(*row) for row in in_serving_space(using, run)]
+        return in_serving_space(using, run)
 
 
 def checked_text(text: str) -> str:

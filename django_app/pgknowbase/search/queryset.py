@@ -1,6 +1,6 @@
 """Search on source models: ``SemanticQuerySet`` and its manager."""
 
-from operator import attrgetter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from asgiref.sync import sync_to_async
@@ -9,7 +9,7 @@ from django.db import models
 
 from pgknowbase.errors import SearchError
 from pgknowbase.keys import key_text, object_key
-from pgknowbase.registry import is_source, source_of
+from pgknowbase.registry import Source, is_source, source_of
 from pgknowbase.search.explanation import Explanation
 from pgknowbase.search.hits import (
     Filters,
@@ -23,13 +23,12 @@ from pgknowbase.search.hits import (
 )
 from pgknowbase.search.metadata import shown
 from pgknowbase.search.options import Options, SearchOptions
-from pgknowbase.search.ranking import Search, by_object_key, check_searchable, explained, ranked
+from pgknowbase.search.ranking import Search, by_object_key, check_searchable, explained
+from pgknowbase.search.searched import Row, SearchedQuerySet
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 
-Row = TypeVar("Row", bound=models.Model, covariant=True)
 
-
-class SemanticQuerySet(models.QuerySet[Row]):
+class SemanticQuerySet(SearchedQuerySet[Row]):
     """A queryset of a source model that can be searched.
 
     What is chained before a search (filter, exclude, slice, ...) holds inside it; the result is a queryset like any
@@ -130,7 +129,7 @@ class SemanticQuerySet(models.QuerySet[Row]):
     def _ranked(self, query: Query, options: Options, *conditions: models.Exists) -> Self:
         """This queryset, searched; the rows found satisfy ``conditions`` too."""
         check_searchable(self)
-        source, rule = source_of(self.model), visible_rows(self.model, options.visible_to)
+        source, rule = _known_source(self.model), visible_rows(self.model, options.visible_to)
         base: models.QuerySet[Any] = self
         viewer = viewer_param(options.visible_to)
         if rule is not None or conditions:
@@ -145,10 +144,16 @@ class SemanticQuerySet(models.QuerySet[Row]):
             filters=lambda using: Filters.of(options, sources=[source.content_type_id(using)], viewer=viewer),
             limit=options.limit,
             offset=options.offset,
-            key_of=attrgetter("object_key"),
+            key_column="object_key",
             narrowed=by_object_key,
         )
-        return ranked(self, search)
+        return self._ranked_by(search)
+
+
+@lru_cache(maxsize=256)
+def _known_source(model: type[models.Model]) -> Source:
+    """``source_of``, once: a search needs no more of it than its name."""
+    return source_of(model)
 
 
 def rows_of(queryset: models.QuerySet[Row]) -> models.QuerySet[Row]:
