@@ -78,6 +78,7 @@ class SearchSettings(_Strict):
     bm25_k1: Annotated[float, Field(ge=0, le=10)] = 1.2
     bm25_b: Annotated[float, Field(ge=0, le=1)] = 0.75
     dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.45
+    max_pending: Annotated[int, Field(ge=0, le=100_000)] = 1000
 
 
 class Settings(_Strict):

@@ -115,5 +115,5 @@ def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: Admin
             similarity=hit.score,
         )
         for hit in nearest
-        if (near := found.get(hit.external_data_id)) is not None
+        if (near := found.get(hit.external_data_id)) is not None and hit.score is not None
     ]

@@ -13,13 +13,13 @@ from pgknowbase.search.hits import (
     Filters,
     HybridQuery,
     KeywordQuery,
-    Query,
     TextQuery,
     checked_text,
     checked_weight,
 )
 from pgknowbase.search.metadata import shown
-from pgknowbase.search.options import Options, SearchOptions
+from pgknowbase.search.options import Options, TextSearchOptions
+from pgknowbase.search.pending import Pending
 from pgknowbase.search.queryset import evaluated, rows_of
 from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained
 from pgknowbase.search.searched import SearchedQuerySet
@@ -44,7 +44,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         models: Sequence[type[models.Model]] | None = None,
         leg: Leg = "semantic",
         dense_weight: float | None = None,
-        **options: Unpack[SearchOptions],
+        **options: Unpack[TextSearchOptions],
     ) -> Self:
         """The objects nearest to ``query``, of the given source models or of all, best first.
 
@@ -72,7 +72,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         models: Sequence[type[models.Model]] | None = None,
         leg: Leg = "semantic",
         dense_weight: float | None = None,
-        **options: Unpack[SearchOptions],
+        **options: Unpack[TextSearchOptions],
     ) -> Self:
         """Async twin of ``search``; the result is evaluated already."""
         return await evaluated(self.search(query, models=models, leg=leg, dense_weight=dense_weight, **options))
@@ -81,14 +81,21 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         """As ``SemanticQuerySet.explain_search``."""
         return explained(self)
 
-    def _ranked(self, query: Query, among: Sequence[type[models.Model]] | None, options: Options) -> Self:
+    def _ranked(
+        self,
+        query: TextQuery | KeywordQuery | HybridQuery,
+        among: Sequence[type[models.Model]] | None,
+        options: Options,
+    ) -> Self:
         check_searchable(self)
         chosen = None if among is None else [_source(model) for model in among]
         base: Any = self
-        viewer = viewer_param(options.visible_to)
+        viewer = asker = viewer_param(options.visible_to)
+        asked = sources() if chosen is None else chosen
+        ruled: list[Source] = []
         if viewer:
-            asked = sources() if chosen is None else chosen
-            if any(visible_rows(source.model, options.visible_to) is not None for source in asked):
+            ruled = [source for source in asked if visible_rows(source.model, options.visible_to) is not None]
+            if ruled:
                 base, viewer = self._visible(asked, options), None
 
         def filters(using: str) -> Filters:
@@ -103,6 +110,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             offset=options.offset,
             key_column="external_data_id",
             narrowed=by_external_data_id,
+            pending=Pending(query.text, asked, asker, ruled) if options.include_pending else None,
         )
         return self._ranked_by(search)
 

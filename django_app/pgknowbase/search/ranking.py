@@ -1,7 +1,7 @@
 """A search as part of a queryset: it runs once, when the queryset is first evaluated on a database."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from threading import Lock
@@ -12,14 +12,15 @@ from django.core.exceptions import EmptyResultSet
 from django.db import models, transaction
 from django.db.models.expressions import Expression
 
-from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import SearchError
 from pgknowbase.keys import key_text, object_key, parse_key
-from pgknowbase.search.explanation import Explanation, Step
+from pgknowbase.search.explanation import AnyStep, Explanation
 from pgknowbase.search.hits import Filters, Hit, Page, Query, hits
+from pgknowbase.search.pending import Pending, marked, merged
 
 WIDEST = 20_000
+PLACE = "place"
 
 
 @dataclass(eq=False)
@@ -36,6 +37,7 @@ class Search:
     offset: int
     key_column: str
     narrowed: Callable[[Filters, list[str]], Filters]
+    pending: Pending | None = None
     _found: dict[str, dict[str, Hit]] = field(default_factory=dict)
     _lock: Any = field(default_factory=Lock)
 
@@ -63,50 +65,88 @@ class Search:
 
     def explained(self, using: str) -> Explanation:
         """Search anew, and say how."""
-        steps: list[Step] = []
+        steps: list[AnyStep] = []
         with transaction.atomic(using=using):
             found = self._search(using, steps)
         return Explanation(steps=tuple(steps), limit=self.limit, offset=self.offset, found=len(found))
 
-    def _search(self, using: str, steps: list[Step] | None) -> list[Hit]:
+    def _search(self, using: str, steps: list[AnyStep] | None) -> list[Hit]:
         filters = self.filters(using)
+        if self.pending is None:
+            return self._indexed(using, filters, steps, self.limit, self.offset)
+        last = self.offset + self.limit
+        waiting = self.pending.waiting(using, filters)
+        indexed = marked(self._indexed(using, filters, steps, last, 0, waiting.gone), waiting, using)
+        others = self._passing(self.base.using(using), [hit for hit in waiting.hits if self._has_key(hit)])
+        return merged(indexed, others)[self.offset : last]
+
+    def _has_key(self, hit: Hit) -> bool:
+        return getattr(hit, self.key_column) is not None
+
+    def _indexed(
+        self,
+        using: str,
+        filters: Filters,
+        steps: list[AnyStep] | None,
+        limit: int,
+        offset: int,
+        without: Set[tuple[int, str]] = frozenset(),
+    ) -> list[Hit]:
+        """The hits that the index has; ``without`` these objects, where ``offset`` is 0."""
         rows, query = self.base.using(using), self.base.query
         if query.is_sliced or query.distinct_fields:
-            return self._among(using, filters, _keys(rows), steps)
+            return self._among(using, filters, _keys(rows), steps, limit, offset, without)
         rows = rows.order_by()
         if query.where:
             below = get_settings().search.exact_below
             keys = _keys(rows[: below + 1])
             if len(keys) <= below:
-                return self._among(using, filters, keys, steps)
-        last = self.offset + self.limit
-        wanted = last
+                return self._among(using, filters, keys, steps, limit, offset, without)
+        wanted = last = offset + limit
         while wanted <= WIDEST:
             found = self._hits(using, Page(wanted), filters, steps)
-            passing = self._passing(rows, found)
+            passing = self._passing(rows, _other_than(without, found))
             if len(passing) >= last or len(found) < wanted:
-                return passing[self.offset : last]
+                return passing[offset:last]
             wanted *= 4
-        return self._among(using, filters, _keys(rows), steps)
+        return self._among(using, filters, _keys(rows), steps, limit, offset, without)
 
-    def _among(self, using: str, filters: Filters, keys: list[str], steps: list[Step] | None) -> list[Hit]:
+    def _among(
+        self,
+        using: str,
+        filters: Filters,
+        keys: list[str],
+        steps: list[AnyStep] | None,
+        limit: int,
+        offset: int,
+        without: Set[tuple[int, str]],
+    ) -> list[Hit]:
         """The hits among the rows of these keys alone."""
         if not keys:
             return []
-        return self._hits(using, Page(self.limit, self.offset), self.narrowed(filters, keys), steps)
+        found = self._hits(using, Page(limit + len(without), offset), self.narrowed(filters, keys), steps)
+        return _other_than(without, found)[:limit]
 
-    def _hits(self, using: str, page: Page, filters: Filters, steps: list[Step] | None) -> list[Hit]:
+    def _hits(self, using: str, page: Page, filters: Filters, steps: list[AnyStep] | None) -> list[Hit]:
         if steps is None:
             return hits(self.query, using, page, filters)
         found = hits(self.query, using, replace(page, note_plan=True), filters)
-        noted = gateway.fetch_value(using, gateway.SEARCH_PLAN)
-        steps.append(Step.of(noted, asked=page.limit, found=len(found)))
+        steps.append(self.query.noted(using, asked=page.limit, found=len(found)))
         return found
 
     def _passing(self, rows: "models.QuerySet[Any]", found: list[Hit]) -> list[Hit]:
-        pks = [parse_key(self.base.model, self.key_of(hit)) for hit in found]
-        alive = set(_keys(rows.filter(pk__in=pks))) if pks else set()
+        if not found:
+            return []
+        if rows.query.is_sliced or rows.query.distinct_fields:
+            alive = set(_keys(rows))
+        else:
+            pks = [parse_key(self.base.model, self.key_of(hit)) for hit in found]
+            alive = set(_keys(rows.order_by().filter(pk__in=pks)))
         return [hit for hit in found if self.key_of(hit) in alive]
+
+
+def _other_than(without: Set[tuple[int, str]], found: list[Hit]) -> list[Hit]:
+    return [hit for hit in found if (hit.source, hit.object_key) not in without] if without else found
 
 
 def _keys(rows: "models.QuerySet[Any]") -> list[str]:
@@ -130,7 +170,10 @@ class HitValue(Expression):
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         found = self.search.found(connection.alias)
-        values = {key: getattr(hit, self.attribute) for key, hit in found.items()}
+        if self.attribute == PLACE:
+            values: dict[str, Any] = {key: place for place, key in enumerate(found)}
+        else:
+            values = {key: getattr(hit, self.attribute) for key, hit in found.items()}
         sql, params = compiler.compile(self.key)
         kind = self.output_field.db_type(connection)
         return f"(%s::jsonb ->> {sql})::{kind}", (json.dumps(values, ensure_ascii=False, default=_range), *params)
@@ -188,14 +231,14 @@ CARRIED: dict[str, tuple[str, Any]] = {
 
 
 @lru_cache(maxsize=256)
-def check_names(model: type[models.Model]) -> None:
-    """Refuse a model whose own fields have the names of what a search adds.
+def check_names(model: type[models.Model], *, pending: bool) -> None:
+    """Refuse a model whose own fields have the names of what a search adds; ``pending``: with ``include_pending``.
 
     Raises:
         SearchError: names the fields.
     """
     taken = {name for field in model._meta.get_fields() for name in (field.name, getattr(field, "attname", field.name))}
-    if taken := taken & CARRIED.keys():
+    if taken := taken & {*CARRIED, *(["pending"] if pending else [])}:
         raise SearchError(
             f"{model._meta.label!r} has a field {sorted(taken)[0]!r}, which the rows of a search carry too: rename it."
         )
@@ -209,7 +252,12 @@ def ranked_query(rows: Any, search: Search) -> Any:
     rows.query.pgknowbase_search = search
     key = key_text(rows.model)
     carried = {name: HitValue(search, attribute, key, kind) for name, (attribute, kind) in CARRIED.items()}
-    return rows.filter(IsHit(search)).annotate(**carried).order_by("-score", "pk").query
+    if search.pending is None:
+        return rows.filter(IsHit(search)).annotate(**carried).order_by("-score", "pk").query
+    carried["pending"] = HitValue(search, "pending", key, models.BooleanField())
+    # Scores of rows that wait cannot be compared with others.
+    place = HitValue(search, PLACE, key, models.IntegerField())
+    return rows.filter(IsHit(search)).annotate(**carried).order_by(place.asc()).query
 
 
 def explained(queryset: "models.QuerySet[Any]") -> Explanation:
@@ -221,8 +269,6 @@ def explained(queryset: "models.QuerySet[Any]") -> Explanation:
     search: Search | None = getattr(queryset.query, "pgknowbase_search", None)
     if search is None:
         raise SearchError(f"A queryset of {queryset.model._meta.label!r} has no search to explain: search it first.")
-    if not search.query.notes_plan:
-        raise SearchError(f"{type(search.query).__name__!r} notes no plan: explain a search by meaning.")
     return search.explained(queryset.db)
 
 

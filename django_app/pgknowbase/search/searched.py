@@ -13,7 +13,7 @@ from pgknowbase.search.hits import Hit, Page
 from pgknowbase.search.ranking import CARRIED, Search, check_names, ranked_query
 
 Row = TypeVar("Row", bound=models.Model, covariant=True)
-HIT_COLUMNS = len(Hit.__slots__)
+HIT_COLUMNS = len(Hit.__slots__) - 1  # the database does not say what is pending
 # Primary keys whose text means the same in Python and in Postgres, by what a hit's key is cast to.
 CASTS = {
     **dict.fromkeys(("CharField", "SlugField", "TextField"), ""),
@@ -37,7 +37,7 @@ class SearchedQuerySet(models.QuerySet[Row]):
 
     def _ranked_by(self, search: Search) -> Self:
         """The result of ``search`` among the rows of this queryset."""
-        check_names(self.model)
+        check_names(self.model, pending=search.pending is not None)
         rows: Any = self._chain()  # type: ignore[attr-defined]
         rows._search = search
         return rows  # type: ignore[no-any-return]
@@ -87,7 +87,7 @@ def _fetched(rows: Any, search: Search) -> list[Any] | None:
     """The rows of a search, in one statement; None where it takes more."""
     using, model = rows.db, rows.model
     fit = rows._iterable_class is ModelIterable and not rows._known_related_objects and not search.offset
-    if not fit or search.was_made(using) or not _is_plain(search.base.query):
+    if not fit or search.pending is not None or search.was_made(using) or not _is_plain(search.base.query):
         return None
     beside = _beside(model, search.key_column, using)
     if beside is None:
