@@ -70,6 +70,8 @@ class Migration(migrations.Migration):
         RunSQLFile("7_search/pgknowbase_keyword_chunk_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_search_keyword_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_search_hybrid_v1.sql", "FUNCTION"),
+        RunSQLFile("7_search/pgknowbase_pending_events_v1.sql", "FUNCTION"),
+        RunSQLFile("7_search/pgknowbase_search_pending_v1.sql", "FUNCTION"),
         RunSQLFile("8_status/pgknowbase_status.sql", "VIEW"),
         RunSQLFile("8_status/pgknowbase_queues_v1.sql", "FUNCTION"),
         RunSQLFile("8_status/pgknowbase_rendering_costs.sql", "VIEW"),

@@ -78,6 +78,7 @@ class SearchSettings(_Strict):
     bm25_k1: Annotated[float, Field(ge=0, le=10)] = 1.2
     bm25_b: Annotated[float, Field(ge=0, le=1)] = 0.75
     dense_weight: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_pending: Annotated[int, Field(ge=0, le=100_000)] = 1000
 
 
 class Settings(_Strict):
@@ -120,6 +121,10 @@ class Settings(_Strict):
         return next((name for name, space in self.spaces.items() if space == self.space), "default")
 
 
+# What was validated last, as it was then: validating again takes longer than comparing.
+_validated: tuple[Any, Settings | None] = (None, None)
+
+
 def get_settings() -> Settings:
     """The validated settings.
 
@@ -131,13 +136,28 @@ def get_settings() -> Settings:
         raise ConfigurationError(
             "settings.PGKNOWBASE is missing: add a dict with at least EMBEDDINGS (see docs/settings.md)."
         )
+    seen, settings = _validated
+    return settings if settings is not None and seen == raw else _validate(raw)
+
+
+def _validate(raw: dict[str, Any]) -> Settings:
+    global _validated
     try:
-        return Settings.model_validate(raw)
+        settings = Settings.model_validate(raw)
     except ValidationError as error:
         faults = "; ".join(f"{_place(fault['loc'])}: {_reason(fault)}" for fault in error.errors())
         raise ConfigurationError(
             f"settings.PGKNOWBASE is wrong: {faults}. Correct it (see docs/settings.md)."
         ) from error
+    _validated = _copied(raw), settings
+    return settings
+
+
+def _copied(value: Any) -> Any:
+    """``value`` with copies of its dicts and lists, which somebody may change in place."""
+    if isinstance(value, dict):
+        return {key: _copied(part) for key, part in value.items()}
+    return [_copied(part) for part in value] if isinstance(value, list) else value
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -62,21 +62,34 @@ SEARCH_DENSE = (
     " skip => %s, exact_below => %s, space_model => %s, note_plan => %s) WHERE s.serves OFFSET 0) AS h ON true"
 )
 SEARCH_KEYWORD = (
-    "SELECT * FROM pgknowbase_search_keyword_v1(%s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
-    " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[], skip => %s, k1 => %s, b => %s)"
+    "SELECT h.* FROM pgknowbase_search_keyword_v1(%s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
+    " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[], skip => %s, k1 => %s, b => %s,"
+    " note_plan => %s) AS h"
 )
 SEARCH_HYBRID = (
     "SELECT s.serves, h.* FROM pgknowbase_space_serves_v1(%s) AS s (serves) LEFT JOIN LATERAL ("
     "SELECT * FROM pgknowbase_search_hybrid_v1(%s, %s::halfvec, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
     " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[], skip => %s, dense_weight => %s,"
-    " exact_below => %s, space_model => %s, k1 => %s, b => %s) WHERE s.serves OFFSET 0) AS h ON true"
+    " exact_below => %s, space_model => %s, k1 => %s, b => %s, note_plan => %s) WHERE s.serves OFFSET 0) AS h ON true"
 )
 SIMILAR = (
-    "SELECT * FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
+    "SELECT h.* FROM pgknowbase_similar_v1(%s, %s, %s, %s::int[], %s, %s::text, %s::jsonb, %s::jsonpath,"
     " %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[],"
-    " skip => %s, exact_below => %s, note_plan => %s)"
+    " skip => %s, exact_below => %s, note_plan => %s) AS h"
+)
+PENDING_EVENTS = "SELECT * FROM pgknowbase_pending_events_v1(%s::text[], %s)"
+SEARCH_PENDING = (
+    "SELECT * FROM pgknowbase_search_pending_v1(%s, %s::jsonb, %s, %s::int[], %s::int[], %s::text, %s::jsonb,"
+    " %s::jsonpath, %s::text[], %s::timestamptz, %s::timestamptz, %s::text[], %s::bigint[])"
+)
+PENDING_HITS = (
+    "SELECT e.id FROM pgknowbase_externaldata AS e"
+    " LEFT JOIN pgknowbase_keywords AS k ON k.source = e.content_type_id AND k.id = e.object_key"
+    " WHERE e.id = ANY (%s) AND (e.status IN ('pending', 'processing') OR k.stale)"
 )
 SEARCH_PLAN = "SELECT current_setting('pgknowbase.search_plan', true)"
+KEYWORD_PLAN = "SELECT current_setting('pgknowbase.keyword_plan', true)"
+HYBRID_PLAN = "SELECT current_setting('pgknowbase.hybrid_plan', true)"
 HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
 ROWS_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(quote_ident(%s))"
@@ -130,6 +143,22 @@ def fetch(using: str, query: LiteralString, *params: Any) -> list[Row]:
     """The rows of one of the queries above, run on Django's connection ``using``."""
     with connections[using].cursor() as cursor:
         cursor.execute(query, params)
+        return list(cursor.fetchall())
+
+
+def fetch_hits(using: str, query: LiteralString, *params: Any, beside: str | None) -> list[Row]:
+    """The hits of one of the searches above.
+
+    ``beside``: a SELECT, without parameters, that is given each hit as ``h``: its row, or nulls, stands after the hit's
+    columns, and the hits are ordered by score and then by its first column.
+    """
+    if beside is None:
+        return fetch(using, query, *params)
+    head, tail = query.split("h.*", 1)
+    joined = f"{head}h.*, r.*{tail} LEFT JOIN LATERAL ({beside} OFFSET 0) AS r ON true"
+    ordered = f"{joined} ORDER BY h.score DESC, {11 if 's.serves' in head else 10}"
+    with connections[using].cursor() as cursor:
+        cursor.execute(ordered, params)
         return list(cursor.fetchall())
 
 

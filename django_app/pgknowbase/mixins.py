@@ -7,7 +7,7 @@ from asgiref.sync import sync_to_async
 from django.db import models
 
 from pgknowbase.keys import object_key
-from pgknowbase.search.options import SearchFilters, SearchOptions
+from pgknowbase.search.options import SearchFilters, TextSearchOptions
 from pgknowbase.search.queryset import SemanticManager, SemanticQuerySet
 
 if TYPE_CHECKING:
@@ -32,9 +32,11 @@ class ExternalDataMixin(models.Model):
     if TYPE_CHECKING:
         # On the rows of a search.
         similarity: float
+        keyword_score: float | None
         score: float
         matched_chunk: str
         matched_span: Range[int] | None
+        pending: bool
 
     class Meta:
         abstract = True
@@ -175,35 +177,35 @@ class ExternalDataMixin(models.Model):
         return await rows(type(self)).using(self._state.db).asimilar_to(self, limit=limit, **options)
 
     @classmethod
-    def semantic_search(cls, query: str, **options: Unpack[SearchOptions]) -> SemanticQuerySet[Self]:
+    def semantic_search(cls, query: str, **options: Unpack[TextSearchOptions]) -> SemanticQuerySet[Self]:
         """``SemanticQuerySet.semantic_search`` over all rows, for models whose manager does not have it."""
         return rows(cls).semantic_search(query, **options)
 
     @classmethod
-    async def asemantic_search(cls, query: str, **options: Unpack[SearchOptions]) -> SemanticQuerySet[Self]:
+    async def asemantic_search(cls, query: str, **options: Unpack[TextSearchOptions]) -> SemanticQuerySet[Self]:
         """Async twin of ``semantic_search``; the result is evaluated already."""
         return await rows(cls).asemantic_search(query, **options)
 
     @classmethod
-    def keyword_search(cls, query: str, **options: Unpack[SearchOptions]) -> SemanticQuerySet[Self]:
+    def keyword_search(cls, query: str, **options: Unpack[TextSearchOptions]) -> SemanticQuerySet[Self]:
         """``SemanticQuerySet.keyword_search`` over all rows."""
         return rows(cls).keyword_search(query, **options)
 
     @classmethod
-    async def akeyword_search(cls, query: str, **options: Unpack[SearchOptions]) -> SemanticQuerySet[Self]:
+    async def akeyword_search(cls, query: str, **options: Unpack[TextSearchOptions]) -> SemanticQuerySet[Self]:
         """Async twin of ``keyword_search``; the result is evaluated already."""
         return await rows(cls).akeyword_search(query, **options)
 
     @classmethod
     def hybrid_search(
-        cls, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]
+        cls, query: str, *, dense_weight: float | None = None, **options: Unpack[TextSearchOptions]
     ) -> SemanticQuerySet[Self]:
         """``SemanticQuerySet.hybrid_search`` over all rows."""
         return rows(cls).hybrid_search(query, dense_weight=dense_weight, **options)
 
     @classmethod
     async def ahybrid_search(
-        cls, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]
+        cls, query: str, *, dense_weight: float | None = None, **options: Unpack[TextSearchOptions]
     ) -> SemanticQuerySet[Self]:
         """Async twin of ``hybrid_search``; the result is evaluated already."""
         return await rows(cls).ahybrid_search(query, dense_weight=dense_weight, **options)

@@ -4,12 +4,13 @@
 --
 -- In a corpus of more than most_candidates documents only those are scored that have a rare word, or two others, of the
 -- text (pgknowbase_word_candidates_v1). Where of these fewer than max_hits pass the filters, all that pass are scored.
+-- note_plan leaves what was done in the setting pgknowbase.keyword_plan of this transaction, as JSON.
 CREATE OR REPLACE FUNCTION pgknowbase_bm25_v1(
     query text, max_hits integer, sources integer[] DEFAULT NULL, viewer text DEFAULT NULL,
     metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
     changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
     external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, k1 float8 DEFAULT 1.2,
-    b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000)
+    b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000, note_plan boolean DEFAULT false)
 RETURNS TABLE (source integer, object_key text, external_data_id bigint, score float8)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
 SET search_path FROM CURRENT
@@ -28,12 +29,19 @@ DECLARE
     _narrow boolean;
     _steps float8[];
     _found jsonb;
+    _plan text := 'words_none';
+    _candidates bigint;
 BEGIN
     SELECT sum(c.documents), sum(c.words) / nullif(sum(c.documents), 0) INTO _documents, _length
     FROM pgknowbase_corpus AS c WHERE sources IS NULL OR c.source = ANY (sources);
     SELECT jsonb_agg(w), string_agg(DISTINCT w.word, '|')::tsquery INTO _terms, _words
     FROM pgknowbase_query_words_v1(query, sources) AS w;
     IF max_hits <= 0 OR coalesce(_length, 0) <= 0 OR _terms IS NULL THEN
+        IF note_plan THEN
+            PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(
+                'plan', _plan, 'documents', coalesce(_documents, 0), 'candidates', 0, 'words', '',
+                'most_candidates', most_candidates)::text, true);
+        END IF;
         RETURN;
     END IF;
     _large := _documents > most_candidates;
@@ -41,6 +49,7 @@ BEGIN
         _terms := pgknowbase_word_frequencies_v1(_terms, sources, _documents, most_candidates);
     END IF;
     _wanted := CASE WHEN _large THEN pgknowbase_word_candidates_v1(_terms, _documents, most_candidates) ELSE _words END;
+    _plan := CASE WHEN _large THEN 'words_rare' ELSE 'words_all' END;
     _narrow := _large AND (object_keys IS NOT NULL OR external_data_ids IS NOT NULL);
     -- ts_rank of one word is the sum of 1/n^2 up to the times that it stands there, over pi^2/6: it tells the times.
     SELECT array_agg(s.sum - 0.5 / (s.n * s.n)) INTO _steps
@@ -94,10 +103,18 @@ BEGIN
             ORDER BY s.score DESC, e.id
             LIMIT max_hits
         )
-        SELECT jsonb_agg(p) INTO _found FROM passing AS p;
+        SELECT jsonb_agg(p), CASE WHEN note_plan THEN (SELECT count(DISTINCT (c.source, c.id)) FROM counted AS c) END
+        INTO _found, _candidates FROM passing AS p;
         EXIT WHEN NOT _large OR _narrow OR jsonb_array_length(_found) >= max_hits;
         _narrow := true;
+        _plan := 'words_retried';
     END LOOP;
+    IF note_plan THEN
+        PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(
+            'plan', CASE WHEN _narrow AND _plan = 'words_rare' THEN 'words_narrow' ELSE _plan END,
+            'documents', _documents, 'candidates', _candidates, 'most_candidates', most_candidates,
+            'words', CASE WHEN _narrow THEN _words ELSE _wanted END::text)::text, true);
+    END IF;
     RETURN QUERY
     SELECT p.source, p.id, p.external_data_id, p.score
     FROM jsonb_to_recordset(_found) AS p (source integer, id text, external_data_id bigint, score float8)

@@ -6,6 +6,7 @@
 --   dense_weight  in [0, 1]: what meaning weighs against words where both legs point to the same objects; less where
 --                 they do not, since then the model does not know the language, or the words. NULL: that of the active
 --                 space, as pgknowbase_fit has found it, else 0.45
+--   note_plan     leave what was done in the settings pgknowbase.search_plan, keyword_plan and hybrid_plan, as JSON
 --   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
 --
 -- The legs bring at least 100 objects each. A similarity counts from 0, the least of them, to 1, the best; a BM25 score
@@ -19,7 +20,8 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(
     changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
     external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0,
     dense_weight float8 DEFAULT NULL, exact_below integer DEFAULT 15000, space_model text DEFAULT NULL,
-    k1 float8 DEFAULT 1.2, b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000)
+    k1 float8 DEFAULT 1.2, b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000,
+    note_plan boolean DEFAULT false)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
     similarity float8, keyword_score float8, score float8)
@@ -29,6 +31,8 @@ AS $pgknowbase$
 DECLARE
     _wanted CONSTANT bigint := max_hits::bigint + greatest(skip, 0);
     _depth CONSTANT integer := least(greatest(100, 2 * _wanted), 100000);
+    _weight CONSTANT float8 := coalesce(
+        dense_weight, (SELECT s.dense_weight FROM pgknowbase_space AS s WHERE s.is_active), 0.45);
 BEGIN
     IF query IS NULL OR vector IS NULL OR max_hits IS NULL OR max_hits <= 0 THEN
         RETURN;
@@ -38,12 +42,12 @@ BEGIN
         SELECT w.*, row_number() OVER (ORDER BY w.score DESC, w.external_data_id) AS place
         FROM pgknowbase_bm25_v1(
             query, 5 * _depth, sources, viewer, metadata, matching, tags, changed_from, changed_before, object_keys,
-            external_data_ids, exclude, k1, b, most_candidates) AS w
+            external_data_ids, exclude, k1, b, most_candidates, note_plan) AS w
     ), near AS MATERIALIZED (
         SELECT n.*, row_number() OVER (ORDER BY n.score DESC, n.external_data_id) AS place
         FROM pgknowbase_search_dense_v1(
             vector, _depth, sources, -1, viewer, metadata, matching, tags, changed_from, changed_before, object_keys,
-            external_data_ids, exclude, 0, exact_below, space_model) AS n
+            external_data_ids, exclude, 0, exact_below, space_model, note_plan) AS n
     ), far AS MATERIALIZED (
         SELECT f.* FROM pgknowbase_search_exact_v1(
             vector, _depth, threshold => -1, external_data_ids => ARRAY(
@@ -65,11 +69,14 @@ BEGIN
         SELECT m.*, CASE
             WHEN m.best IS NULL THEN 1
             WHEN m.least IS NULL THEN 0
-            ELSE coalesce(
-                dense_weight, (SELECT s.dense_weight FROM pgknowbase_space AS s WHERE s.is_active), 0.45)
-                * least(1, m.agreement / 0.7)
+            ELSE _weight * least(1, m.agreement / 0.7)
         END AS weight
         FROM measured AS m
+    ), noted AS MATERIALIZED (
+        SELECT w.*, CASE WHEN note_plan THEN set_config('pgknowbase.hybrid_plan', jsonb_build_object(
+            'weight', w.weight, 'agreement', w.agreement, 'dense_weight', _weight, 'depth', _depth,
+            'near', (SELECT count(*) FROM near), 'worded', (SELECT count(*) FROM worded))::text, true) END
+        FROM weighed AS w
     ), fused AS (
         SELECT e.id AS external_data_id, e.content_type_id AS source, e.object_key, v.chunk_seq, v.chunk, v.span,
             v.similarity, w.score AS keyword_score,
@@ -78,7 +85,7 @@ BEGIN
         FROM embedded AS v
         FULL JOIN worded AS w ON w.external_data_id = v.external_data_id
         JOIN pgknowbase_externaldata AS e ON e.id = coalesce(v.external_data_id, w.external_data_id)
-        CROSS JOIN weighed AS m
+        CROSS JOIN noted AS m
         WHERE w.place <= _depth OR v.similarity >= coalesce(threshold, e.similarity_threshold)
         ORDER BY 9 DESC, 1
         LIMIT max_hits OFFSET greatest(skip, 0)

@@ -4,7 +4,7 @@
 --   threshold     least score; NULL means any
 --   k1, b         how soon a repeated word counts no more, and how much a long document is held back
 --   sources, viewer, metadata, ..., skip   see pgknowbase_search_dense_v1
---   most_candidates   see pgknowbase_bm25_v1
+--   most_candidates, note_plan   see pgknowbase_bm25_v1
 --
 --   SELECT object_key, score, chunk FROM pgknowbase_search_keyword_v1('gzip line by line', 10);
 CREATE OR REPLACE FUNCTION pgknowbase_search_keyword_v1(
@@ -12,7 +12,8 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_keyword_v1(
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
     changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
     external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0,
-    k1 float8 DEFAULT 1.2, b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000)
+    k1 float8 DEFAULT 1.2, b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000,
+    note_plan boolean DEFAULT false)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
     similarity float8, keyword_score float8, score float8)
@@ -29,7 +30,8 @@ BEGIN
     FROM (
         SELECT * FROM pgknowbase_bm25_v1(
             query, least(max_hits::bigint + greatest(skip, 0), 2147483647)::integer, sources, viewer, metadata, matching,
-            tags, changed_from, changed_before, object_keys, external_data_ids, exclude, k1, b, most_candidates) AS f
+            tags, changed_from, changed_before, object_keys, external_data_ids, exclude, k1, b, most_candidates,
+            note_plan) AS f
         WHERE threshold IS NULL OR f.score >= threshold
         ORDER BY f.score DESC, f.external_data_id
         LIMIT max_hits OFFSET greatest(skip, 0)

@@ -6,6 +6,7 @@ from django.db import connection
 
 from pgknowbase.errors import EmbeddingError, SearchError
 from pgknowbase.models import ExternalData
+from pgknowbase.search.explanation import WordStep
 from pgknowbase.search.hits import literal
 from tests.blog.models import Article, Note
 from tests.search.conftest import QUERY, make_words, nearness
@@ -137,9 +138,47 @@ def test_wrong_least_score(threshold):
         Article.objects.keyword_search("zebra", threshold=threshold)
 
 
-def test_what_cannot_be_explained_says_so(animals):
-    with pytest.raises(SearchError, match="'HybridQuery' notes no plan"):
-        Article.objects.hybrid_search("zebra").explain_search()
+def test_explain_a_search_for_words(animals):
+    shown = Article.objects.keyword_search("zebra").explain_search()
+    assert (shown.plan, shown.found) == ("words_all", 2)
+    assert (shown.steps[0].candidates, shown.steps[0].documents) == (2, 34)
+    assert str(shown) == "every document with a word of the text scored: 2 of 34; 2 of 10 found"
+    assert Article.objects.keyword_search("!!!").explain_search().plan == "words_none"
+    assert Article.objects.none().keyword_search("zebra").explain_search().plan == "nothing"
+
+
+def test_explain_a_search_by_both(animals):
+    shown = Article.objects.hybrid_search("zebra", threshold=-1).explain_search()
+    (step,) = shown.steps
+    assert (shown.plan, shown.found) == ("exact_index+words_all", 10)
+    assert (step.near.found, step.worded.found, step.dense_weight) == (34, 2, 0.45)
+    assert (step.agreement, step.weight) == (1, 0.45)
+    assert "agree by 1.00, so meaning weighs 0.45 of 0.45; 10 of 10 found" in str(shown)
+    apart = Article.objects.hybrid_search("filler", threshold=-1, dense_weight=0.9).explain_search().steps[0]
+    assert apart.agreement < 1
+    assert apart.weight == pytest.approx(0.9 * min(1, apart.agreement / 0.7))
+    across = ExternalData.objects.search("zebra", leg="hybrid").explain_search()
+    assert across.plan == "exact_index+words_all"
+
+
+@pytest.mark.parametrize(
+    ("options", "plan", "told"),
+    [
+        ("", "words_rare", {"candidates": 2}),
+        ("object_keys => %(keys)s", "words_narrow", {"candidates": 1}),
+        ("tags => ARRAY['no']", "words_retried", {"candidates": 0}),
+    ],
+)
+def test_which_documents_were_scored_in_a_large_corpus(animals, options, plan, told):
+    call = "SELECT count(*) FROM pgknowbase_search_keyword_v1('zebra', 1, most_candidates => 3, note_plan => true{})"
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE pgknowbase_keywords")
+        cursor.execute(call.format(f", {options}" if options else ""), {"keys": [str(animals["both"].pk)]})
+        cursor.execute("SELECT current_setting('pgknowbase.keyword_plan', true)")
+        step = WordStep.of(cursor.fetchone()[0], asked=1, found=1)
+    assert step.plan == plan
+    assert {name: getattr(step, name) for name in told} == told
+    assert str(step)
 
 
 @pytest.mark.parametrize("text", ["", " ", "nul\x00", "\ud800", 5, "x" * 10_001])

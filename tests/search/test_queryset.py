@@ -268,11 +268,11 @@ def test_a_union_cannot_be_searched(articles):
 @pytest.mark.parametrize(
     ("search", "statements"),
     [
-        (lambda: Article.objects.semantic_search(QUERY), 3),
+        (lambda: Article.objects.semantic_search(QUERY), 1),
         (lambda: Article.objects.filter(views__gt=3).semantic_search(QUERY), 3),
         (lambda: Article.objects.order_by("pk")[5:30].semantic_search(QUERY), 3),
         (lambda: Article.objects.semantic_search(QUERY, offset=5, metadata={"year": {"gt": 2000}}), 3),
-        (lambda: ExternalData.objects.search(QUERY), 3),
+        (lambda: ExternalData.objects.search(QUERY), 1),
         (lambda: ExternalData.objects.filter(is_active=True).search(QUERY, models=[Article]), 3),
     ],
 )

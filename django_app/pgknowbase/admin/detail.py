@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from pgknowbase.admin.display import change_url, may_open, model_label, type_name
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.models import Chunk, Document, ExternalData
-from pgknowbase.search.hits import Filters, LikeQuery, Page
+from pgknowbase.search.hits import Filters, LikeQuery, Page, hits
 from pgknowbase.vectorizer.spaces import active_space
 
 SHOWN_AT_ONCE = 3_000
@@ -102,11 +102,11 @@ def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: Admin
     like = LikeQuery(data.content_type_id, object_key=data.object_key)
     try:
         with transaction.atomic(using=using):
-            hits = like.hits(using, Page(NEIGHBOURS), Filters(threshold=-1))
+            nearest = hits(like, using, Page(NEIGHBOURS), Filters(threshold=-1))
     except PgKnowbaseError:
         return []
     rows = ExternalData.objects.using(using).select_related("content_type")
-    found = rows.in_bulk([hit.external_data_id for hit in hits])
+    found = rows.in_bulk([hit.external_data_id for hit in nearest])
     return [
         Neighbour(
             near,
@@ -114,6 +114,6 @@ def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: Admin
             source=model_label(near.source_model, type_name(near.content_type)),
             similarity=hit.score,
         )
-        for hit in hits
-        if (near := found.get(hit.external_data_id)) is not None
+        for hit in nearest
+        if (near := found.get(hit.external_data_id)) is not None and hit.score is not None
     ]

@@ -11,25 +11,25 @@ from pgknowbase.registry import Source, source_of, sources
 from pgknowbase.search.explanation import Explanation
 from pgknowbase.search.hits import (
     Filters,
-    Hit,
     HybridQuery,
     KeywordQuery,
-    Query,
     TextQuery,
     checked_text,
     checked_weight,
 )
 from pgknowbase.search.metadata import shown
-from pgknowbase.search.options import Options, SearchOptions
+from pgknowbase.search.options import Options, TextSearchOptions
+from pgknowbase.search.pending import Pending
 from pgknowbase.search.queryset import evaluated, rows_of
-from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained, ranked
+from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained
+from pgknowbase.search.searched import SearchedQuerySet
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 
 Leg = Literal["semantic", "keyword", "hybrid"]
 LEGS: tuple[Leg, ...] = get_args(Leg)
 
 
-class ExternalDataQuerySet(models.QuerySet[Any]):
+class ExternalDataQuerySet(SearchedQuerySet[Any]):
     """A queryset of ``ExternalData`` that can be searched across source models."""
 
     def of(self, row: SourceRow) -> Self:
@@ -44,7 +44,7 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
         models: Sequence[type[models.Model]] | None = None,
         leg: Leg = "semantic",
         dense_weight: float | None = None,
-        **options: Unpack[SearchOptions],
+        **options: Unpack[TextSearchOptions],
     ) -> Self:
         """The objects nearest to ``query``, of the given source models or of all, best first.
 
@@ -72,7 +72,7 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
         models: Sequence[type[models.Model]] | None = None,
         leg: Leg = "semantic",
         dense_weight: float | None = None,
-        **options: Unpack[SearchOptions],
+        **options: Unpack[TextSearchOptions],
     ) -> Self:
         """Async twin of ``search``; the result is evaluated already."""
         return await evaluated(self.search(query, models=models, leg=leg, dense_weight=dense_weight, **options))
@@ -81,14 +81,21 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
         """As ``SemanticQuerySet.explain_search``."""
         return explained(self)
 
-    def _ranked(self, query: Query, among: Sequence[type[models.Model]] | None, options: Options) -> Self:
+    def _ranked(
+        self,
+        query: TextQuery | KeywordQuery | HybridQuery,
+        among: Sequence[type[models.Model]] | None,
+        options: Options,
+    ) -> Self:
         check_searchable(self)
         chosen = None if among is None else [_source(model) for model in among]
         base: Any = self
-        viewer = viewer_param(options.visible_to)
+        viewer = asker = viewer_param(options.visible_to)
+        asked = sources() if chosen is None else chosen
+        ruled: list[Source] = []
         if viewer:
-            asked = sources() if chosen is None else chosen
-            if any(visible_rows(source.model, options.visible_to) is not None for source in asked):
+            ruled = [source for source in asked if visible_rows(source.model, options.visible_to) is not None]
+            if ruled:
                 base, viewer = self._visible(asked, options), None
 
         def filters(using: str) -> Filters:
@@ -101,10 +108,11 @@ class ExternalDataQuerySet(models.QuerySet[Any]):
             filters=filters,
             limit=options.limit,
             offset=options.offset,
-            key_of=_external_data_key,
+            key_column="external_data_id",
             narrowed=by_external_data_id,
+            pending=Pending(query.text, asked, asker, ruled) if options.include_pending else None,
         )
-        return ranked(self, search)
+        return self._ranked_by(search)
 
     def _visible(self, asked: Sequence[Source], options: Options) -> Any:
         base: Any = rows_of(self) if self.query.is_sliced or self.query.distinct_fields else self
@@ -115,10 +123,6 @@ def _source(model: Any) -> Source:
     if not (isinstance(model, type) and issubclass(model, models.Model)):
         raise SearchError(f"{shown(model)} is no model: pass the class of a source model.")
     return source_of(model)
-
-
-def _external_data_key(hit: Hit) -> str:
-    return str(hit.external_data_id)
 
 
 if TYPE_CHECKING:

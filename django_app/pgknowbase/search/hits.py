@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from django.db import DatabaseError
 from psycopg.types.range import Range
@@ -15,6 +15,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.embeddings import get_embedder
 from pgknowbase.embeddings.base import Embedder, Vector
 from pgknowbase.errors import NotIndexedError, SearchError, SpaceMismatchError
+from pgknowbase.search.explanation import AnyStep, HybridStep, Step, WordStep
 from pgknowbase.search.metadata import shown, storable
 from pgknowbase.search.options import Options
 
@@ -24,7 +25,8 @@ class Hit:
     """One object found: its key and its best chunk, as the SQL search functions return them.
 
     ``span``: where the chunk stands in the document's content, in characters; None where it does not. ``similarity``:
-    cosine, in [-1, 1]. ``score``: what hits are ordered by.
+    cosine, in [-1, 1]. ``keyword_score``: BM25. ``score``: what hits are ordered by. ``pending``: a version waits.
+    Found in what waits alone, a hit has neither chunk nor score, and its ``keyword_score`` is a ts_rank.
     """
 
     source: int
@@ -35,7 +37,8 @@ class Hit:
     span: Range[int] | None
     similarity: float | None
     keyword_score: float | None
-    score: float
+    score: float | None
+    pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,92 +96,116 @@ class Page:
 
 
 class Query(Protocol):
-    """One way to search: what ``Search`` needs of it. ``notes_plan``: whether ``Page.note_plan`` is obeyed."""
+    """One way to search: what ``Search`` needs of it."""
 
-    notes_plan: ClassVar[bool]
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
+        """The best objects that satisfy ``filters``, best first: the columns of ``Hit``, then those of ``beside``."""
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
-        """The best objects that satisfy ``filters``, best first."""
+    def noted(self, using: str, *, asked: int, found: int) -> AnyStep:
+        """How the hits of this transaction's last ``Page`` with ``note_plan`` were found."""
+
+
+def hits(query: Query, using: str, page: Page, filters: Filters) -> list[Hit]:
+    """The best objects that satisfy ``filters``, best first."""
+    return [Hit(*row) for row in query.rows(using, page, filters)]
 
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
     """A search by words."""
 
-    notes_plan: ClassVar[bool] = True
     text: str
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
         """The objects nearest to the text."""
         below = get_settings().search.exact_below
 
         def search(space: int, embedder: Embedder, vector: str) -> list[gateway.Row]:
             last = (page.skip, below, embedder.model, page.note_plan)
-            return gateway.fetch(using, gateway.SEARCH_DENSE, space, vector, page.limit, *filters.params(), *last)
+            params = (space, vector, page.limit, *filters.params(), *last)
+            return gateway.fetch_hits(using, gateway.SEARCH_DENSE, *params, beside=beside)
 
         return _embedded(using, self.text, search)
+
+    def noted(self, using: str, *, asked: int, found: int) -> Step:
+        """Which plan, and why."""
+        return Step.of(gateway.fetch_value(using, gateway.SEARCH_PLAN), asked=asked, found=found)
 
 
 @dataclass(frozen=True, slots=True)
 class KeywordQuery:
     """A search for words, by BM25."""
 
-    notes_plan: ClassVar[bool] = False
     text: str
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
         """The objects that share words with the text."""
         search = get_settings().search
-        last = (page.skip, search.bm25_k1, search.bm25_b)
+        last = (page.skip, search.bm25_k1, search.bm25_b, page.note_plan)
         with explained():
-            rows = gateway.fetch(using, gateway.SEARCH_KEYWORD, self.text, page.limit, *filters.params(), *last)
-        return [Hit(*row) for row in rows]
+            params = (self.text, page.limit, *filters.params(), *last)
+            return gateway.fetch_hits(using, gateway.SEARCH_KEYWORD, *params, beside=beside)
+
+    def noted(self, using: str, *, asked: int, found: int) -> WordStep:
+        """Which documents were scored, and why."""
+        return WordStep.of(gateway.fetch_value(using, gateway.KEYWORD_PLAN), asked=asked, found=found)
 
 
 @dataclass(frozen=True, slots=True)
 class HybridQuery:
     """A search for meaning and words. ``dense_weight``: what meaning weighs, in [0, 1]; None: as fitted."""
 
-    notes_plan: ClassVar[bool] = False
     text: str
     dense_weight: float | None = field(kw_only=True)
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
         """The objects nearest to the text by both."""
         chosen = get_settings().search
 
         def search(space: int, embedder: Embedder, vector: str) -> list[gateway.Row]:
-            last = (page.skip, self.dense_weight, chosen.exact_below, embedder.model, chosen.bm25_k1, chosen.bm25_b)
+            bm25 = (chosen.bm25_k1, chosen.bm25_b, page.note_plan)
+            last = (page.skip, self.dense_weight, chosen.exact_below, embedder.model, *bm25)
             first = (space, self.text, vector, page.limit)
-            return gateway.fetch(using, gateway.SEARCH_HYBRID, *first, *filters.params(), *last)
+            params = (*first, *filters.params(), *last)
+            return gateway.fetch_hits(using, gateway.SEARCH_HYBRID, *params, beside=beside)
 
         return _embedded(using, self.text, search)
+
+    def noted(self, using: str, *, asked: int, found: int) -> HybridStep:
+        """Both legs, and what each weighs."""
+        plans = (gateway.HYBRID_PLAN, gateway.SEARCH_PLAN, gateway.KEYWORD_PLAN)
+        fused, near, worded = (gateway.fetch_value(using, plan) for plan in plans)
+        return HybridStep.of(fused, near, worded, asked=asked, found=found)
 
 
 @dataclass(frozen=True, slots=True)
 class LikeQuery:
     """A search by another object's chunks; the object itself is left out."""
 
-    notes_plan: ClassVar[bool] = True
     source: int
     object_key: str = field(kw_only=True)
 
-    def hits(self, using: str, page: Page, filters: Filters) -> list[Hit]:
+    def rows(self, using: str, page: Page, filters: Filters, beside: str | None = None) -> list[gateway.Row]:
         """The objects nearest to the mean of the chunks; none if the viewer may not see the object."""
         itself = (self.source, self.object_key)
         last = (page.skip, get_settings().search.exact_below, page.note_plan)
         with explained():
-            rows = gateway.fetch(using, gateway.SIMILAR, *itself, page.limit, *filters.params(), *last)
+            params = (*itself, page.limit, *filters.params(), *last)
+            rows = gateway.fetch_hits(using, gateway.SIMILAR, *params, beside=beside)
             if not rows and not gateway.fetch_value(using, gateway.HAS_CHUNKS, *itself):
                 raise NotIndexedError(
                     f"The object {self.object_key!r} has no chunks yet: sync it and let the worker run before asking"
                     " for what is like it."
                 )
-        return [Hit(*row) for row in rows]
+        return rows
+
+    def noted(self, using: str, *, asked: int, found: int) -> Step:
+        """Which plan, and why."""
+        return Step.of(gateway.fetch_value(using, gateway.SEARCH_PLAN), asked=asked, found=found)
 
 
-def _embedded(using: str, text: str, search: "Callable[[int, Embedder, str], list[gateway.Row]]") -> list[Hit]:
-    """The hits of a search with the text's vector in the space that serves."""
+def _embedded(using: str, text: str, search: "Callable[[int, Embedder, str], list[gateway.Row]]") -> list[gateway.Row]:
+    """The rows of a search with the text's vector in the space that serves."""
     from pgknowbase.vectorizer.serving import in_serving_space
 
     def run(space: int, embedding: str) -> list[gateway.Row]:
@@ -186,7 +213,7 @@ def _embedded(using: str, text: str, search: "Callable[[int, Embedder, str], lis
         return search(space, embedder, query_literal(embedder, text))
 
     with explained():
-        return [Hit(*row) for row in in_serving_space(using, run)]
+        return in_serving_space(using, run)
 
 
 def checked_text(text: str) -> str:

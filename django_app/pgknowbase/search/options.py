@@ -41,9 +41,18 @@ class SearchOptions(SearchFilters, total=False):
     limit: int
 
 
+class TextSearchOptions(SearchOptions, total=False):
+    """What every search for a text takes.
+
+    ``include_pending``: find rows that wait to be indexed too, by their words, and say of each row whether it waits.
+    """
+
+    include_pending: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """``SearchOptions`` with their defaults.
+    """``TextSearchOptions`` with their defaults.
 
     Raises:
         SearchError: one of them is out of range or of the wrong kind.
@@ -57,6 +66,7 @@ class Options:
     changed_from: datetime | None = None
     changed_before: datetime | None = None
     visible_to: Viewer = EVERYTHING
+    include_pending: bool = False
     scored_by_words: bool = False
 
     def __post_init__(self) -> None:
@@ -67,6 +77,8 @@ class Options:
         _check_tags(self.tags)
         _check_moment("changed_from", self.changed_from)
         _check_moment("changed_before", self.changed_before)
+        if not isinstance(self.include_pending, bool):
+            raise SearchError(f"include_pending {shown(self.include_pending)} is no bool: pass True or False.")
         self.conditions  # noqa: B018 - compiles the metadata
 
     @cached_property

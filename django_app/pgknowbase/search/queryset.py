@@ -1,6 +1,6 @@
 """Search on source models: ``SemanticQuerySet`` and its manager."""
 
-from operator import attrgetter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
 
 from asgiref.sync import sync_to_async
@@ -9,27 +9,28 @@ from django.db import models
 
 from pgknowbase.errors import SearchError
 from pgknowbase.keys import key_text, object_key
-from pgknowbase.registry import is_source, source_of
+from pgknowbase.registry import Source, is_source, source_of
 from pgknowbase.search.explanation import Explanation
 from pgknowbase.search.hits import (
     Filters,
     HybridQuery,
     KeywordQuery,
     LikeQuery,
-    Query,
     TextQuery,
     checked_text,
     checked_weight,
 )
 from pgknowbase.search.metadata import shown
-from pgknowbase.search.options import Options, SearchOptions
-from pgknowbase.search.ranking import Search, by_object_key, check_searchable, explained, ranked
+from pgknowbase.search.options import Options, SearchOptions, TextSearchOptions
+from pgknowbase.search.pending import Pending
+from pgknowbase.search.ranking import Search, by_object_key, check_searchable, explained
+from pgknowbase.search.searched import Row, SearchedQuerySet
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 
-Row = TypeVar("Row", bound=models.Model, covariant=True)
+AnyQuery = TextQuery | KeywordQuery | HybridQuery | LikeQuery
 
 
-class SemanticQuerySet(models.QuerySet[Row]):
+class SemanticQuerySet(SearchedQuerySet[Row]):
     """A queryset of a source model that can be searched.
 
     What is chained before a search (filter, exclude, slice, ...) holds inside it; the result is a queryset like any
@@ -38,7 +39,7 @@ class SemanticQuerySet(models.QuerySet[Row]):
     range of characters, or None). The search runs when the result is first evaluated, once.
     """
 
-    def semantic_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
+    def semantic_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
         """The rows nearest in meaning to ``query``; options as in ``SearchOptions``.
 
         Raises:
@@ -47,22 +48,24 @@ class SemanticQuerySet(models.QuerySet[Row]):
         """
         return self._ranked(TextQuery(checked_text(query)), Options(**options))
 
-    async def asemantic_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
+    async def asemantic_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
         """Async twin of ``semantic_search``; the result is evaluated already."""
         return await evaluated(self.semantic_search(query, **options))
 
-    def keyword_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
+    def keyword_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
         """The rows that share words with ``query``, by BM25; needs no embedding.
 
         ``threshold`` is the least score. Raises as ``semantic_search``.
         """
         return self._ranked(KeywordQuery(checked_text(query)), Options(**options, scored_by_words=True))
 
-    async def akeyword_search(self, query: str, **options: Unpack[SearchOptions]) -> Self:
+    async def akeyword_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
         """Async twin of ``keyword_search``; the result is evaluated already."""
         return await evaluated(self.keyword_search(query, **options))
 
-    def hybrid_search(self, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]) -> Self:
+    def hybrid_search(
+        self, query: str, *, dense_weight: float | None = None, **options: Unpack[TextSearchOptions]
+    ) -> Self:
         """The rows nearest to ``query`` in meaning and in words.
 
         ``dense_weight``: what meaning weighs, in [0, 1]; None: SEARCH["DENSE_WEIGHT"], else as fitted, else 0.45.
@@ -73,7 +76,7 @@ class SemanticQuerySet(models.QuerySet[Row]):
         return self._ranked(chosen, Options(**options))
 
     async def ahybrid_search(
-        self, query: str, *, dense_weight: float | None = None, **options: Unpack[SearchOptions]
+        self, query: str, *, dense_weight: float | None = None, **options: Unpack[TextSearchOptions]
     ) -> Self:
         """Async twin of ``hybrid_search``; the result is evaluated already."""
         return await evaluated(self.hybrid_search(query, dense_weight=dense_weight, **options))
@@ -89,6 +92,8 @@ class SemanticQuerySet(models.QuerySet[Row]):
         if not is_source(type(row)):
             raise SearchError(f"{shown(row)} is of no source model: pass a row of a model with ExternalDataMixin.")
         chosen, source = Options(**options), source_of(type(row))
+        if chosen.include_pending:
+            raise SearchError("include_pending needs a search text: leave it out of a search by another row.")
         like = LikeQuery(source.content_type_id(row._state.db or self.db), object_key=object_key(row.pk))
         rules = [visible_rows(model, chosen.visible_to) for model in (self.model, source.model)]
         if rules == [None, None]:
@@ -128,10 +133,10 @@ class SemanticQuerySet(models.QuerySet[Row]):
         )
         return data
 
-    def _ranked(self, query: Query, options: Options, *conditions: models.Exists) -> Self:
+    def _ranked(self, query: AnyQuery, options: Options, *conditions: models.Exists) -> Self:
         """This queryset, searched; the rows found satisfy ``conditions`` too."""
         check_searchable(self)
-        source, rule = source_of(self.model), visible_rows(self.model, options.visible_to)
+        source, rule = _known_source(self.model), visible_rows(self.model, options.visible_to)
         base: models.QuerySet[Any] = self
         viewer = viewer_param(options.visible_to)
         if rule is not None or conditions:
@@ -146,10 +151,19 @@ class SemanticQuerySet(models.QuerySet[Row]):
             filters=lambda using: Filters.of(options, sources=[source.content_type_id(using)], viewer=viewer),
             limit=options.limit,
             offset=options.offset,
-            key_of=attrgetter("object_key"),
+            key_column="object_key",
             narrowed=by_object_key,
+            pending=Pending(query.text, [source], viewer, [] if rule is None else [source])
+            if options.include_pending and not isinstance(query, LikeQuery)
+            else None,
         )
-        return ranked(self, search)
+        return self._ranked_by(search)
+
+
+@lru_cache(maxsize=256)
+def _known_source(model: type[models.Model]) -> Source:
+    """``source_of``, once: a search needs no more of it than its name."""
+    return source_of(model)
 
 
 def rows_of(queryset: models.QuerySet[Row]) -> models.QuerySet[Row]:

@@ -1,32 +1,33 @@
-"""A search as part of a queryset: it runs once, when the queryset is first compiled for a database."""
+"""A search as part of a queryset: it runs once, when the queryset is first evaluated on a database."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any
 
 from django.contrib.postgres.fields import IntegerRangeField
 from django.core.exceptions import EmptyResultSet
 from django.db import models, transaction
 from django.db.models.expressions import Expression
-from django.db.models.functions import Cast
 
-from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import SearchError
 from pgknowbase.keys import key_text, object_key, parse_key
-from pgknowbase.search.explanation import Explanation, Step
-from pgknowbase.search.hits import Filters, Hit, Page, Query
+from pgknowbase.search.explanation import AnyStep, Explanation
+from pgknowbase.search.hits import Filters, Hit, Page, Query, hits
+from pgknowbase.search.pending import Pending, marked, merged
 
 WIDEST = 20_000
+PLACE = "place"
 
 
 @dataclass(eq=False)
 class Search:
     """``query`` among the rows of ``base``: at most ``limit`` after the first ``offset``.
 
-    ``base`` holds everything that was chained before; ``key_of`` gives the primary key, as text, that a hit has in it.
+    ``base`` holds everything that was chained before; ``key_column`` of a hit is the primary key that it has there.
     """
 
     base: "models.QuerySet[Any]"
@@ -34,88 +35,148 @@ class Search:
     filters: Callable[[str], Filters]
     limit: int
     offset: int
-    key_of: Callable[[Hit], str]
+    key_column: str
     narrowed: Callable[[Filters, list[str]], Filters]
+    pending: Pending | None = None
     _found: dict[str, dict[str, Hit]] = field(default_factory=dict)
     _lock: Any = field(default_factory=Lock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Search":
         return self
 
+    def key_of(self, hit: Hit) -> str:
+        """The primary key, as text, of the row in ``base``."""
+        return str(getattr(hit, self.key_column))
+
     def found(self, using: str) -> dict[str, Hit]:
         """The hits by primary key as text, best first; searched once for each database."""
         if using not in self._found:
-            hits = self._search(using, None)
-            with self._lock:
-                self._found.setdefault(using, {self.key_of(hit): hit for hit in hits})
+            self.keep(using, self._search(using, None))
         return self._found[using]
+
+    def keep(self, using: str, found: list[Hit]) -> None:
+        """Remember what was found otherwise."""
+        with self._lock:
+            self._found.setdefault(using, {self.key_of(hit): hit for hit in found})
+
+    def was_made(self, using: str) -> bool:
+        """Whether it is known already what is found there."""
+        return using in self._found
 
     def explained(self, using: str) -> Explanation:
         """Search anew, and say how."""
-        steps: list[Step] = []
+        steps: list[AnyStep] = []
         with transaction.atomic(using=using):
             found = self._search(using, steps)
         return Explanation(steps=tuple(steps), limit=self.limit, offset=self.offset, found=len(found))
 
-    def _search(self, using: str, steps: list[Step] | None) -> list[Hit]:
+    def _search(self, using: str, steps: list[AnyStep] | None) -> list[Hit]:
         filters = self.filters(using)
+        if self.pending is None:
+            return self._indexed(using, filters, steps, self.limit, self.offset)
+        last = self.offset + self.limit
+        waiting = self.pending.waiting(using, filters)
+        indexed = marked(self._indexed(using, filters, steps, last, 0, waiting.gone), waiting, using)
+        others = self._passing(self.base.using(using), [hit for hit in waiting.hits if self._has_key(hit)])
+        return merged(indexed, others)[self.offset : last]
+
+    def _has_key(self, hit: Hit) -> bool:
+        return getattr(hit, self.key_column) is not None
+
+    def _indexed(
+        self,
+        using: str,
+        filters: Filters,
+        steps: list[AnyStep] | None,
+        limit: int,
+        offset: int,
+        without: Set[tuple[int, str]] = frozenset(),
+    ) -> list[Hit]:
+        """The hits that the index has; ``without`` these objects, where ``offset`` is 0."""
         rows, query = self.base.using(using), self.base.query
         if query.is_sliced or query.distinct_fields:
-            return self._among(using, filters, _keys(rows), steps)
+            return self._among(using, filters, _keys(rows), steps, limit, offset, without)
         rows = rows.order_by()
         if query.where:
             below = get_settings().search.exact_below
             keys = _keys(rows[: below + 1])
             if len(keys) <= below:
-                return self._among(using, filters, keys, steps)
-        last = self.offset + self.limit
-        wanted = last
+                return self._among(using, filters, keys, steps, limit, offset, without)
+        wanted = last = offset + limit
         while wanted <= WIDEST:
-            hits = self._hits(using, Page(wanted), filters, steps)
-            passing = self._passing(rows, hits)
-            if len(passing) >= last or len(hits) < wanted:
-                return passing[self.offset : last]
+            found = self._hits(using, Page(wanted), filters, steps)
+            passing = self._passing(rows, _other_than(without, found))
+            if len(passing) >= last or len(found) < wanted:
+                return passing[offset:last]
             wanted *= 4
-        return self._among(using, filters, _keys(rows), steps)
+        return self._among(using, filters, _keys(rows), steps, limit, offset, without)
 
-    def _among(self, using: str, filters: Filters, keys: list[str], steps: list[Step] | None) -> list[Hit]:
+    def _among(
+        self,
+        using: str,
+        filters: Filters,
+        keys: list[str],
+        steps: list[AnyStep] | None,
+        limit: int,
+        offset: int,
+        without: Set[tuple[int, str]],
+    ) -> list[Hit]:
         """The hits among the rows of these keys alone."""
         if not keys:
             return []
-        return self._hits(using, Page(self.limit, self.offset), self.narrowed(filters, keys), steps)
+        found = self._hits(using, Page(limit + len(without), offset), self.narrowed(filters, keys), steps)
+        return _other_than(without, found)[:limit]
 
-    def _hits(self, using: str, page: Page, filters: Filters, steps: list[Step] | None) -> list[Hit]:
+    def _hits(self, using: str, page: Page, filters: Filters, steps: list[AnyStep] | None) -> list[Hit]:
         if steps is None:
-            return self.query.hits(using, page, filters)
-        hits = self.query.hits(using, replace(page, note_plan=True), filters)
-        noted = gateway.fetch_value(using, gateway.SEARCH_PLAN)
-        steps.append(Step.of(noted, asked=page.limit, found=len(hits)))
-        return hits
+            return hits(self.query, using, page, filters)
+        found = hits(self.query, using, replace(page, note_plan=True), filters)
+        steps.append(self.query.noted(using, asked=page.limit, found=len(found)))
+        return found
 
-    def _passing(self, rows: "models.QuerySet[Any]", hits: list[Hit]) -> list[Hit]:
-        pks = [parse_key(self.base.model, self.key_of(hit)) for hit in hits]
-        alive = set(_keys(rows.filter(pk__in=pks))) if pks else set()
-        return [hit for hit in hits if self.key_of(hit) in alive]
+    def _passing(self, rows: "models.QuerySet[Any]", found: list[Hit]) -> list[Hit]:
+        if not found:
+            return []
+        if rows.query.is_sliced or rows.query.distinct_fields:
+            alive = set(_keys(rows))
+        else:
+            pks = [parse_key(self.base.model, self.key_of(hit)) for hit in found]
+            alive = set(_keys(rows.order_by().filter(pk__in=pks)))
+        return [hit for hit in found if self.key_of(hit) in alive]
+
+
+def _other_than(without: Set[tuple[int, str]], found: list[Hit]) -> list[Hit]:
+    return [hit for hit in found if (hit.source, hit.object_key) not in without] if without else found
 
 
 def _keys(rows: "models.QuerySet[Any]") -> list[str]:
     return [object_key(row[0]) for row in rows.values_list("pk")]
 
 
-class HitValues(Expression):
-    """A JSON object from primary key, as text, to one attribute of the hit."""
+class HitValue(Expression):
+    """One attribute of the row's hit, looked up by the row's primary key, as text, in a JSON object."""
 
-    output_field = models.JSONField()
-
-    def __init__(self, search: Search, attribute: str) -> None:
-        super().__init__()
+    def __init__(self, search: Search, attribute: str, key: Any, output_field: Any) -> None:
+        super().__init__(output_field=output_field)
         self.search = search
         self.attribute = attribute
+        self.key = key
+
+    def get_source_expressions(self) -> list[Any]:
+        return [self.key]
+
+    def set_source_expressions(self, exprs: Any) -> None:
+        (self.key,) = exprs
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         found = self.search.found(connection.alias)
-        values = {key: getattr(hit, self.attribute) for key, hit in found.items()}
-        return "%s::jsonb", (json.dumps(values, ensure_ascii=False, default=_range),)
+        if self.attribute == PLACE:
+            values: dict[str, Any] = {key: place for place, key in enumerate(found)}
+        else:
+            values = {key: getattr(hit, self.attribute) for key, hit in found.items()}
+        sql, params = compiler.compile(self.key)
+        kind = self.output_field.db_type(connection)
+        return f"(%s::jsonb ->> {sql})::{kind}", (json.dumps(values, ensure_ascii=False, default=_range), *params)
 
 
 def _range(value: Any) -> str:
@@ -127,6 +188,7 @@ class IsHit(Expression):
 
     output_field = models.BooleanField()
     conditional = True
+    allows_composite_expressions = True
 
     def __init__(self, search: Search, pk: Any = None) -> None:
         super().__init__()
@@ -148,9 +210,6 @@ class IsHit(Expression):
         return sql, tuple(params)
 
 
-Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
-
-
 def check_searchable(queryset: "models.QuerySet[Any]") -> None:
     """Refuse what no filter can be put on.
 
@@ -161,29 +220,44 @@ def check_searchable(queryset: "models.QuerySet[Any]") -> None:
         raise SearchError("A union, intersection or difference cannot be searched: combine filters with | and &.")
 
 
-def ranked(queryset: Rows, search: Search) -> Rows:
-    """``queryset`` with the hits of ``search`` alone, best first, with what the search knows of each."""
-    rows: Any = queryset._chain()  # type: ignore[attr-defined]
+# What the rows of a search carry, from which attribute of their hit.
+CARRIED: dict[str, tuple[str, Any]] = {
+    "similarity": ("similarity", models.FloatField()),
+    "keyword_score": ("keyword_score", models.FloatField()),
+    "score": ("score", models.FloatField()),
+    "matched_chunk": ("chunk", models.TextField()),
+    "matched_span": ("span", IntegerRangeField()),
+}
+
+
+@lru_cache(maxsize=256)
+def check_names(model: type[models.Model], *, pending: bool) -> None:
+    """Refuse a model whose own fields have the names of what a search adds; ``pending``: with ``include_pending``.
+
+    Raises:
+        SearchError: names the fields.
+    """
+    taken = {name for field in model._meta.get_fields() for name in (field.name, getattr(field, "attname", field.name))}
+    if taken := taken & {*CARRIED, *(["pending"] if pending else [])}:
+        raise SearchError(
+            f"{model._meta.label!r} has a field {sorted(taken)[0]!r}, which the rows of a search carry too: rename it."
+        )
+
+
+def ranked_query(rows: Any, search: Search) -> Any:
+    """The query of ``rows`` with the hits of ``search`` alone, best first, and what the search knows of each."""
     rows.query.clear_limits()
     rows.query.distinct_fields = ()
     rows.query.standard_ordering = True
     rows.query.pgknowbase_search = search
-    key = key_text(queryset.model)
-
-    def looked_up(attribute: str, kind: Any) -> Any:
-        text = models.Func(
-            HitValues(search, attribute), key, function="jsonb_extract_path_text", output_field=models.TextField()
-        )
-        return text if isinstance(kind, models.TextField) else Cast(text, kind)
-
-    rows = rows.filter(IsHit(search)).annotate(
-        similarity=looked_up("similarity", models.FloatField()),
-        score=looked_up("score", models.FloatField()),
-        matched_chunk=looked_up("chunk", models.TextField()),
-        matched_span=looked_up("span", IntegerRangeField()),
-    )
-    ordered: Rows = rows.order_by("-score", "pk")
-    return ordered
+    key = key_text(rows.model)
+    carried = {name: HitValue(search, attribute, key, kind) for name, (attribute, kind) in CARRIED.items()}
+    if search.pending is None:
+        return rows.filter(IsHit(search)).annotate(**carried).order_by("-score", "pk").query
+    carried["pending"] = HitValue(search, "pending", key, models.BooleanField())
+    # Scores of rows that wait cannot be compared with others.
+    place = HitValue(search, PLACE, key, models.IntegerField())
+    return rows.filter(IsHit(search)).annotate(**carried).order_by(place.asc()).query
 
 
 def explained(queryset: "models.QuerySet[Any]") -> Explanation:
@@ -195,8 +269,6 @@ def explained(queryset: "models.QuerySet[Any]") -> Explanation:
     search: Search | None = getattr(queryset.query, "pgknowbase_search", None)
     if search is None:
         raise SearchError(f"A queryset of {queryset.model._meta.label!r} has no search to explain: search it first.")
-    if not search.query.notes_plan:
-        raise SearchError(f"{type(search.query).__name__!r} notes no plan: explain a search by meaning.")
     return search.explained(queryset.db)
 
 
