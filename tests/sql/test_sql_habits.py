@@ -20,6 +20,7 @@ WITHOUT_SEARCH_PATH = {
     "pgknowbase_passes_v1",
     "pgknowbase_plain_words_v1",
     "pgknowbase_span_v1",
+    "pgknowbase_ef_search_v1",
 }
 OWN_OBJECT = re.compile(r"pgknowbase_[a-z0-9_]+")
 LONGEST_NAME = 63
