@@ -84,13 +84,12 @@ def test_index_of_one_model_is_used_by_searches_of_it():
     def searched(sources):
         """The index that a search says it used, and how often the model's was read."""
         with transaction.atomic():
-            search = "SELECT * FROM pgknowbase_search_dense_v1(%s, 5, %s, exact_below => 0, note_plan => true)"
+            search = "SELECT 1 FROM pgknowbase_search_dense_v1(%s, 5, %s, -1, exact_below => 0, note_plan => true)"
             assert len(sql(search, [vector, sources])) == 5
             noted = json.loads(sql("SELECT current_setting('pgknowbase.search_plan')")[0][0])["index"]
             sql("SELECT pg_stat_force_next_flush()")
         return noted, sql("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = %s", [found["index"]])[0][0]
 
-    sql("UPDATE pgknowbase_externaldata SET similarity_threshold = -1")
     _, before = searched(None)
     assert searched([source]) == (found["index"], before + 1)
     assert searched([source, 0]) == (None, before + 1)
