@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
         RunSQLFile("7_search/pgknowbase_span_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_search_exact_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_search_passing_v1.sql", "FUNCTION"),
+        RunSQLFile("7_search/pgknowbase_ef_search_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_search_dense_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_similar_v1.sql", "FUNCTION"),
         RunSQLFile("7_search/pgknowbase_word_frequencies_v1.sql", "FUNCTION"),

@@ -132,6 +132,7 @@ SIMILARITIES_EXACT = (
     "SELECT similarity FROM pgknowbase_search_exact_v1(query => %s::halfvec, max_hits => %s, sources => %s::int[],"
     " threshold => -1, metadata => %s::jsonb, tags => %s::text[])"
 )
+EF_SEARCH_USED = "SELECT pgknowbase_ef_search_v1(%s, %s, %s)"
 EF_SEARCH = "SELECT set_config('pgknowbase.ef_search', %s, true)"
 STORE_BYTES = "SELECT pg_table_size(to_regclass(quote_ident(%s) || '.' || quote_ident(%s)))"
 SEES_SESSIONS = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"

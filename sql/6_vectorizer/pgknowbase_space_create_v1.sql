@@ -36,7 +36,8 @@ BEGIN
         _schema, _table);
     IF indexed THEN
         EXECUTE format(
-            'CREATE INDEX %I ON %I.%I USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops)',
+            'CREATE INDEX %I ON %I.%I USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops)
+             WITH (m = 16, ef_construction = 200)',
             _table || '_hnsw', _schema, _table, dimensions);
     END IF;
     SELECT v.queue_schema, v.queue_table INTO STRICT _queue FROM ai.vectorizer AS v WHERE v.id = _vectorizer;

@@ -11,14 +11,16 @@
 --   exclude       external data id to leave out
 --   skip          how many of the best to leave out
 --   exact_below   an index of about as many chunks is searched exactly, because the vector index can miss a vector that
---                 lies far from all others; in a larger one, as many objects are where the filters let fewer than one in five
+--                 lies far from all others; in a larger one, as many objects are where the filters let fewer than one in twelve
 --                 pass
 --   space_model   raise PK001 unless the active space is of this model
 --   note_plan     leave what was done, and why, in the setting pgknowbase.search_plan of this transaction, as JSON
+--   spans         false leaves them out
 --
 -- The score is the similarity. A span is where the chunk stands in the document's content, in characters from 0.
 --
--- Otherwise the vector index is walked outwards from the query until max_hits objects have passed, or no better one can
+-- Otherwise the vector index, that of the only source where it has one (pgknowbase_index build --model), is walked
+-- outwards from the query until max_hits objects have passed, or no better one can
 -- follow. Where filters let few pass, or the index gives up early, the answer comes from pgknowbase_search_exact_v1.
 --
 --   SELECT object_key, similarity, chunk FROM pgknowbase_search_dense_v1(
@@ -29,7 +31,8 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_dense_v1(
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
     changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
     external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0,
-    exact_below integer DEFAULT 15000, space_model text DEFAULT NULL, note_plan boolean DEFAULT false)
+    exact_below integer DEFAULT 15000, space_model text DEFAULT NULL, note_plan boolean DEFAULT false,
+    spans boolean DEFAULT true)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
     similarity float8, keyword_score float8, score float8)
@@ -46,14 +49,15 @@ AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
     _filtered CONSTANT boolean :=
-        sources IS NOT NULL OR viewer IS NOT NULL OR metadata IS NOT NULL OR matching IS NOT NULL OR tags IS NOT NULL
+        viewer IS NOT NULL OR metadata IS NOT NULL OR matching IS NOT NULL OR tags IS NOT NULL
         OR changed_from IS NOT NULL OR changed_before IS NOT NULL;
     _wanted CONSTANT bigint := max_hits::bigint + greatest(skip, 0);
-    -- Of the active store, in bytes; by its size, because counting would cost more than the search.
-    _size bigint;
-    _small bigint;
+    _space record;
+    _ef_search text;
+    _source integer;
+    _index text;
     _least float8 := threshold;
-    _first_pause CONSTANT bigint := 2 * _wanted + 20;
+    _first_pause CONSTANT bigint := 2 * _wanted + 60;
     _pause bigint := _first_pause;
     _walked bigint := 0;
     _passing bigint := coalesce(cardinality(object_keys), cardinality(external_data_ids));
@@ -73,31 +77,40 @@ BEGIN
     IF l2_norm(query) = 0 THEN
         RAISE EXCEPTION 'a query vector of zeros has no direction' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- The clause above puts it back when the function returns. The setting is that of a measurement, for a transaction.
-    PERFORM set_config('hnsw.ef_search', coalesce(
-        nullif(current_setting('pgknowbase.ef_search', true), ''),
-        (SELECT s.ef_search::text FROM pgknowbase_space AS s WHERE s.is_active), '100'), true);
-    IF space_model IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM pgknowbase_space AS s WHERE s.is_active AND s.model = space_model
-    ) THEN
+    -- By its size, because counting would cost more than the search. A chunk takes its vector and some 1,000 bytes.
+    SELECT s.model, s.template, s.ef_search, s.store_schema, s.store_table,
+        exact_below::bigint * (4 * s.dimensions + 1000) AS small,
+        CASE _plan WHEN 'walk' THEN pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass) END AS size
+    INTO _space FROM pgknowbase_space AS s WHERE s.is_active;
+    IF _space.model IS DISTINCT FROM coalesce(space_model, _space.model) THEN
         RAISE EXCEPTION 'the active embedding space is not of model %', space_model USING ERRCODE = 'PK001';
     END IF;
-
-    IF _plan = 'walk' THEN
-        -- A chunk takes its vector and some 1,000 bytes.
-        SELECT pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass),
-            exact_below::bigint * (4 * s.dimensions + 1000)
-        INTO _size, _small FROM pgknowbase_space AS s WHERE s.is_active;
-        _plan := CASE WHEN _size <= _small THEN 'exact_index' ELSE 'walk' END;
+    IF _space.size <= _space.small THEN
+        _plan := 'exact_index';
     END IF;
 
+    IF _plan = 'walk' AND cardinality(sources) = 1 THEN
+        SELECT sources[1], i.indexrelid::regclass::text INTO _source, _index FROM pg_index AS i
+        WHERE i.indexrelid = to_regclass(
+                format('%I.%I', _space.store_schema, _space.store_table || '_hnsw_' || sources[1]))
+            AND i.indisvalid;
+        IF _source IS NOT NULL THEN
+            -- The planner takes an index of one source only where it knows that source.
+            PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
+        END IF;
+    END IF;
     IF _plan = 'walk' THEN
+        -- The clause above puts it back when the function returns. The setting is that of a measurement, for a transaction.
+        _ef_search := set_config('hnsw.ef_search', coalesce(
+            nullif(current_setting('pgknowbase.ef_search', true), ''),
+            pgknowbase_ef_search_v1(_wanted, _filtered, _space.ef_search)::text), true);
         FOR _next IN
             SELECT n.source, n.id, n.chunk_seq, n.chunk, 1 - n.distance AS similarity,
                 e.id AS external_data_id, e.similarity_threshold
             FROM (
                 SELECT c.source, c.id, c.chunk_seq, c.chunk, c.embedding <=> query AS distance
-                FROM pgknowbase_chunk AS c ORDER BY c.embedding <=> query
+                FROM pgknowbase_chunk AS c WHERE (_source IS NULL OR c.source = _source)
+                ORDER BY c.embedding <=> query
             ) AS n
             LEFT JOIN LATERAL (
                 SELECT x.id, x.similarity_threshold FROM pgknowbase_externaldata AS x
@@ -129,7 +142,8 @@ BEGIN
             IF _walked = _pause THEN
                 _pause := _pause * 4;
                 -- Far from the query the walk misses neighbours, so few objects are better all compared.
-                IF _filtered AND _walked = _first_pause AND _walked > 5 * cardinality(_ids) THEN
+                IF (_filtered OR sources IS NOT NULL AND _source IS NULL) AND _walked = _first_pause
+                    AND _walked > 12 * cardinality(_ids) THEN
                     _passing := pgknowbase_search_passing_v1(
                         exact_below + 1, sources, viewer, metadata, matching, tags, changed_from, changed_before);
                     IF _passing <= exact_below THEN
@@ -147,31 +161,34 @@ BEGIN
                     ) AS lowest));
             END IF;
         END LOOP;
-        IF _plan = 'walk' AND NOT _enough AND _walked < (
-            SELECT count(*) FROM (SELECT 1 FROM pgknowbase_chunk LIMIT _walked + 1) AS present)
-        THEN
-            _plan := 'retried_exactly';
+        IF _plan = 'walk' AND NOT _enough THEN -- by itself, because a condition with a SELECT in it costs a plan each time
+            IF _walked < (SELECT count(*) FROM (
+                SELECT 1 FROM pgknowbase_chunk AS c WHERE (_source IS NULL OR c.source = _source) LIMIT _walked + 1) AS present) THEN
+                _plan := 'retried_exactly';
+            END IF;
         END IF;
     END IF;
 
     IF note_plan THEN
         PERFORM set_config('pgknowbase.search_plan', jsonb_build_object(
-            'plan', _plan, 'passing', _passing, 'walked', _walked, 'exact_below', exact_below,
-            'store_bytes', _size, 'small_bytes', _small)::text, true);
+            'plan', _plan, 'passing', _passing, 'walked', _walked, 'ef_search', _ef_search::integer, 'index', _index, 'exact_below', exact_below,
+            'store_bytes', _space.size, 'small_bytes', _space.small)::text, true);
     END IF;
     IF _plan <> 'walk' THEN
         RETURN QUERY SELECT * FROM pgknowbase_search_exact_v1(
             query, max_hits, sources, threshold, viewer, metadata, matching, tags, changed_from, changed_before, object_keys,
-            external_data_ids, exclude, skip);
+            external_data_ids, exclude, skip, spans);
     ELSE
         RETURN QUERY
-        SELECT h.source, h.object_key, h.external_data_id, h.chunk_seq, h.chunk,
-            pgknowbase_span_v1(h.source, h.object_key, h.chunk), h.similarity, NULL::float8, h.similarity
+        SELECT h.source, h.object_key, h.external_data_id, h.chunk_seq, h.chunk, p.span, h.similarity, NULL::float8,
+            h.similarity
         FROM (
             SELECT u.* FROM unnest(_sources, _keys, _ids, _seqs, _chunks, _similarities) AS u (
                 source, object_key, external_data_id, chunk_seq, chunk, similarity)
             ORDER BY u.similarity DESC, u.external_data_id OFFSET greatest(skip, 0)
         ) AS h
+        LEFT JOIN LATERAL pgknowbase_span_v1(
+            h.source, CASE WHEN spans THEN h.object_key END, h.chunk, _space.template) AS p ON true
         ORDER BY h.similarity DESC, h.external_data_id;
     END IF;
 END

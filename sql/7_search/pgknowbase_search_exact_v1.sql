@@ -3,7 +3,8 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_exact_v1(
     query halfvec, max_hits integer, sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL,
     viewer text DEFAULT NULL, metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
     changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
-    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0)
+    external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, skip integer DEFAULT 0,
+    spans boolean DEFAULT true)
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
     similarity float8, keyword_score float8, score float8)
@@ -37,9 +38,12 @@ BEGIN
         ORDER BY b.distance, b.external_data_id
         LIMIT max_hits OFFSET greatest(skip, 0)
     )
-    SELECT h.source, h.id, h.external_data_id, h.chunk_seq, c.chunk, pgknowbase_span_v1(h.source, h.id, c.chunk),
-        1 - h.distance, NULL::float8, 1 - h.distance
+    SELECT h.source, h.id, h.external_data_id, h.chunk_seq, c.chunk, p.span, 1 - h.distance, NULL::float8,
+        1 - h.distance
     FROM hit AS h JOIN pgknowbase_chunk AS c ON c.source = h.source AND c.id = h.id AND c.chunk_seq = h.chunk_seq
+    LEFT JOIN pgknowbase_space AS s ON s.is_active
+    LEFT JOIN LATERAL pgknowbase_span_v1(h.source, CASE WHEN spans THEN h.id END, c.chunk, s.template) AS p
+        ON true
     ORDER BY h.distance, h.external_data_id;
 END
 $pgknowbase$;

@@ -47,15 +47,15 @@ BEGIN
         SELECT n.*, row_number() OVER (ORDER BY n.score DESC, n.external_data_id) AS place
         FROM pgknowbase_search_dense_v1(
             vector, _depth, sources, -1, viewer, metadata, matching, tags, changed_from, changed_before, object_keys,
-            external_data_ids, exclude, 0, exact_below, space_model, note_plan) AS n
+            external_data_ids, exclude, 0, exact_below, space_model, note_plan, spans => false) AS n
     ), far AS MATERIALIZED (
         SELECT f.* FROM pgknowbase_search_exact_v1(
             vector, _depth, threshold => -1, external_data_ids => ARRAY(
                 SELECT w.external_data_id FROM worded AS w WHERE w.place <= _depth
-                EXCEPT SELECT n.external_data_id FROM near AS n)) AS f
+                EXCEPT SELECT n.external_data_id FROM near AS n), spans => false) AS f
     ), embedded AS (
-        SELECT n.external_data_id, n.chunk_seq, n.chunk, n.span, n.similarity FROM near AS n
-        UNION ALL SELECT f.external_data_id, f.chunk_seq, f.chunk, f.span, f.similarity FROM far AS f
+        SELECT n.external_data_id, n.chunk_seq, n.chunk, n.similarity FROM near AS n
+        UNION ALL SELECT f.external_data_id, f.chunk_seq, f.chunk, f.similarity FROM far AS f
     ), measured AS (
         SELECT
             (SELECT min(n.similarity) FROM near AS n) AS least,
@@ -78,8 +78,8 @@ BEGIN
             'near', (SELECT count(*) FROM near), 'worded', (SELECT count(*) FROM worded))::text, true) END
         FROM weighed AS w
     ), fused AS (
-        SELECT e.id AS external_data_id, e.content_type_id AS source, e.object_key, v.chunk_seq, v.chunk, v.span,
-            v.similarity, w.score AS keyword_score,
+        SELECT e.id AS external_data_id, e.content_type_id AS source, e.object_key, v.chunk_seq, v.chunk, v.similarity,
+            w.score AS keyword_score,
             m.weight * greatest(coalesce((v.similarity - m.least) / m.spread, 0), 0)
                 + (1 - m.weight) * coalesce(w.score / m.best, 0) AS score
         FROM embedded AS v
@@ -87,12 +87,14 @@ BEGIN
         JOIN pgknowbase_externaldata AS e ON e.id = coalesce(v.external_data_id, w.external_data_id)
         CROSS JOIN noted AS m
         WHERE w.place <= _depth OR v.similarity >= coalesce(threshold, e.similarity_threshold)
-        ORDER BY 9 DESC, 1
+        ORDER BY 8 DESC, 1
         LIMIT max_hits OFFSET greatest(skip, 0)
     )
-    SELECT f.source, f.object_key, f.external_data_id, f.chunk_seq, f.chunk, f.span, f.similarity, f.keyword_score,
+    SELECT f.source, f.object_key, f.external_data_id, f.chunk_seq, f.chunk, p.span, f.similarity, f.keyword_score,
         f.score
     FROM fused AS f
+    LEFT JOIN pgknowbase_space AS s ON s.is_active
+    LEFT JOIN LATERAL pgknowbase_span_v1(f.source, f.object_key, f.chunk, s.template) AS p ON true
     ORDER BY f.score DESC, f.external_data_id;
 END
 $pgknowbase$;

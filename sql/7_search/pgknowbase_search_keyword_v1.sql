@@ -25,8 +25,7 @@ BEGIN
         RETURN;
     END IF;
     RETURN QUERY
-    SELECT h.source, h.object_key, h.external_data_id, c.chunk_seq, c.chunk,
-        pgknowbase_span_v1(h.source, h.object_key, c.chunk), NULL::float8, h.score, h.score
+    SELECT h.source, h.object_key, h.external_data_id, c.chunk_seq, c.chunk, p.span, NULL::float8, h.score, h.score
     FROM (
         SELECT * FROM pgknowbase_bm25_v1(
             query, least(max_hits::bigint + greatest(skip, 0), 2147483647)::integer, sources, viewer, metadata, matching,
@@ -37,6 +36,8 @@ BEGIN
         LIMIT max_hits OFFSET greatest(skip, 0)
     ) AS h
     LEFT JOIN LATERAL pgknowbase_keyword_chunk_v1(query, h.source, h.object_key) AS c ON true
+    LEFT JOIN pgknowbase_space AS s ON s.is_active
+    LEFT JOIN LATERAL pgknowbase_span_v1(h.source, h.object_key, c.chunk, s.template) AS p ON true
     ORDER BY h.score DESC, h.external_data_id;
 END
 $pgknowbase$;

@@ -1,26 +1,21 @@
--- Where a chunk of the active space stands in its document's content, in characters from 0; NULL where it does not. What
--- the space's template puts around a chunk is left out.
-CREATE OR REPLACE FUNCTION pgknowbase_span_v1(of_source integer, of_key text, chunk text) RETURNS int4range
-LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER
-SET search_path FROM CURRENT
-SET plan_cache_mode = 'force_generic_plan' -- planned once, not for every hit
-AS $pgknowbase$
-#variable_conflict use_variable
-DECLARE
-    _title text;
-    _content text;
-    _template text;
-    _before integer;
-    _piece text;
-    _place integer;
-BEGIN
-    SELECT d.title, d.content, s.template INTO _title, _content, _template
-    FROM pgknowbase_document AS d JOIN pgknowbase_space AS s ON s.is_active
-    WHERE d.source = of_source AND d.id = of_key;
-    _before := length(replace(split_part(_template, '$chunk', 1), '$title', _title));
-    _piece := substr(chunk, _before + 1, length(chunk) - _before
-        - length(replace(split_part(_template, '$chunk', 2), '$title', _title)));
-    _place := strpos(_content, _piece);
-    RETURN CASE WHEN _place > 0 THEN int4range(_place - 1, _place - 1 + length(_piece)) END;
-END
-$pgknowbase$;
+-- Where a chunk stands in its document's content, in characters from 0; NULL where it does not. What its space's template
+-- puts around a chunk is left out. Inlined where it is joined, as LATERAL, so that all hits of a search are one join:
+-- hence no SET. Its names are resolved when it is created.
+CREATE OR REPLACE FUNCTION pgknowbase_span_v1(of_source integer, of_key text, chunk text, template text)
+RETURNS TABLE (span int4range)
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER ROWS 1
+BEGIN ATOMIC
+    SELECT CASE WHEN f.place > 0 THEN int4range(f.place - 1, f.place - 1 + length(f.piece)) END
+    FROM (
+        SELECT p.piece, strpos(p.content, p.piece) AS place
+        FROM (
+            SELECT d.content, substr(
+                chunk,
+                1 + length(replace(split_part(template, '$chunk', 1), '$title', d.title)),
+                greatest(0, length(chunk) - length(replace(replace(template, '$chunk', ''), '$title', d.title)))) AS piece
+            FROM pgknowbase_document AS d WHERE d.source = of_source AND d.id = of_key
+            OFFSET 0 -- cut once, and looked for once, not in each place that it is named
+        ) AS p
+        OFFSET 0
+    ) AS f;
+END;

@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from pgknowbase import gateway
 from pgknowbase.models import EmbeddingSpace, RecallMeasurement
@@ -142,13 +142,13 @@ def test_command_measures_saves_and_keeps_history(settings):
 
 def test_saved_number_is_what_searches_use(queries):
     bench = everything(queries)
-    for ef_search in (10, 200):
+    for ef_search in (20, 200):
         EmbeddingSpace.objects.update(ef_search=ef_search)
         found = [gateway.fetch("default", gateway.SIMILARITIES, literal(v), 10, None, None, None, 0) for v in queries]
         mine = [[similarity for (similarity,) in rows] for rows in found]
         mean = sum(recall(a, b) for a, b in zip(mine, bench.exact[0], strict=True)) / len(mine)
         assert mean == pytest.approx(bench.at(ef_search).recall)
-    assert bench.at(10).recall < bench.at(200).recall
+    assert bench.at(20).recall < bench.at(200).recall
 
 
 def test_nothing_outlasts_a_measurement(queries):
@@ -196,3 +196,22 @@ def test_wrong_arguments(arguments):
 def test_unknown_model():
     with pytest.raises(CommandError, match=f"use one of {Article._meta.label}"):
         run("blog.Category")
+
+
+def test_recall_behind_filters(store, queries):
+    """A walk where many pass, exact where few do: whatever the filter, nearly all of the best are found."""
+    found, _ = cases("default", ALL, None, (1.0, 0.5, 0.1, 0.00005))
+    for case in found:
+        bench = Bench("default", case, queries, 10, 2_000)
+        used = current_ef_search("default", filtered=bool(case.filter))
+        assert bench.at(used).recall >= 0.99, case
+    half = [case for case in found if case.selectivity == 0.5]
+    with transaction.atomic():
+        sources, metadata, tags = half[0].params
+        sql(
+            "SELECT * FROM pgknowbase_search_dense_v1(%s, 10, %s, metadata => %s, tags => %s, exact_below => 2000,"
+            " note_plan => true)",
+            literal(queries[0]), sources, metadata, tags,
+        )  # fmt: skip
+        plan = json.loads(sql("SELECT current_setting('pgknowbase.search_plan')")[0][0])
+    assert (plan["plan"], plan["ef_search"]) == ("walk", 200)

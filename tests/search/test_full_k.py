@@ -98,14 +98,18 @@ def test_explain_search_says_which_plan_and_why(many, settings):
     explained(Article.objects.none().semantic_search(QUERY), "nothing", "no row passes")
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_BELOW": 100}}
     walk = explained(
-        Article.objects.semantic_search(QUERY, threshold=-1), "walk", "index walk: 10 chunks", "10 of 10 found"
+        Article.objects.semantic_search(QUERY, threshold=-1),
+        "walk",
+        "index walk: 10 chunks",
+        "ef_search 100",
+        "10 of 10 found",
     )
     assert (walk.limit, walk.offset, len(walk.steps)) == (10, 0, 1)
     assert (walk.steps[0].walked, walk.steps[0].exact_below) == (10, 100)
     tagged = explained(
         Article.objects.semantic_search(QUERY, tags=["rare"]), "exact_filtered", "60 pass, of at most 100"
     )
-    assert tagged.steps[0].walked == 40
+    assert tagged.steps[0].walked == 80
     wide = Article.objects.filter(views__gte=200).semantic_search(QUERY, threshold=-1)
     assert len(explained(wide, "walk").steps) > 1
     explained(ExternalData.objects.search(QUERY, threshold=-1), "walk")

@@ -148,3 +148,19 @@ def test_inactive_objects_are_no_hits(articles):
     for below in (0, 1000):
         rows = fetch("SELECT * FROM pgknowbase_search_dense_v1(%s, 1, exact_below => %s)", VECTOR, below)
         assert [row["object_key"] for row in rows] == [str(articles[5].pk)]
+
+
+def test_spans_are_one_join_and_only_where_asked_for(articles):
+    plan = fetch(
+        "EXPLAIN SELECT p.span FROM pgknowbase_chunk AS c"
+        " LEFT JOIN LATERAL pgknowbase_span_v1(c.source, c.id, c.chunk, '') AS p ON true"
+    )
+    shown = " ".join(row["QUERY PLAN"] for row in plan)
+    assert "pgknowbase_document" in shown
+    assert "pgknowbase_span_v1" not in shown
+    for function in FUNCTIONS:
+        assert {row["span"] for row in fetch(f"SELECT * FROM {function}(%s, 3, spans => false)", VECTOR)} == {None}
+        spans = [row["span"] for row in fetch(f"SELECT * FROM {function}(%s, 3)", VECTOR)]
+        assert [(span.lower, span.upper) for span in spans] == [(0, 25)] * 3
+    both = fetch("SELECT * FROM pgknowbase_search_hybrid_v1('near', %s, 3, threshold => -1)", VECTOR)
+    assert [(row["span"].lower, row["span"].upper) for row in both] == [(0, 25)] * 3

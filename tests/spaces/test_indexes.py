@@ -71,7 +71,7 @@ def test_interrupted_build_leaves_nothing():
         end.join()
     assert [(one.name, one.valid) for one in indexes("default")] == [(spec.name, True)]
     assert build_index("default", spec)
-    assert indexes("default")[0].parameters == (24, 64)
+    assert indexes("default")[0].parameters == (24, 200)
 
 
 def test_index_of_one_model_is_used_by_searches_of_it():
@@ -89,5 +89,21 @@ def test_index_of_one_model_is_used_by_searches_of_it():
             f" ORDER BY embedding <=> (SELECT embedding FROM pgknowbase_chunk LIMIT 1) LIMIT 10"
         )
     assert found["index"] in str(plan)
+    vector = sql("SELECT embedding::text FROM pgknowbase_chunk LIMIT 1")[0][0]
+
+    def searched(sources):
+        """The index that a search says it used, and how often the model's was read."""
+        with transaction.atomic():
+            search = "SELECT 1 FROM pgknowbase_search_dense_v1(%s, 5, %s, -1, exact_below => 0, note_plan => true)"
+            assert len(sql(search, [vector, sources])) == 5
+            noted = json.loads(sql("SELECT current_setting('pgknowbase.search_plan')")[0][0])["index"]
+            sql("SELECT pg_stat_force_next_flush()")
+        return noted, sql("SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = %s", [found["index"]])[0][0]
+
+    _, before = searched(None)
+    assert searched([source]) == (found["index"], before + 1)
+    assert searched([source, 0]) == (None, before + 1)
+    sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = %s::regclass", [found["index"]])
+    assert searched([source]) == (None, before + 1)
     with pytest.raises(CommandError, match=r"'blog\.Nothing' is no source model"):
         run("pgknowbase_index", "build", model="blog.Nothing")

@@ -15,7 +15,13 @@ RENDERED = dict(rendered())
 PACKAGE = SQL.parent / "django_app" / "pgknowbase"
 # The first resolves names in the path of the session that migrates, which is what it pins for the triggers. The others
 # are inlined, and their names are resolved when they are created.
-WITHOUT_SEARCH_PATH = {"pgknowbase_trigger_secure_v1", "pgknowbase_passes_v1", "pgknowbase_plain_words_v1"}
+WITHOUT_SEARCH_PATH = {
+    "pgknowbase_trigger_secure_v1",
+    "pgknowbase_passes_v1",
+    "pgknowbase_plain_words_v1",
+    "pgknowbase_span_v1",
+    "pgknowbase_ef_search_v1",
+}
 OWN_OBJECT = re.compile(r"pgknowbase_[a-z0-9_]+")
 LONGEST_NAME = 63
 STARTS_LIKE_SQL = re.compile(r"\s*(WITH|SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|ALTER|COPY|LOCK|COMMENT|TRUNCATE)\s")

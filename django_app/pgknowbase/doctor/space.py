@@ -26,13 +26,13 @@ def spaces(using: str) -> Iterator[Finding]:
 
 def search(using: str) -> Iterator[Finding]:
     """A dense search that may be asked for more rows than one walk of the vector index gives."""
-    made, walked = search_settings(using), current_ef_search(using)
     largest = get_settings().search.max_limit
+    made, walked = search_settings(using), current_ef_search(using, limit=largest)
     if made.get("hnsw.iterative_scan", "off") == "off":
         yield error(
             "search.iterative_scan",
-            f"The dense search does not walk the vector index on (hnsw.iterative_scan is off): it finds {walked} chunks"
-            " at most, fewer where filters leave some out.",
+            "The dense search does not walk the vector index on (hnsw.iterative_scan is off): it finds"
+            f" {current_ef_search(using)} chunks at most, fewer where filters leave some out.",
             "ALTER FUNCTION pgknowbase_search_dense_v1 SET hnsw.iterative_scan = 'strict_order';",
         )
     elif walked < largest:

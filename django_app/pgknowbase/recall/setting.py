@@ -19,10 +19,11 @@ def search_settings(using: str) -> dict[str, str]:
     )
 
 
-def current_ef_search(using: str) -> int:
-    """How many chunks a search takes from the vector index at a time: the active space's number, or the function's."""
+def current_ef_search(using: str, *, limit: int = 10, filtered: bool = False) -> int:
+    """How many chunks a search for ``limit`` rows, with filters or without, takes from the vector index at a time."""
     space = active_space(using)
-    return (space.ef_search if space else None) or int(search_settings(using).get("hnsw.ef_search", 40))
+    used: int = gateway.fetch_value(using, gateway.EF_SEARCH_USED, limit, filtered, space.ef_search if space else None)
+    return used
 
 
 def measured_space(using: str) -> EmbeddingSpace:

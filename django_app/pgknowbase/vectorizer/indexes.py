@@ -12,8 +12,9 @@ from pgknowbase.errors import PgKnowbaseError, SpaceError
 from pgknowbase.models import EmbeddingSpace
 
 LOOK_INTERVAL = 0.3
+# As in pgknowbase_space_create_v1. With pgvector's own 64, clusters of vectors are cut off from the others.
 M = 16
-EF_CONSTRUCTION = 64
+EF_CONSTRUCTION = 200
 
 Progress = Callable[[str, int, int], object]
 
@@ -36,7 +37,7 @@ class VectorIndex:
     def parameters(self) -> tuple[int, int]:
         """m and ef_construction."""
         given = dict(option.split("=", 1) for option in self.options)
-        return int(given.get("m", M)), int(given.get("ef_construction", EF_CONSTRUCTION))
+        return int(given.get("m", 16)), int(given.get("ef_construction", 64))  # pgvector's defaults
 
 
 @dataclass(frozen=True, slots=True)

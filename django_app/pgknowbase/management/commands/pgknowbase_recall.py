@@ -80,16 +80,17 @@ class Command(KnowbaseCommand):
         limit: int,
         **options: Any,
     ) -> Iterator[RecallMeasurement]:
-        space, ef_search = measured_space(using), current_ef_search(using)
+        space = measured_space(using)
         below = options["exact_below"]
         below = get_settings().search.exact_below if below is None else below
         todo = list(self._cases(using, models, selectivity, options))
         for case, queries in tqdm(todo, desc="cases", disable=None if options["verbosity"] else True):
             bench = Bench(using, case, queries, limit, below)
-            now, needed = bench.at(ef_search), bench.needed(target)
+            now = bench.at(current_ef_search(using, limit=limit, filtered=bool(case.filter)))
+            needed = bench.needed(target)
             yield RecallMeasurement(
                 space=space.name, model=case.model, filter=case.filter, selectivity=case.selectivity,
-                passing=case.passing, queries=len(queries), max_hits=limit, ef_search=ef_search, recall=now.recall,
+                passing=case.passing, queries=len(queries), max_hits=limit, ef_search=now.ef_search, recall=now.recall,
                 milliseconds=now.milliseconds, exact_milliseconds=bench.exact[1], target=target,
                 needed=needed.ef_search if needed else None,
             )  # fmt: skip
