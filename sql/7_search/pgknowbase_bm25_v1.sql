@@ -2,8 +2,8 @@
 -- how often each word of the text stands in the object, dampened by k1 and by the object's length (b), weighed by how
 -- rare the word is among the documents of the sources. Each document is read in its own language.
 --
--- In a corpus of more than most_candidates documents only those are scored that have a rare word, or two others, of the
--- text (pgknowbase_word_candidates_v1). Where of these fewer than max_hits pass the filters, all that pass are scored.
+-- In a corpus of more than most_candidates documents only so many are scored, those that have a rare word of the text,
+-- or a common one often, or both (pgknowbase_word_candidates_v1). Where of these fewer than max_hits pass the filters, all that pass are scored.
 CREATE OR REPLACE FUNCTION pgknowbase_bm25_v1(
     query text, max_hits integer, sources integer[] DEFAULT NULL, viewer text DEFAULT NULL,
     metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
@@ -26,6 +26,7 @@ DECLARE
     _words tsquery;
     _wanted tsquery;
     _narrow boolean;
+    _candidates integer := most_candidates;
     _steps float8[];
     _found jsonb;
 BEGIN
@@ -38,18 +39,22 @@ BEGIN
     END IF;
     _large := _documents > most_candidates;
     IF _large THEN
-        _terms := pgknowbase_word_frequencies_v1(_terms, sources, _documents, most_candidates);
+        _terms := pgknowbase_word_frequencies_v1(_terms, sources, most_candidates);
+        -- What filters leave out of the candidates is not known; where there are none, fewer will do.
+        IF coalesce(viewer, metadata::text, matching::text, tags::text, changed_from::text, changed_before::text) IS NULL THEN
+            _candidates := least(most_candidates, greatest(3000, 10::bigint * max_hits));
+        END IF;
     END IF;
-    _wanted := CASE WHEN _large THEN pgknowbase_word_candidates_v1(_terms, _documents, most_candidates) ELSE _words END;
+    _wanted := CASE WHEN _large THEN pgknowbase_word_candidates_v1(_terms, _documents, _candidates, k1) ELSE _words END;
     _narrow := _large AND (object_keys IS NOT NULL OR external_data_ids IS NOT NULL);
     -- ts_rank of one word is the sum of 1/n^2 up to the times that it stands there, over pi^2/6: it tells the times.
     SELECT array_agg(s.sum - 0.5 / (s.n * s.n)) INTO _steps
     FROM (SELECT n, sum(1.0 / (n * n)) OVER (ORDER BY n) AS sum FROM generate_series(1, 200) AS n) AS s;
     LOOP
         WITH term AS MATERIALIZED (
-            SELECT t.token, t.language, t.times, t.stopped, t.documents, t.word::tsquery AS word
+            SELECT t.token, t.language, t.times, t.stopped, t.levels[1] AS documents, t.word::tsquery AS word
             FROM jsonb_to_recordset(_terms) AS t (
-                token bigint, language text, word text, times bigint, stopped float8, documents float8)
+                token bigint, language text, word text, times bigint, stopped float8, levels float8[])
         ), counted AS MATERIALIZED (
             SELECT k.source, k.id, k.length, t.token,
                 width_bucket(ts_rank('{1, 1, 1, 1}', k.words, t.word) * 1.64493406685, _steps) AS times
