@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--quick] [--json FILE] [vectors|write-tax|relay|end-to-end|lag|all ...]``."""
+"""``python -m benchmarks [--quick] [--sizes N,N] [--json FILE] [vectors|write-tax|relay|end-to-end|lag|all ...]``."""
 
 import argparse
 import importlib
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks.database import Database, bench_database
+from benchmarks.growth import draw
 from benchmarks.report import Figure, hardware, table, write
 
 NAMES = ("vectors", "write-tax", "relay", "end-to-end", "lag")
@@ -27,13 +28,15 @@ def main(arguments: list[str]) -> int:
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
             module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
-            figures += module.run(database, quick=options.quick)
+            more = {"sizes": options.sizes} if name == "vectors" else {}
+            figures += module.run(database, quick=options.quick, **more)
         _close()
     print(" | ".join(f"{key} {value}" for key, value in machine.items()))
     print(table(figures))
     path = options.json or RESULTS / f"{'-'.join(names)}-{int(time.time())}.json"
     write(path, machine, figures)
     print(f"written to {path}", file=sys.stderr)
+    draw(figures, path.with_suffix(".png"))
     return 0
 
 
@@ -41,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure pgknowbase on this machine.")
     parser.add_argument("names", nargs="*", metavar="NAME", type=_name, help=f"{', '.join(NAMES)}, all; default: all")
     parser.add_argument("--quick", action="store_true", help="few rows and rounds: does it run, not how fast")
+    parser.add_argument(
+        "--sizes", type=_sizes, metavar="N,N", default=(), help="of vectors: chunks; default: 10000,100000"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the JSON goes; default: benchmarks/results/")
     return parser
 
@@ -49,6 +55,13 @@ def _name(value: str) -> str:
     if value not in (*NAMES, "all"):
         raise argparse.ArgumentTypeError(f"{value!r} is no benchmark: use {', '.join(NAMES)} or all.")
     return value
+
+
+def _sizes(value: str) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in value.split(",") if size.isdecimal() and int(size) > 0)
+    if len(sizes) != value.count(",") + 1:
+        raise argparse.ArgumentTypeError(f"{value!r} is no list of sizes: write 10000,100000.")
+    return sizes
 
 
 def _prepare(database: Database) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
@@ -19,7 +20,7 @@ from pgknowbase.embedded import EmbeddedPostgres
 
 HERE = Path(__file__).parent
 OPTIONS = {
-    "shared_buffers": "512MB",
+    "shared_buffers": f"{min(4096, psutil.virtual_memory().total // 2**22)}MB",
     "max_wal_size": "4GB",
     "max_connections": "60",
     "checkpoint_timeout": "30min",

@@ -1,6 +1,6 @@
-"""Top-10 queries over generated vectors: latency, recall, throughput, and what the Django manager adds."""
+"""Top-10 queries over generated objects: latency, recall, throughput, bytes, growth, and what the manager adds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from benchmarks.database import Database
 from benchmarks.report import Figure, figure, ratio
 from benchmarks.stats import alternate, median, percentile, timed
 
+SIZES = (10_000, 100_000)
 QUERIES = 200
 WORDS = ("read a compressed file", "retry after a timeout", "sort by value", "parse a date", "open a socket")
 SCRIPTS = {
@@ -17,17 +18,31 @@ SCRIPTS = {
     "plain": ("plain", {}),
     "one source": ("one_source", {}),
     "cross-model": ("cross_model", {}),
+    "filter passing 50 %": ("filtered", {"pass": "p50"}),
     "filter passing 10 %": ("filtered", {"pass": "p10"}),
+    "filter passing 1 %": ("filtered", {"pass": "p1"}),
+    "filter passing 0.1 %": ("filtered", {"pass": "p01"}),
+    "filter passing 0.01 %": ("filtered", {"pass": "p001"}),
+    "keyword": ("keyword", {}),
+    "hybrid": ("hybrid", {}),
 }
 
 
-def run(database: Database, *, quick: bool) -> list[Figure]:
+def run(database: Database, *, quick: bool, sizes: Sequence[int] = ()) -> list[Figure]:
     figures: list[Figure] = []
-    for chunks in (2_000,) if quick else (10_000, 100_000):
-        queries = 40 if quick else QUERIES
-        database.psql("vectors.sql", {"chunks": chunks, "queries": queries})
+    for chunks in sizes or ((2_000,) if quick else SIZES):
+        queries = 12 if quick else QUERIES
+        exact = 4 if quick else 50 if chunks <= 100_000 else 12
+        variables = {
+            "chunks": chunks,
+            "queries": queries,
+            "exact": exact,
+            "memory": "2GB" if chunks > 100_000 else "512MB",
+        }
+        database.psql("vectors.sql", variables)
         with database.connect() as connection:
             figures += _latencies(connection, chunks)
+            figures += _bytes(connection, chunks)
             figures += _throughput(database, connection, chunks, queries, quick=quick)
             figures += _manager(connection, chunks, 20 if quick else 200)
         database.psql("vectors_clean.sql")
@@ -50,11 +65,24 @@ def _latencies(connection: psycopg.Connection[Any], chunks: int) -> list[Figure]
             queries,
             against="bare, ef_search 100",
             ratio=factor,
-            target={"plain": "<= 1.15x of bare"}.get(kind, "recall >= 0.99" if "filter" in kind else ""),
+            target=_target(kind),
             more={"p95": p95, "recall@10": recall},
         )
         for kind, queries, p50, p95, factor, low, high, recall in found
     ]
+
+
+def _target(kind: str) -> str:
+    if kind == "plain":
+        return "<= 1.15x of bare"
+    if kind.startswith("keyword"):
+        return "p50 < 50 ms, p95 < 200 ms"
+    return "recall >= 0.99" if kind.startswith("filter") and kind.endswith("%") else ""
+
+
+def _bytes(connection: psycopg.Connection[Any], chunks: int) -> list[Figure]:
+    found = connection.execute("SELECT part, per_chunk FROM pgknowbase_benchmark.size ORDER BY place").fetchall()
+    return [figure("vectors", part, [value], rows=chunks, unit="bytes/chunk") for part, value in found]
 
 
 def _throughput(
@@ -64,22 +92,23 @@ def _throughput(
     assert row is not None
     base = {"queries": queries, "store": row[0], "dim": row[1]}
     figures = []
-    for clients in (1, 2):
+    for clients in (1,) if quick else (1, 2):
         cases: dict[str, Callable[[], float]] = {
             name: partial(
                 database.pgbench,
                 f"vectors_{script}.sql",
                 clients=clients,
-                seconds=1 if quick else 2,
+                seconds=1 if quick else 3,
                 variables={**base, **more},
             )
             for name, (script, more) in SCRIPTS.items()
+            if not quick or name in ("bare", "keyword")
         }
-        rates = alternate(1 if quick else 3, cases)
+        rates = alternate(1 if quick else 2, cases)
         figures += [
             figure(
                 "vectors",
-                f"{name}, pgbench, {clients} clients",
+                f"{name}, pgbench, {clients} client{'s'[: clients - 1]}",
                 values,
                 rows=chunks,
                 unit="queries/s",

@@ -29,6 +29,24 @@ def test_quick_run_writes_table_and_json(tmp_path):
     assert "commit to searchable" in done.stdout
 
 
+def test_searches_are_measured_beside_exact_ones_and_drawn(tmp_path):
+    done = run("--quick", "--sizes", "300,600", "--json", str(tmp_path / "out.json"), "vectors")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())["figures"]
+    recalls = {(one["case"], one["rows"]): one["more"].get("recall@10") for one in found if one["unit"] == "ms"}
+    for rows in (300, 600):
+        for case in ("plain", "filter passing 50 %", "filter passing 10 %, exact", "keyword", "hybrid"):
+            assert recalls[case, rows] == 1, case
+    assert {one["rows"] for one in found if one["unit"] == "bytes/chunk" and one["value"] > 0} == {300, 600}
+    assert (tmp_path / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_sizes_that_are_none_are_refused():
+    done = run("--sizes", "10,many", "vectors")
+    assert done.returncode == 2
+    assert "'10,many' is no list of sizes" in done.stderr
+
+
 def test_unknown_name_is_refused():
     done = run("speed")
     assert done.returncode == 2

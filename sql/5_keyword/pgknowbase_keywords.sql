@@ -12,5 +12,3 @@ CREATE TABLE pgknowbase_keywords (
 );
 CREATE INDEX pgknowbase_keywords_words ON pgknowbase_keywords USING gin (words) WHERE words IS NOT NULL;
 CREATE INDEX pgknowbase_keywords_stale ON pgknowbase_keywords (source, id) WHERE stale;
--- The most common words are told from the planner's statistics, so they go further down than the usual hundred.
-ALTER TABLE pgknowbase_keywords ALTER COLUMN words SET STATISTICS 300;

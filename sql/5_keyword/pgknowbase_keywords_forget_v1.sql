@@ -4,7 +4,7 @@ LANGUAGE plpgsql VOLATILE SECURITY INVOKER SET search_path FROM CURRENT SET enab
 AS $pgknowbase$
 BEGIN
     IF tg_op = 'TRUNCATE' THEN
-        TRUNCATE pgknowbase_keywords, pgknowbase_corpus;
+        TRUNCATE pgknowbase_keywords, pgknowbase_corpus, pgknowbase_word;
         RETURN NULL;
     END IF;
     WITH forgotten AS (

@@ -8,6 +8,11 @@ DECLARE
     _sources integer[];
     _ids text[];
 BEGIN
+    -- Now and then, so that nobody has to be asked to. Before anything is locked.
+    IF random() < 0.01 THEN
+        PERFORM pgknowbase_corpus_fold_v1();
+        PERFORM pgknowbase_word_refresh_v1();
+    END IF;
     SELECT array_agg(s.source), array_agg(s.id) INTO _sources, _ids
     FROM (
         SELECT k.source, k.id FROM pgknowbase_keywords AS k WHERE k.stale LIMIT max_documents FOR UPDATE SKIP LOCKED
@@ -36,10 +41,17 @@ BEGIN
                 ELSE pgknowbase_words_v1(c.language, c.content)
             END AS words OFFSET 0
         ) AS w
+    ), average AS MATERIALIZED (
+        SELECT n.source, coalesce(
+            (SELECT sum(c.words) / nullif(sum(c.documents), 0) FROM pgknowbase_corpus AS c WHERE c.source = n.source),
+            n.words) AS words
+        FROM (SELECT m.source, avg(m.length) AS words FROM made AS m GROUP BY m.source) AS n
     ), written AS (
         UPDATE pgknowbase_keywords AS k
-        SET language = m.language, words = m.words, length = m.length, stale = false
-        FROM made AS m WHERE k.source = m.source AND k.id = m.id
+        SET language = m.language, words = pgknowbase_marked_words_v1(m.words, m.length, a.words), length = m.length,
+            stale = false
+        FROM made AS m JOIN average AS a ON a.source = m.source
+        WHERE k.source = m.source AND k.id = m.id
     )
     INSERT INTO pgknowbase_corpus (source, language, documents, words)
     SELECT c.source, c.language, sum(c.documents), sum(c.words)
@@ -48,10 +60,6 @@ BEGIN
         UNION ALL SELECT m.source, m.old_language, -1, -m.old_length FROM made AS m WHERE m.old_language IS NOT NULL
     ) AS c
     GROUP BY c.source, c.language HAVING sum(c.documents) <> 0 OR sum(c.words) <> 0;
-    -- Now and then, so that nobody has to be asked to.
-    IF random() < 0.01 THEN
-        PERFORM pgknowbase_corpus_fold_v1();
-    END IF;
     RETURN cardinality(_ids);
 END
 $pgknowbase$;

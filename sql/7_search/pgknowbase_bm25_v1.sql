@@ -2,9 +2,10 @@
 -- how often each word of the text stands in the object, dampened by k1 and by the object's length (b), weighed by how
 -- rare the word is among the documents of the sources. Each document is read in its own language.
 --
--- In a corpus of more than most_candidates documents only those are scored that have a rare word, or two others, of the
--- text (pgknowbase_word_candidates_v1). Where of these fewer than max_hits pass the filters, all that pass are scored.
--- note_plan leaves what was done in the setting pgknowbase.keyword_plan of this transaction, as JSON.
+-- In a corpus of more than most_candidates documents only so many are scored: those that have a rare word of the text, or
+-- a common one often, or both (pgknowbase_word_candidates_v1). Where of these fewer than max_hits pass the filters, all
+-- that pass are scored. note_plan leaves what was done in the setting pgknowbase.keyword_plan of this transaction, as
+-- JSON.
 CREATE OR REPLACE FUNCTION pgknowbase_bm25_v1(
     query text, max_hits integer, sources integer[] DEFAULT NULL, viewer text DEFAULT NULL,
     metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
@@ -27,10 +28,11 @@ DECLARE
     _words tsquery;
     _wanted tsquery;
     _narrow boolean;
+    _candidates integer := most_candidates;
     _steps float8[];
     _found jsonb;
     _plan text := 'words_none';
-    _candidates bigint;
+    _scored bigint;
 BEGIN
     SELECT sum(c.documents), sum(c.words) / nullif(sum(c.documents), 0) INTO _documents, _length
     FROM pgknowbase_corpus AS c WHERE sources IS NULL OR c.source = ANY (sources);
@@ -46,9 +48,13 @@ BEGIN
     END IF;
     _large := _documents > most_candidates;
     IF _large THEN
-        _terms := pgknowbase_word_frequencies_v1(_terms, sources, _documents, most_candidates);
+        _terms := pgknowbase_word_frequencies_v1(_terms, sources, most_candidates);
+        -- What filters leave out of the candidates is not known; where there are none, fewer will do.
+        IF coalesce(viewer, metadata::text, matching::text, tags::text, changed_from::text, changed_before::text) IS NULL THEN
+            _candidates := least(most_candidates, greatest(3000, 10::bigint * max_hits));
+        END IF;
     END IF;
-    _wanted := CASE WHEN _large THEN pgknowbase_word_candidates_v1(_terms, _documents, most_candidates) ELSE _words END;
+    _wanted := CASE WHEN _large THEN pgknowbase_word_candidates_v1(_terms, _documents, _candidates, k1) ELSE _words END;
     _plan := CASE WHEN _large THEN 'words_rare' ELSE 'words_all' END;
     _narrow := _large AND (object_keys IS NOT NULL OR external_data_ids IS NOT NULL);
     -- ts_rank of one word is the sum of 1/n^2 up to the times that it stands there, over pi^2/6: it tells the times.
@@ -56,9 +62,9 @@ BEGIN
     FROM (SELECT n, sum(1.0 / (n * n)) OVER (ORDER BY n) AS sum FROM generate_series(1, 200) AS n) AS s;
     LOOP
         WITH term AS MATERIALIZED (
-            SELECT t.token, t.language, t.times, t.stopped, t.documents, t.word::tsquery AS word
+            SELECT t.token, t.language, t.times, t.stopped, t.levels[1] AS documents, t.word::tsquery AS word
             FROM jsonb_to_recordset(_terms) AS t (
-                token bigint, language text, word text, times bigint, stopped float8, documents float8)
+                token bigint, language text, word text, times bigint, stopped float8, levels float8[])
         ), counted AS MATERIALIZED (
             SELECT k.source, k.id, k.length, t.token,
                 width_bucket(ts_rank('{1, 1, 1, 1}', k.words, t.word) * 1.64493406685, _steps) AS times
@@ -104,7 +110,7 @@ BEGIN
             LIMIT max_hits
         )
         SELECT jsonb_agg(p), CASE WHEN note_plan THEN (SELECT count(DISTINCT (c.source, c.id)) FROM counted AS c) END
-        INTO _found, _candidates FROM passing AS p;
+        INTO _found, _scored FROM passing AS p;
         EXIT WHEN NOT _large OR _narrow OR jsonb_array_length(_found) >= max_hits;
         _narrow := true;
         _plan := 'words_retried';
@@ -112,7 +118,7 @@ BEGIN
     IF note_plan THEN
         PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(
             'plan', CASE WHEN _narrow AND _plan = 'words_rare' THEN 'words_narrow' ELSE _plan END,
-            'documents', _documents, 'candidates', _candidates, 'most_candidates', most_candidates,
+            'documents', _documents, 'candidates', _scored, 'most_candidates', _candidates,
             'words', CASE WHEN _narrow THEN _words ELSE _wanted END::text)::text, true);
     END IF;
     RETURN QUERY

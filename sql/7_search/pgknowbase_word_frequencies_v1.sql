@@ -1,8 +1,7 @@
--- terms (rows of pgknowbase_query_words_v1 as JSON) with "documents" added: in how many of the sources' documents each
--- word stands, whatever their language. Common words are told from the planner's statistics; the others, which are
--- rare, are counted, up to at_most.
-CREATE OR REPLACE FUNCTION pgknowbase_word_frequencies_v1(
-    terms jsonb, sources integer[], corpus float8, at_most integer) RETURNS jsonb
+-- terms (rows of pgknowbase_query_words_v1 as JSON) with "levels" added: in how many of the sources' documents each
+-- stands, whatever their language, and then at each level of pgknowbase_marked_words_v1. Of common words pgknowbase_word
+-- tells it; the others, which are rare, are counted, up to at_most.
+CREATE OR REPLACE FUNCTION pgknowbase_word_frequencies_v1(terms jsonb, sources integer[], at_most integer) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
 SET search_path FROM CURRENT
 SET plan_cache_mode = 'force_custom_plan'
@@ -11,25 +10,32 @@ SET jit = 'off'
 AS $pgknowbase$
 BEGIN
     RETURN (
-        WITH common AS MATERIALIZED (
-            SELECT u.word, u.frequency
-            FROM pg_stats AS s
-            CROSS JOIN LATERAL unnest(s.most_common_elems::text::text[], s.most_common_elem_freqs) AS u (word, frequency)
-            WHERE (s.schemaname, s.tablename, s.attname) = (
-                SELECT n.nspname, c.relname, 'words'::name FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-                WHERE c.oid = 'pgknowbase_keywords'::regclass)
+        WITH size AS MATERIALIZED (
+            SELECT c.source, sum(c.documents) AS documents FROM pgknowbase_corpus AS c
+            WHERE sources IS NULL OR c.source = ANY (sources) GROUP BY c.source
         ), word AS MATERIALIZED (
             SELECT DISTINCT t.token, t.word FROM jsonb_to_recordset(terms) AS t (token bigint, word text)
-        ), known AS MATERIALIZED (
-            SELECT w.token, sum(coalesce(
-                (SELECT c.frequency * corpus FROM common AS c WHERE quote_literal(c.word) = w.word),
-                (SELECT count(*) FROM (
+        ), common AS MATERIALIZED (
+            SELECT w.token, w.word, p.level, sum(p.present::float8 * s.documents / p.documents) AS present
+            FROM size AS s CROSS JOIN word AS w
+            JOIN pgknowbase_word AS p ON p.source = s.source AND p.word = w.word
+            GROUP BY w.token, w.word, p.level
+        ), known AS (
+            SELECT w.token, 0 AS level, (
+                SELECT count(*) FROM (
                     SELECT 1 FROM pgknowbase_keywords AS k
                     WHERE k.words @@ w.word::tsquery AND (sources IS NULL OR k.source = ANY (sources))
-                    LIMIT at_most) AS present))) AS documents
-            FROM word AS w GROUP BY w.token
+                    LIMIT at_most) AS present)::float8 AS present
+            FROM word AS w WHERE NOT EXISTS (SELECT 1 FROM common AS c WHERE c.word = w.word)
+            UNION ALL SELECT c.token, c.level, c.present FROM common AS c
+            -- A level that was not seen at all is rare.
+            UNION ALL SELECT c.token, l.level, 0 FROM common AS c CROSS JOIN generate_series(1, 5) AS l (level) WHERE c.level = 0
+        ), summed AS (
+            SELECT k.token, k.level, sum(k.present) AS present FROM known AS k GROUP BY k.token, k.level
+        ), levels AS (
+            SELECT s.token, jsonb_agg(s.present ORDER BY s.level) AS levels FROM summed AS s GROUP BY s.token
         )
-        SELECT jsonb_agg(t.term || jsonb_build_object('documents', k.documents))
-        FROM jsonb_array_elements(terms) AS t (term) JOIN known AS k ON k.token = (t.term ->> 'token')::bigint);
+        SELECT jsonb_agg(t.term || jsonb_build_object('levels', l.levels))
+        FROM jsonb_array_elements(terms) AS t (term) JOIN levels AS l ON l.token = (t.term ->> 'token')::bigint);
 END
 $pgknowbase$;

@@ -31,7 +31,7 @@ def test_insert_update_delete(put, source):
     put({"3": "rote Hunde"}, "german")
     assert sql(KEYWORDS) == [
         ("1", "english", "'dog':3 'red':1,2", 3),
-        ("2", "english", "'blue':1", 1),
+        ("2", "english", "'^1blue' 'blue':1", 1),
         ("3", "german", "'hund':2 'rot':1", 2),
     ]
     assert sql(CORPUS) == truth() == [(source, "english", 2, 4), (source, "german", 1, 2)]
@@ -91,6 +91,29 @@ def test_document_that_is_new_has_no_words_until_then(source):
     sql("INSERT INTO pgknowbase_document VALUES (%s, '1', '', 'red', 'klingon')", source)
     refresh()
     assert sql(KEYWORDS) == [("1", "simple", "'red':1", 1)]
+
+
+@pytest.mark.django_db
+def test_common_words_are_known_by_source(put, source):
+    put({str(n): "owl owl owl" if n % 4 else "crow owl with a tail" for n in range(40)}, "simple")
+    put({"1": "owl"}, "simple", source=source + 1)
+    sql("SELECT pgknowbase_word_sample_v1(common => 20)")
+    known = sql("SELECT source, word, level, documents, present FROM pgknowbase_word ORDER BY source, word, level")
+    assert known == [(source, "'owl'", 0, 40, 40), (source, "'owl'", 1, 40, 30), (source, "'owl'", 2, 40, 30)]
+    sql("TRUNCATE pgknowbase_document")
+    assert sql("SELECT * FROM pgknowbase_word") == []
+
+
+@pytest.mark.django_db
+def test_sample_is_taken_anew_when_the_corpus_has_grown(put, source):
+    put({"1": "owl"})
+    sql("INSERT INTO pgknowbase_corpus VALUES (%s, 'english', 6000, 12000)", source)
+    sql("INSERT INTO pgknowbase_word VALUES (%s, %s, 0, 6500, 100)", source, "'crow'")
+    sql("SELECT pgknowbase_word_refresh_v1()")
+    assert sql("SELECT word, documents FROM pgknowbase_word") == [("'crow'", 6500)]
+    sql("INSERT INTO pgknowbase_corpus VALUES (%s, 'english', 3000, 6000)", source)
+    sql("SELECT pgknowbase_word_refresh_v1()")
+    assert sql("SELECT word, documents FROM pgknowbase_word WHERE level = 0") == [("'owl'", 9001)]
 
 
 @pytest.fixture

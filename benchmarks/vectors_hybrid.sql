@@ -1,0 +1,6 @@
+-- The best 10 of all objects by words and meaning.
+-- pgbench -n -c 2 -j 2 -T 10 -D queries=200 -f benchmarks/vectors_hybrid.sql
+\set q random(1, :queries)
+SELECT * FROM pgknowbase_search_hybrid_v1(
+    (SELECT words FROM pgknowbase_benchmark.query WHERE id = :q),
+    (SELECT embedding FROM pgknowbase_benchmark.query WHERE id = :q), 10);
