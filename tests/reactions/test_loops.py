@@ -34,6 +34,13 @@ def by_update_after_a_savepoint(change):
         Story.objects.filter(pk=change.pk).update(body="after")
 
 
+def by_transaction_with_a_level(change):
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        Story.objects.filter(pk=change.pk).update(body="serializable")
+
+
 def by_many(change):
     with connection.cursor() as cursor:
         cursor.executemany(
@@ -78,8 +85,8 @@ def by_insensitive_coroutine(change):
 
 
 WAYS = [
-    by_sql, by_raw_cursor, by_update_after_a_savepoint, by_many, by_copy, by_coroutine, by_thread_in_the_context,
-    by_insensitive_coroutine,
+    by_sql, by_raw_cursor, by_update_after_a_savepoint, by_transaction_with_a_level, by_many, by_copy, by_coroutine,
+    by_thread_in_the_context, by_insensitive_coroutine,
 ]  # fmt: skip
 
 

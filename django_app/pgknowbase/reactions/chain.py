@@ -8,7 +8,7 @@ The code is known by a context variable: the thread itself, its coroutines, and 
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
@@ -23,10 +23,12 @@ Chain = tuple[tuple[str, str], ...]
 _chain: ContextVar[str] = ContextVar("pgknowbase_reaction", default="")
 # They cannot run inside a transaction, or begin and end one; none of them writes rows.
 UNMARKED = re.compile(
-    r"\s*(VACUUM|CREATE|DROP|ALTER|REINDEX|CLUSTER|SET|RESET|SHOW|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE"
-    r"|LISTEN|UNLISTEN|NOTIFY|DISCARD|CHECKPOINT|DEALLOCATE|PREPARE)\b",
+    r"\s*(VACUUM|CREATE|DROP|ALTER|REINDEX|CLUSTER|SET|RESET|SHOW|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|LISTEN|UNLISTEN"
+    r"|NOTIFY|DISCARD|CHECKPOINT|DEALLOCATE)\b",
     re.IGNORECASE,
 )
+# The isolation level of a transaction is set before anything else.
+FIRST = re.compile(r"\s*SET\b", re.IGNORECASE)
 
 
 def parse_chain(text: str) -> Chain:
@@ -90,12 +92,16 @@ class _MarkingCursor:
     @contextmanager
     def _transaction(self, query: Any) -> Iterator[None]:
         chain, raw = _chain.get(), self.connection
-        if not chain or raw.info.transaction_status != TransactionStatus.IDLE or _is_unmarked(query, raw):
+        if not chain or raw.info.transaction_status != TransactionStatus.IDLE:
             yield
         elif raw.autocommit:
-            with raw.transaction():
-                self._mark(chain)
+            with nullcontext() if _matches(UNMARKED, query, raw) else raw.transaction():
+                if raw.info.transaction_status != TransactionStatus.IDLE:
+                    self._mark(chain)
                 yield
+        elif _matches(FIRST, query, raw):
+            yield
+            raw.execute(gateway.REACTION_CHAIN, [chain])
         else:
             self._mark(chain)
             yield
@@ -105,6 +111,6 @@ class _MarkingCursor:
         run.execute(gateway.REACTION_CHAIN, [chain])
 
 
-def _is_unmarked(query: Any, raw: Any) -> bool:
+def _matches(pattern: re.Pattern[str], query: Any, raw: Any) -> bool:
     text = query.as_string(raw) if hasattr(query, "as_string") else query
-    return UNMARKED.match(text.decode() if isinstance(text, bytes) else text) is not None
+    return pattern.match(text.decode() if isinstance(text, bytes) else text) is not None

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
@@ -90,9 +91,9 @@ def _passing(using: str, known: Mapping[str, Reaction], wanted: Mapping[tuple[st
 
 def _tested(using: str, reaction: Reaction, those: list[_Wanted]) -> list[_Wanted]:
     pks = parse_keys(reaction.model, (one.object_key for one in those if one.op != "D"))
-    rows = reaction.model._base_manager.using(using).filter(pk__in=pks).filter(reaction.condition or ())
     try:
         with transaction.atomic(using=using):
+            rows = reaction.model._base_manager.using(using).filter(reaction.condition or Q(), pk__in=pks)
             keys = {object_key(pk) for pk in rows.values_list("pk", flat=True)}
     except Exception as error:  # noqa: BLE001 - each run meets it again, and records it
         logger.warning("the condition of %r cannot be asked: %s", reaction.name, error)
