@@ -33,8 +33,8 @@ class DeliveryAdmin(ReadOnlyAdmin):
     search_help_text = "Finds an object key or an idempotency key."
     ordering = ("-pk",)
     fields = (
-        "reaction", "model", "object_key", "op", "state", "attempts", "error_column", "idempotency_key", "chain", "worker",
-        "created_at", "due_at", "started_at", "finished_at",
+        "reaction", "model", "object_key", "op", "state", "attempts", "error_column", "idempotency_key", "chain",
+        "worker", "created_at", "due_at", "started_at", "finished_at",
     )  # fmt: skip
     readonly_fields = ("error_column",)
 

@@ -151,7 +151,8 @@ def _disabled(rows: list[dict[str, Any]], wanted: Declared) -> Iterator[Finding]
 
 def _left_over(rows: list[dict[str, Any]], ways: _Ways) -> Iterator[Finding]:
     for row in rows:
-        what = f"The trigger {row['name']} on {row['on_table']} belongs to no source model or reaction: its events are never taken."
+        where = f"The trigger {row['name']} on {row['on_table']}"
+        what = f"{where} belongs to no source model and no reaction: its events are never taken."
         if row["name"] in ways.migrated:
             yield warning("trigger.orphan", what, "manage.py makemigrations", "manage.py migrate")
         else:

@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 class Command(KnowbaseCommand):
-    help = "Show what is indexed, waits or failed per source model; the active embedding space; reactions; and the workers."
+    help = "Show what is indexed, waits or failed per source model; the active embedding space; reactions; workers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=("table", "json"), default="table")
