@@ -87,5 +87,5 @@ PGKNOWBASE = {
         "POLL_INTERVAL": 0.02,
         **json.loads(os.environ.get("PGKNOWBASE_TEST_WORKER", "{}")),
     },
-    "REACTIONS": {"RETRY_DELAY": 0.05, "MAX_ATTEMPTS": 3},
+    "REACTIONS": {"RETRY_DELAY": 60, "MAX_ATTEMPTS": 3},
 }

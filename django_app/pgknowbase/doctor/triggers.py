@@ -123,7 +123,7 @@ def _declared(using: str) -> Iterator[Declared]:
                 repair = f"manage.py sync_external_models {source.label} --repair"
                 yield Declared(source.model, trigger, trigger.compile(source.model), (repair,))
     for reaction in usable().values():  # what was missed without one is not known
-        if router.allow_migrate_model(using, reaction.model._meta.concrete_model):
+        if router.allow_migrate_model(using, reaction.model._meta.concrete_model or reaction.model):
             for trigger in reaction_triggers(reaction):
                 yield Declared(reaction.model, trigger, trigger.compile(reaction.model), ())
 
