@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "tests.shapes",
     "demo.library",
     "tests.press",
+    "tests.newsroom",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -86,4 +87,5 @@ PGKNOWBASE = {
         "POLL_INTERVAL": 0.02,
         **json.loads(os.environ.get("PGKNOWBASE_TEST_WORKER", "{}")),
     },
+    "REACTIONS": {"RETRY_DELAY": 60, "MAX_ATTEMPTS": 3},
 }

@@ -12,11 +12,14 @@ class PgKnowbaseConfig(AppConfig):
     def ready(self) -> None:
         from pgknowbase import checks  # noqa: F401 - registers the system checks
         from pgknowbase.capture import autodetector, triggers
+        from pgknowbase.reactions import registry as reactions
+        from pgknowbase.reactions.triggers import register_triggers
         from pgknowbase.registry import sources
 
         autodetector.install()
         for source in sources():
             triggers.register_triggers(source)
+        reactions.discover(register_triggers)
         post_migrate.connect(_create_space, sender=self)
         pre_delete.connect(_drop_documents, sender="contenttypes.ContentType")
 

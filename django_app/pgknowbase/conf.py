@@ -81,6 +81,18 @@ class SearchSettings(_Strict):
     max_pending: Annotated[int, Field(ge=0, le=100_000)] = 1000
 
 
+class ReactionSettings(_Strict):
+    """How the worker runs reactions."""
+
+    concurrency: Annotated[int, Field(ge=0, le=64)] = 4
+    timeout: Annotated[float, Field(gt=0)] = 300
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    retry_delay: Annotated[float, Field(gt=0)] = 5
+    retry_delay_max: Annotated[float, Field(gt=0)] = 900
+    max_depth: Annotated[int, Field(ge=1, le=100)] = 5
+    keep_days: Annotated[float, Field(ge=0)] = 7
+
+
 class Settings(_Strict):
     """All of ``settings.PGKNOWBASE``."""
 
@@ -90,6 +102,7 @@ class Settings(_Strict):
     spaces: dict[str, SpaceSettings] = {}
     worker: WorkerSettings = WorkerSettings()
     search: SearchSettings = SearchSettings()
+    reactions: ReactionSettings = ReactionSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pgknowbase import gateway
 from pgknowbase.models import WorkerHeartbeat
+from pgknowbase.reactions.registry import reactions
 from pgknowbase.registry import Source, sources
 from pgknowbase.relay.statistics import rendering_costs
 
@@ -74,6 +75,23 @@ class WorkerStatus(BaseModel):
     failed: int
 
 
+class ReactionStatus(BaseModel):
+    """The columns of the view ``pgknowbase_reaction_status``, and whether this project has the reaction."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reaction: str
+    is_declared: bool = True
+    changes: int = 0
+    pending: int = 0
+    running: int = 0
+    failed: int = 0
+    dead: int = 0
+    done: int = 0
+    oldest_pending: datetime | None = None
+    last_finished: datetime | None = None
+
+
 def source_statuses(using: str) -> list[SourceStatus]:
     """Every source model of this project, in the order of the registry."""
     known = {row["source"]: row for row in gateway.fetch_dicts(using, gateway.STATUS)}
@@ -84,6 +102,16 @@ def source_statuses(using: str) -> list[SourceStatus]:
         cost = {name: value for name, value in costs.get(source.label, {}).items() if name in names}
         found.append(_source_status(source, using, {**known.get(source.label.lower(), {}), **cost}))
     return found
+
+
+def reaction_statuses(using: str) -> list[ReactionStatus]:
+    """Every reaction of this project, and those of which something is left; by name."""
+    declared = reactions()
+    known = {row["reaction"]: row for row in gateway.fetch_dicts(using, gateway.REACTION_STATUS)}
+    return [
+        ReactionStatus.model_validate({"reaction": name, **known.get(name, {}), "is_declared": name in declared})
+        for name in sorted({*declared, *known})
+    ]
 
 
 def worker_statuses(using: str) -> list[WorkerStatus]:

@@ -7,7 +7,14 @@ from pglast import parse_plpgsql, parse_sql, split
 
 SQL = Path(__file__).resolve().parents[2] / "sql"
 CAPTURE = "1_trigger/capture_v1.sql"
-BODIES = {"insert": "INSERT", "update": "UPDATE", "delete": "DELETE", "truncate": "TRUNCATE"}
+BODIES = {
+    "insert": "INSERT",
+    "update": "UPDATE",
+    "delete": "DELETE",
+    "truncate": "TRUNCATE",
+    "reaction_rows": "INSERT",
+    "reaction_update": "UPDATE",
+}
 # Queries that Python runs, with psycopg's placeholders.
 QUERIES = ("10_doctor/", "11_recall/")
 SAMPLE = {
@@ -24,6 +31,11 @@ SAMPLE = {
     "new_key": 'NEW."id"::text',
     "old_rows_key": 'old_rows."id"::text',
     "new_rows_key": 'new_rows."id"::text',
+    "reaction": "'blog.analyse'",
+    "op": "I",
+    "row_key": 'NEW."id"::text',
+    "rows_key": 'new_rows."id"::text',
+    "rows": "new_rows",
 }
 # A path that a linter trusts. The functions take the path of the session that migrates, which a project chooses.
 PINNED = "SET search_path = pg_catalog, pg_temp"
@@ -51,12 +63,12 @@ def rendered():
 
 
 def _trigger(name, operation):
-    rows = {"insert": "REFERENCING NEW TABLE AS new_rows", "delete": "REFERENCING OLD TABLE AS old_rows"}
+    rows = {"INSERT": "REFERENCING NEW TABLE AS new_rows", "DELETE": "REFERENCING OLD TABLE AS old_rows"}
     row = operation == "UPDATE"
     return SAMPLE | {
         "func": (SQL / f"1_trigger/{name}_v1.sql").read_text(encoding="utf-8").format(**SAMPLE),
         "operation": operation,
-        "referencing": rows.get(name, ""),
+        "referencing": rows.get(operation, ""),
         "level": "ROW" if row else "STATEMENT",
         "condition": 'WHEN (OLD."title" IS DISTINCT FROM NEW."title")' if row else "",
     }

@@ -25,11 +25,11 @@ LONGEST_NAME = 40
 TEMPORAL = ("DateField", "DateTimeField", "TimeField")
 
 
-class _Distinct(pgtrigger.Condition):
+class Distinct(pgtrigger.Condition):
     """True where one of the columns changed its value."""
 
     def __init__(self, columns: Iterable[str]) -> None:
-        super().__init__(_changed(columns))
+        super().__init__(changed_sql(columns))
 
 
 class CaptureTrigger(pgtrigger.Trigger):
@@ -97,7 +97,7 @@ def _triggers(source: Source, watch: Watch) -> list[CaptureTrigger]:
         )
 
     keys = [key.column for key in watch.keys]
-    on_update = _Distinct(dict.fromkeys([*keys, *watch.columns]))
+    on_update = Distinct(dict.fromkeys([*keys, *watch.columns]))
     made = [trigger("update", pgtrigger.Update, pgtrigger.Row, condition=on_update)]
     if watch.lifecycle:
         new, old = pgtrigger.Referencing(new="new_rows"), pgtrigger.Referencing(old="old_rows")  # type: ignore[no-untyped-call]
@@ -112,6 +112,11 @@ def _triggers(source: Source, watch: Watch) -> list[CaptureTrigger]:
 def _name(source: Source, operation: str, watch: Watch) -> str:
     """A name of its own for each trigger of a model, and for those of a proxy, which share its table."""
     parts = [operation, *([source.model._meta.model_name] if source.model._meta.proxy else []), watch.name]
+    return trigger_name(*parts)
+
+
+def trigger_name(*parts: str) -> str:
+    """One name of ``parts``, short and plain enough for pgtrigger; what is cut off it is in a hash."""
     name = "_".join(filter(None, parts)).lower()
     plain = re.sub(r"[^a-z0-9_]", "", name)
     if plain == name and len(name) <= LONGEST_NAME:
@@ -119,7 +124,7 @@ def _name(source: Source, operation: str, watch: Watch) -> str:
     return f"{plain[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def _key(keys: Iterable[Any], row: str) -> str:
+def key_sql(keys: Iterable[Any], row: str) -> str:
     """The SQL that gives the key of ``row`` as text; ``pgknowbase.keys`` reads it."""
     texts = [_text(field, f"{row}.{quote(field.column)}") for field in keys]
     return texts[0] if len(texts) == 1 else f"jsonb_build_array({', '.join(texts)})::text"
@@ -131,25 +136,25 @@ def _text(field: Any, value: str) -> str:
     return f"to_jsonb({value}) #>> '{{}}'" if field.get_internal_type() in TEMPORAL else f"{value}::text"
 
 
-def _changed(columns: Iterable[str]) -> str:
+def changed_sql(columns: Iterable[str]) -> str:
     return " OR ".join(f"OLD.{q} IS DISTINCT FROM NEW.{q}" for q in map(quote, columns))
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
 def _body(operation: str, source: Source, watch: Watch) -> str:
     is_truncate = operation == "truncate"
-    keys = {f"{row.lower()}_key": _key(watch.keys, row) for row in ("OLD", "NEW", "old_rows", "new_rows")}
+    keys = {f"{row.lower()}_key": key_sql(watch.keys, row) for row in ("OLD", "NEW", "old_rows", "new_rows")}
     return (
         read_sql(f"1_trigger/{operation}_v1.sql")
         .format(
-            source=_literal(source.label),
-            path=_literal(watch.name if is_truncate else watch.lookup),
+            source=literal(source.label),
+            path=literal(watch.name if is_truncate else watch.lookup),
             distinct="DISTINCT" if watch.is_link else "",
             page_size=KEYS_PER_EVENT,
-            rekeyed=_changed(key.column for key in watch.keys),
+            rekeyed=changed_sql(key.column for key in watch.keys),
             **keys,
         )
         .strip()

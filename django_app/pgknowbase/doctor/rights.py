@@ -8,6 +8,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from pgknowbase import gateway
 from pgknowbase.capture.paths import walk
 from pgknowbase.doctor.findings import Finding, error, named, warning
+from pgknowbase.reactions.registry import usable
 from pgknowbase.registry import sources
 from pgknowbase.sql_files import read_sql
 
@@ -35,7 +36,7 @@ def _read() -> set[str]:
         tables |= {watch.table for watch in source.watches}
         steps = [step for path in source.paths for step in walk(source.model, path)]
         tables |= {step.related_model._meta.db_table for step in steps if step.is_relation}
-    return tables
+    return tables | {reaction.model._meta.db_table for reaction in usable().values()}
 
 
 def _many(kind: str, count: int) -> str:

@@ -15,7 +15,9 @@ from pgknowbase.capture.compiler import CaptureTriggerV1
 from pgknowbase.capture.operations import AddCaptureTrigger, RemoveCaptureTrigger
 from pgknowbase.capture.triggers import CaptureTrigger, capture_triggers
 from pgknowbase.doctor.findings import Finding, error, named, warning
-from pgknowbase.registry import Source, sources
+from pgknowbase.reactions.registry import usable
+from pgknowbase.reactions.triggers import reaction_triggers
+from pgknowbase.registry import sources
 from pgknowbase.sql_files import read_sql
 
 FIRES = ("O", "A")
@@ -23,11 +25,12 @@ FIRES = ("O", "A")
 
 @dataclass(frozen=True)
 class Declared:
-    """A trigger that a model asks for."""
+    """A trigger that a model or a reaction asks for, and what brings in the changes that were missed without it."""
 
-    source: Source
+    model: Any
     trigger: CaptureTrigger
     compiled: Any
+    repair: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -35,7 +38,7 @@ class Declared:
 
     @property
     def uri(self) -> str:
-        return str(self.trigger.get_uri(self.source.model))
+        return str(self.trigger.get_uri(self.model))
 
     @property
     def body(self) -> str:
@@ -66,14 +69,13 @@ class _Ways:
 
     def install(self, declared: Declared) -> tuple[str, ...]:
         """The commands that put a trigger in its place and bring in what was missed without it."""
-        label = declared.source.model._meta.app_label
+        label = declared.model._meta.app_label
         on = "" if self.using == "default" else f" --database {self.using}"
-        repair = f"manage.py sync_external_models {declared.source.label} --repair"
         if self.migrated.get(declared.name) != declared.compiled.hash:
-            return f"manage.py makemigrations {label}", f"manage.py migrate {label}{on}", repair
+            return f"manage.py makemigrations {label}", f"manage.py migrate {label}{on}", *declared.repair
         if any(app == label for app, _ in _unapplied(self.using)):
-            return f"manage.py migrate {label}{on}", repair
-        return f"manage.py pgtrigger install {declared.uri}{on}", repair
+            return f"manage.py migrate {label}{on}", *declared.repair
+        return f"manage.py pgtrigger install {declared.uri}{on}", *declared.repair
 
 
 def migrations(using: str) -> Iterator[Finding]:
@@ -118,7 +120,12 @@ def _declared(using: str) -> Iterator[Declared]:
     for source in sources():
         if router.allow_migrate_model(using, source.model._meta.concrete_model):
             for trigger in capture_triggers(source):
-                yield Declared(source, trigger, trigger.compile(source.model))
+                repair = f"manage.py sync_external_models {source.label} --repair"
+                yield Declared(source.model, trigger, trigger.compile(source.model), (repair,))
+    for reaction in usable().values():  # what was missed without one is not known
+        if router.allow_migrate_model(using, reaction.model._meta.concrete_model or reaction.model):
+            for trigger in reaction_triggers(reaction):
+                yield Declared(reaction.model, trigger, trigger.compile(reaction.model), ())
 
 
 def _differences(row: dict[str, Any], wanted: Declared, ways: _Ways) -> Iterator[Finding]:
@@ -138,13 +145,14 @@ def _disabled(rows: list[dict[str, Any]], wanted: Declared) -> Iterator[Finding]
             "trigger.disabled",
             f"The trigger {wanted.uri} is disabled on {where}: such changes are not noticed.",
             *(f"ALTER TABLE {row['on_table']} ENABLE TRIGGER {wanted.name};" for row in silent),
-            f"manage.py sync_external_models {wanted.source.label} --repair",
+            *wanted.repair,
         )
 
 
 def _left_over(rows: list[dict[str, Any]], ways: _Ways) -> Iterator[Finding]:
     for row in rows:
-        what = f"The trigger {row['name']} on {row['on_table']} belongs to no source model: its events are never taken."
+        where = f"The trigger {row['name']} on {row['on_table']}"
+        what = f"{where} belongs to no source model and no reaction: its events are never taken."
         if row["name"] in ways.migrated:
             yield warning("trigger.orphan", what, "manage.py makemigrations", "manage.py migrate")
         else:

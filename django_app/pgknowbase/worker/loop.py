@@ -1,4 +1,4 @@
-"""The worker's loop: relay, executor and keywords side by side, each on a thread and a connection of its own."""
+"""The worker's loop: relay, executor, keywords and reactions side by side, each on a thread and a connection."""
 
 import logging
 import random
@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,6 +17,9 @@ from django.db import DatabaseError, InterfaceError, connections
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.models import EmbeddingSpace, WorkerHeartbeat
+from pgknowbase.reactions.reactor import Reactor
+from pgknowbase.reactions.registry import usable
+from pgknowbase.reactions.run import Outcome
 from pgknowbase.relay.relay import Relay
 from pgknowbase.relay.sync import SyncReport
 from pgknowbase.vectorizer.executor import Executor, ExecutorBatch
@@ -29,11 +33,12 @@ FILLING_INTERVAL = 0.2
 FILLING_BATCH = 50
 SETTLE_INTERVAL = 1.0
 EXECUTOR_PATIENCE = 5  # its own relay wakes the executor, so it looks less often for what others have queued
+REACTOR_PATIENCE = 3
 
 
 @dataclass
 class WorkerTotals:
-    """What a worker did since it started; ``rows`` counts them by what became of them."""
+    """What a worker did since it started; ``rows`` and ``reactions`` (runs) count by what became of them."""
 
     events: int = 0
     rows: Counter[str] = field(default_factory=lambda: Counter(SyncReport().counts))
@@ -41,11 +46,16 @@ class WorkerTotals:
     embedded: int = 0
     again: int = 0
     failed: int = 0
+    reactions: Counter[str] = field(default_factory=Counter)
 
     @property
     def figures(self) -> Figures:
         """What the heartbeat tells: events, documents and failures."""
-        return self.events, self.documents, self.failed + self.rows["failed"]
+        return (
+            self.events,
+            self.documents,
+            self.failed + self.rows["failed"] + self.reactions["again"] + self.reactions["dead"],
+        )
 
 
 class Settler:
@@ -100,6 +110,7 @@ class Worker:
         self._stopping = threading.Event()
         self._queued = threading.Event()  # the relay has just written documents
         self._written = threading.Event()  # the same, for their words
+        self._reacted = threading.Event()  # a reaction has ended, so its thread is free
         self._counting = threading.Lock()
         self._free = threading.Event()  # nothing waits for the active space
         self._failure: BaseException | None = None
@@ -109,6 +120,7 @@ class Worker:
         self._stopping.set()
         self._queued.set()
         self._written.set()
+        self._reacted.set()
         self._free.set()
 
     def run_until_idle(self) -> WorkerTotals:
@@ -123,12 +135,14 @@ class Worker:
 
     def _drain(self, worker: UUID | None) -> None:
         relay = Relay(self.using, batch_size=self.batch_size)
+        reactor = Reactor(self.using, worker=worker, stopping=self._stopping, ended=self._reaction_ended)
         with self._executors(worker) as (serving, filling):
             while not self._stopping.is_set():
                 idle = self._relay(relay)
                 if serving is not None:
                     idle = self._execute(serving) and idle
                 idle = self._words() and idle
+                idle = reactor.run_once().idle and idle
                 if idle and (filling is None or self._fill(filling)):
                     break
             self._settler.settle()
@@ -149,7 +163,11 @@ class Worker:
 
     def _run(self) -> None:
         relay = Relay(self.using, batch_size=self.batch_size)
-        with self._heartbeat() as heart, self._executors(heart.worker) as (serving, filling):
+        with (
+            self._heartbeat() as heart,
+            self._executors(heart.worker) as (serving, filling),
+            self._reactor(heart.worker) as reactor,
+        ):
             pause = EXECUTOR_PATIENCE * self.interval
             turns = [
                 ("relay", lambda: self._relay(relay), self._stopping, self.interval),
@@ -159,6 +177,9 @@ class Worker:
                 turns.append(("vectorizer", lambda: self._execute(serving), self._queued, pause))
             if filling is not None:
                 turns.append(("filling", lambda: self._fill_when_free(filling), self._stopping, FILLING_INTERVAL))
+            if reactor is not None:
+                patience = REACTOR_PATIENCE * self.interval
+                turns.append(("reactions", lambda: reactor.run_once().idle, self._reacted, patience))
             threads = [threading.Thread(target=self._loop, args=turn, name=f"pgknowbase-{turn[0]}") for turn in turns]
             connections[self.using].close()  # this thread only waits
             for thread in threads:
@@ -189,6 +210,21 @@ class Worker:
 
         with Serving(self.using, serve) as serving, Filling(self.using, fill) as filling:
             yield serving, filling
+
+    @contextmanager
+    def _reactor(self, worker: UUID) -> Iterator[Reactor | None]:
+        """None without reactions, or where other workers run them. Waits at the end for the runs that it has begun."""
+        most = get_settings().reactions.concurrency
+        if not most or not usable():
+            yield None
+            return
+        with ThreadPoolExecutor(most, thread_name_prefix="pgknowbase-reaction") as pool:
+            yield Reactor(self.using, worker=worker, pool=pool, stopping=self._stopping, ended=self._reaction_ended)
+
+    def _reaction_ended(self, outcome: Outcome) -> None:
+        with self._counting:
+            self.totals.reactions[outcome.state] += 1
+        self._reacted.set()
 
     def _loop(self, name: str, turn: Callable[[], bool], wake: threading.Event, interval: float) -> None:
         failures = 0

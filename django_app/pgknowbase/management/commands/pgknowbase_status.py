@@ -8,7 +8,14 @@ from pgknowbase.conf import get_settings
 from pgknowbase.management.arguments import as_json, as_table
 from pgknowbase.management.base import KnowbaseCommand
 from pgknowbase.models import EmbeddingSpace
-from pgknowbase.status import SourceStatus, WorkerStatus, source_statuses, worker_statuses
+from pgknowbase.status import (
+    ReactionStatus,
+    SourceStatus,
+    WorkerStatus,
+    reaction_statuses,
+    source_statuses,
+    worker_statuses,
+)
 from pgknowbase.vectorizer.spaces import active_space
 
 COLUMNS = (
@@ -29,7 +36,7 @@ COLUMNS = (
 
 
 class Command(KnowbaseCommand):
-    help = "Show what is indexed, waits or failed per source model; the active embedding space; and the workers."
+    help = "Show what is indexed, waits or failed per source model; the active embedding space; reactions; workers."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=("table", "json"), default="table")
@@ -40,15 +47,17 @@ class Command(KnowbaseCommand):
         space = active_space(using)
         queue = gateway.fetch_value(using, gateway.QUEUE_PENDING, space.vectorizer_id) if space else None
         if format == "json":
-            self._write_json(space, queue, sources, workers)
+            self._write_json(space, queue, sources, reaction_statuses(using), workers)
         else:
             self._write_table(space, queue, sources, workers)
+            self._write_reactions(reaction_statuses(using))
 
     def _write_json(
         self,
         space: EmbeddingSpace | None,
         queue: int | None,
         sources: list[SourceStatus],
+        reactions: list[ReactionStatus],
         workers: list[WorkerStatus],
     ) -> None:
         named = space and {
@@ -59,6 +68,7 @@ class Command(KnowbaseCommand):
                 {
                     "space": named,
                     "sources": [status.model_dump() for status in sources],
+                    "reactions": [reaction.model_dump() for reaction in reactions],
                     "workers": [worker.model_dump() for worker in workers],
                 }
             )
@@ -82,6 +92,12 @@ class Command(KnowbaseCommand):
             self.stdout.write(as_table(columns, [list(worker.model_dump().values()) for worker in workers]))
         else:
             self.stdout.write("No worker runs.")
+
+    def _write_reactions(self, reactions: list[ReactionStatus]) -> None:
+        if reactions:
+            columns = list(ReactionStatus.model_fields)
+            rows = [list(reaction.model_dump().values()) for reaction in reactions]
+            self.stdout.write("\n" + as_table(columns, rows))
 
     def _write_costs(self, sources: list[SourceStatus]) -> None:
         rows = [

@@ -81,8 +81,15 @@ def summary(totals: WorkerTotals) -> str:
     rows = ", ".join(f"{number} {outcome}" for outcome, number in totals.rows.items())
     return (
         f"{totals.events} events: {rows}; {totals.documents} documents indexed, {totals.embedded} texts embedded,"
-        f" {totals.failed} refused, {totals.again} to be tried again"
+        f" {totals.failed} refused, {totals.again} to be tried again{_reactions(totals)}"
     )
+
+
+def _reactions(totals: WorkerTotals) -> str:
+    ended = totals.reactions
+    if not ended:
+        return ""
+    return f"; reactions: {ended['done']} done, {ended['again']} to be tried again, {ended['dead']} given up"
 
 
 def _listen(worker: Worker) -> None:

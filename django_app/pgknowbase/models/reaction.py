@@ -1,0 +1,87 @@
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from pgknowbase.models.outbox import OutboxEvent
+
+
+class ReactionEvent(models.Model):
+    """Committed changes that a reaction is to run for. Written by triggers alone, deleted by the worker."""
+
+    id = models.BigAutoField(primary_key=True)
+    reaction = models.TextField(help_text="Name of the reaction.")
+    object_keys = ArrayField(models.TextField(), help_text="Primary keys of the changed rows.")
+    op = models.CharField(max_length=1, choices=OutboxEvent.Op.choices)
+    chain = models.TextField(blank=True, db_default="", default="", help_text="The reactions that led to the change.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "pgknowbase_reaction_event"
+        ordering = ["id"]
+        verbose_name = "change for a reaction"
+        verbose_name_plural = "changes for reactions"
+
+    def __str__(self) -> str:
+        return f"{self.get_op_display()} {self.reaction} {', '.join(map(str, self.object_keys))}"
+
+
+class DeliveryState(models.TextChoices):
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    DEAD = "dead", "Dead letter"
+    SUPERSEDED = "superseded", "Superseded"
+
+
+class Delivery(models.Model):
+    """One reaction for one changed row: waiting, running, or what came of it.
+
+    Of one reaction and row at most one waits and one runs. A run that failed waits again, until it is a dead letter; a
+    newer change, or its success, supersedes it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    reaction = models.TextField(help_text="Name of the reaction.")
+    model = models.TextField(help_text="Label of the model, such as 'blog.Article'.")
+    object_key = models.TextField()
+    op = models.CharField(max_length=1, choices=OutboxEvent.Op.choices)
+    state = models.TextField(choices=DeliveryState.choices, default=DeliveryState.PENDING)
+    chain = models.TextField(blank=True, db_default="", default="", help_text="The reactions that led to the change.")
+    event = models.BigIntegerField(help_text="Id of the latest change that it stands for.")
+    idempotency_key = models.UUIDField(
+        db_default=RandomUUID(), help_text="The same at each try for this change, and for no other."
+    )
+    attempts = models.PositiveIntegerField(default=0)
+    error = models.TextField(blank=True)
+    due_at = models.DateTimeField(db_default=Now())
+    worker = models.UUIDField(null=True, help_text="The worker that runs it.")
+    created_at = models.DateTimeField(db_default=Now(), help_text="When the first of the changes was written.")
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "pgknowbase_delivery"
+        ordering = ["-id"]
+        verbose_name_plural = "deliveries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["reaction", "object_key"], condition=Q(state="pending"), name="pgknowbase_delivery_pending"
+            ),
+            models.UniqueConstraint(
+                fields=["reaction", "object_key"], condition=Q(state="running"), name="pgknowbase_delivery_running"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(state="pending"), name="pgknowbase_delivery_due"),
+            models.Index(fields=["reaction", "object_key"], condition=Q(state="dead"), name="pgknowbase_delivery_dead"),
+            models.Index(
+                fields=["finished_at"],
+                condition=Q(state__in=["done", "superseded"]),
+                name="pgknowbase_delivery_finished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reaction} {self.object_key}"

@@ -1,0 +1,156 @@
+"""A run that fails is tried again, then set aside; the others go on, and each try has the change's own key."""
+
+import pytest
+from django.db import connection
+
+from pgknowbase import gateway
+from pgknowbase.models import Delivery, ReactionEvent
+from pgknowbase.reactions.reactor import Reactor
+from pgknowbase.testing import drain, make_due
+from tests.newsroom.models import Shift, Story, Ticket
+
+pytestmark = pytest.mark.django_db
+
+
+def exhaust():
+    for _ in range(3):
+        make_due()
+        drain()
+
+
+def test_failing_run_becomes_a_dead_letter_and_others_go_on(calls):
+    bad, good, query = Story.objects.bulk_create([Story(body="explode"), Story(body="fine"), Story(body="badquery")])
+    exhaust()
+    good.refresh_from_db()
+    assert good.summary == "FINE"
+    dead = Delivery.objects.filter(state="dead")
+    assert {d.object_key: d.attempts for d in dead} == {str(bad.pk): 3, str(query.pk): 3}
+    assert dead.get(object_key=bad.pk).error.startswith("RuntimeError: told to explode \N{REPLACEMENT CHARACTER} by")
+    assert "tests/newsroom/reactions.py" in dead.get(object_key=bad.pk).error
+    assert "no_such_column" in dead.get(object_key=query.pk).error
+
+
+def test_each_try_waits_longer(state, settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REACTIONS": {"RETRY_DELAY": 100, "RETRY_DELAY_MAX": 300}}
+    Story.objects.create(body="explode")
+    delays = []
+    for _ in range(4):
+        drain()
+        delivery = Delivery.objects.get()
+        assert delivery.state == "pending"
+        delays.append(round((delivery.due_at - delivery.started_at).total_seconds(), -1))
+        drain()
+        assert Delivery.objects.get().attempts == delivery.attempts, "not before it is due"
+        make_due()
+    assert delays == [100, 200, 300, 300]
+
+
+def test_key_stays_over_tries_and_changes_with_the_change(calls, state):
+    story = Story.objects.create(body="a")
+    seen = []
+    state["during"] = lambda change: seen.append((change.attempt, change.idempotency_key))
+    state["fail"] = {story.pk}
+    drain()
+    make_due()
+    drain()
+    Story.objects.update(body="b")
+    state["fail"] = set()
+    drain()
+    *tries, last = seen
+    assert [attempt for attempt, _ in tries][:2] == [1, 2]
+    assert last[0] == 1
+    assert {key for _, key in tries} == {tries[0][1]} != {last[1]}
+    assert Delivery.objects.get().state == "done"
+
+
+def test_retry_by_hand(state):
+    story = Story.objects.create(body="a")
+    state["fail"] = {story.pk}
+    exhaust()
+    dead = Delivery.objects.get(state="dead")
+    state["fail"] = set()
+    drain()
+    assert Delivery.objects.get().state == "dead", "not by itself"
+    assert gateway.fetch_value("default", gateway.DELIVERY_RETRY, [dead.pk]) == 1
+    drain()
+    again = Delivery.objects.get()
+    assert (again.state, again.attempts, again.idempotency_key) == ("done", 1, dead.idempotency_key)
+
+
+def test_success_supersedes_the_dead_letter_of_the_row(state):
+    story = Story.objects.create(body="a")
+    state["fail"] = {story.pk}
+    exhaust()
+    state["fail"] = set()
+    Story.objects.update(body="b")
+    drain()
+    assert sorted(Delivery.objects.values_list("state", flat=True)) == ["done", "superseded"]
+
+
+def test_failure_of_a_run_that_a_newer_change_waits_behind(state, calls):
+    story = Story.objects.create(body="explode")
+    reactor = Reactor("default", worker=None)
+
+    def during(change):
+        connection_chain = gateway.fetch_value("default", "SELECT current_setting('pgknowbase.reaction', true)")
+        gateway.fetch("default", gateway.REACTION_CHAIN, "")  # somebody else
+        Story.objects.filter(pk=story.pk).update(body="newer")
+        gateway.fetch("default", gateway.REACTION_CHAIN, connection_chain)
+        raise RuntimeError("after a change")
+
+    state["during"] = during
+    # The savepoint of the failed run would take the change along, so it is put into the outbox as the trigger would.
+    reactor.run_once()
+    ReactionEvent.objects.create(reaction="newsroom.analyse", object_keys=[str(story.pk)], op="U")
+    first = Delivery.objects.get()
+    assert (first.state, first.attempts) == ("pending", 1)
+    state["during"] = None
+    Story.objects.filter(pk=story.pk).update(body="newer")
+    drain()
+    done = Delivery.objects.get()
+    assert (done.state, done.attempts) == ("done", 1)
+    assert done.idempotency_key != first.idempotency_key
+
+
+def test_timeout_and_attempts_of_its_own():
+    Shift.objects.create(at="2026-03-01T12:00:00Z", text="endless")
+    drain()
+    dead = Delivery.objects.get()
+    assert (dead.state, dead.attempts) == ("dead", 1)
+    assert dead.error.startswith("ReactionTimeoutError: The run took longer")
+
+
+def test_condition_is_asked_again_when_a_try_begins(state, calls):
+    story = Story.objects.create(body="a")
+    state["fail"] = {story.pk}
+    drain()
+    Story.objects.update(status="published")
+    ReactionEvent.objects.all().delete()
+    make_due()
+    drain()
+    assert not Delivery.objects.exists()
+
+
+def test_condition_that_cannot_be_asked_is_a_failure(monkeypatch):
+    from django.db.models import Q
+
+    from pgknowbase.reactions.registry import reactions
+
+    monkeypatch.setitem(vars(reactions()["newsroom.analyse"]), "condition", Q(no_such_field=1))
+    Story.objects.create(body="a")
+    Ticket.objects.create(text="b")
+    exhaust()
+    assert {d.reaction: d.state for d in Delivery.objects.all()} == {
+        "newsroom.analyse": "dead",
+        "newsroom.tickets": "done",
+    }
+
+
+def test_old_runs_are_pruned(settings):
+    Ticket.objects.create(text="a")
+    drain()
+    assert Delivery.objects.filter(state="done").count() == 1
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE pgknowbase_delivery SET finished_at = now() - interval '8 days'")
+    drain()
+    assert not Delivery.objects.exists()
