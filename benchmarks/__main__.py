@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--quick] [--json FILE] [vectors|write-tax|relay|end-to-end|lag|all ...]``."""
+"""``python -m benchmarks [--quick] [--json FILE] [vectors|write-tax|relay|end-to-end|lag|agents|all ...]``."""
 
 import argparse
 import importlib
@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.database import Database, bench_database
 from benchmarks.report import Figure, hardware, table, write
 
-NAMES = ("vectors", "write-tax", "relay", "end-to-end", "lag")
+NAMES = ("vectors", "write-tax", "relay", "end-to-end", "lag", "agents")
 RESULTS = Path(__file__).parent / "results"
 
 
