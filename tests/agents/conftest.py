@@ -4,6 +4,8 @@ import pydantic_ai.models
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
+from django_tasks_db.management.commands.db_worker import Worker
+from django_tasks_db.models import DBTaskResult
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 
 from pgknowbase.agents import DjangoAgent, FunctionModel
@@ -56,3 +58,12 @@ def pytest_pyfunc_call(pyfuncitem):
     names = pyfuncitem._fixtureinfo.argnames
     async_to_sync(pyfuncitem.obj)(**{name: pyfuncitem.funcargs[name] for name in names})
     return True
+
+
+def work_off():
+    """What ``db_worker --batch`` does, but for its signal handlers and for closing the test's connection."""
+    options = {"interval": 0, "batch": True, "startup_delay": False, "max_tasks": None, "excluded_queue_names": []}
+    worker = Worker(queue_names=["default"], backend_name="default", worker_id="tests", **options)
+    while task := DBTaskResult.objects.ready().first():
+        task.claim(worker.worker_id)
+        worker.run_task(task)

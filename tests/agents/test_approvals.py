@@ -1,10 +1,8 @@
 """A tool call that a person has to allow pauses the run, and a decision lets it go on."""
 
-import asyncio
-
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Permission, User
-from django.core.management import call_command
 
 from pgknowbase.agents import DjangoDeps, RunContext, SimpleOrchestrator
 from pgknowbase.agents.approvals import decide
@@ -12,7 +10,7 @@ from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status, To
 from pgknowbase.agents.recording.cancel import cancel_execution
 from pgknowbase.agents.registry import _agents
 from pgknowbase.errors import ApprovalError, ApprovalNeededError
-from tests.agents.conftest import make_agent, saying
+from tests.agents.conftest import make_agent, saying, work_off
 
 pytestmark = pytest.mark.django_db
 
@@ -45,10 +43,6 @@ def paused(agent, user):
     with pytest.raises(ApprovalNeededError, match="'send'") as caught:
         agent.run_sync("write to ann", deps=DjangoDeps(user_id=user.pk))
     return AgentExecution.objects.get(pk=caught.value.execution_id)
-
-
-def work_off():
-    call_command("db_worker", batch=True, startup_delay=False, verbosity=0, reload=False, interval=0)
 
 
 def test_run_is_paused(agent, user):
@@ -99,7 +93,7 @@ def test_who_may_decide_and_once(agent, user, boss):
 
 def test_run_that_waits_does_not_go_on_before_the_decision(agent, user):
     row = paused(agent, user)
-    assert asyncio.run(agent.go_on(row.pk)) is None
+    assert async_to_sync(agent.go_on)(row.pk) is None
     assert not agent.sent
 
 
@@ -119,10 +113,10 @@ def test_workflow_is_paused_and_taken_up(agent, user, boss):
     row = WorkflowExecution.objects.get()
     assert row.status == Status.PENDING
     with pytest.raises(ApprovalNeededError):
-        asyncio.run(orchestrator.resume(row.pk))
+        async_to_sync(orchestrator.resume)(row.pk)
     decide(ApprovalRequest.objects.get().pk, approve=True, by=boss)
     work_off()
-    assert asyncio.run(orchestrator.resume(row.pk)).output == "then"
+    assert async_to_sync(orchestrator.resume)(row.pk).output == "then"
     assert agent.sent == ["ann"]
     assert ToolExecution.objects.count() == 1
     row.refresh_from_db()

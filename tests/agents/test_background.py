@@ -6,7 +6,6 @@ import time
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
 from django.db import transaction
 from django.utils import timezone
 from django_tasks_db.models import DBTaskResult
@@ -18,6 +17,7 @@ from pgknowbase.agents.models import AgentExecution, Status
 from pgknowbase.agents.registry import _agents
 from pgknowbase.errors import UnknownAgentError
 from tests.agents.agents import echo
+from tests.agents.conftest import work_off
 
 pytestmark = pytest.mark.django_db
 
@@ -25,10 +25,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def model(monkeypatch):
     monkeypatch.setattr(echo, "model", TestModel(custom_output_text="said"))
-
-
-def work_off():
-    call_command("db_worker", batch=True, startup_delay=False, verbosity=0, reload=False, interval=0)
 
 
 def test_run(user):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -13,7 +14,7 @@ from pgknowbase.agents import DjangoAgent, TestModel, agent_names, get_agent, re
 from pgknowbase.agents.models import AgentDefinition, AgentExecution, Status
 from pgknowbase.errors import ConfigurationError, UnknownAgentError
 from tests.agents.agents import echo
-from tests.agents.conftest import make_agent, saying
+from tests.agents.conftest import make_agent, saying, work_off
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +42,7 @@ def test_run_agent(capsys, user):
 def test_run_agent_in_the_background(capsys):
     assert "Queued as" in output(capsys, "run_agent", "echo", "hello", "--background")
     assert AgentExecution.objects.get().status == Status.PENDING
-    call_command("db_worker", batch=True, startup_delay=False, verbosity=0, reload=False, interval=0)
+    work_off()
     assert AgentExecution.objects.get().output_data == "said"
 
 
@@ -126,11 +127,8 @@ def test_registry(monkeypatch):
 
 WITHOUT = """
 import sys
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition('.')[0] in ('pydantic_ai', 'genai_prices', 'django_tasks', 'openai'):
-            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
-sys.meta_path.insert(0, Hide())
+for name in ('pydantic_ai', 'genai_prices', 'django_tasks', 'openai'):
+    sys.modules[name] = None  # as if it were not installed
 import django
 from django.conf import settings
 settings.configure(
@@ -154,7 +152,7 @@ def test_without_the_extra():
     assert "pip install 'django-pgknowbase[agents]'" in done.stdout
 
 
-def test_app_that_is_not_installed(settings):
-    settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name != "pgknowbase.agents"]
+def test_app_that_is_not_installed(monkeypatch):
+    monkeypatch.setattr(apps, "is_installed", lambda name: name != "pgknowbase.agents")
     with pytest.raises(ConfigurationError, match="add it to INSTALLED_APPS"):
         make_agent().run_sync("x", model=TestModel())

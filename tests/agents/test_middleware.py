@@ -1,8 +1,7 @@
 """``request.orchestrator_deps`` and ``DjangoDeps``."""
 
-import asyncio
-
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpResponse
@@ -60,7 +59,7 @@ def test_deps(user, rf):
     SessionMiddleware(lambda _: None).process_request(request)
     request.user = user
     assert DjangoDeps.from_request(request).user_id == user.pk
-    assert asyncio.run(DjangoDeps(user_id=None).get_user()) is None
+    assert async_to_sync(DjangoDeps(user_id=None).get_user)() is None
 
 
 async def test_deps_of_users_who_are_gone(user):

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db.models.signals import post_save
 from django.utils import timezone
 from pydantic_ai.messages import ModelResponse, TextPart
@@ -66,13 +67,13 @@ def test_agents_by_name():
 
 
 async def test_parallel_is_bounded():
-    now, most = 0, 0
+    now, most, both = 0, 0, asyncio.Barrier(2)
 
     async def answer(messages, info):
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.02)
+        await both.wait()
         now -= 1
         return ModelResponse(parts=[TextPart("done")])
 
@@ -191,7 +192,7 @@ def test_nested_workflow_is_resumed_by_name_only():
     orchestrator.define("nest", workflow)
     with pytest.raises(WorkflowError) as caught:
         orchestrator.execute_sync(workflow="nest", prompt="x")
-    assert asyncio.run(orchestrator.resume(caught.value.workflow_id)).output == "fine"
+    assert async_to_sync(orchestrator.resume)(caught.value.workflow_id).output == "fine"
 
 
 @pytest.mark.parametrize(

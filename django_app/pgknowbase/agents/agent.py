@@ -228,7 +228,13 @@ class DjangoAgent(Generic[Deps, Output]):
             order=place.order if place else None,
             step=place.step if place else "",
         )
-        return await sync_to_async(rows.begin)(row)
+        beginning = asyncio.ensure_future(sync_to_async(rows.begin)(row))
+        try:
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:  # the row is written meanwhile, and nobody else would end it
+            outcome = Outcome(end=End.CANCELLED, error="The run was cancelled.")
+            await self._end(await beginning, outcome)
+            raise
 
     async def _work(
         self,

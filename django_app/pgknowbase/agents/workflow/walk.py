@@ -99,7 +99,7 @@ class Walk:
         if "output" in entry:
             self._done(path, step, entry["output"], entry.get("execution"))
             return entry["output"]
-        agent = self._agent_of(step.agent) if isinstance(step.agent, str) else step.agent
+        agent = await sync_to_async(self._agent_of)(step.agent) if isinstance(step.agent, str) else step.agent
         text = step.prompt(prompt, former) if step.prompt else _with(prompt, former)
         for attempt in range(step.retries + 1):
             try:
