@@ -346,3 +346,15 @@ class InATestCase(TestCase):
 
     def test_nothing_is_left(self):
         assert AgentExecution.objects.count() == 0
+
+
+def test_retries_of_an_invalid_answer_are_the_agents():
+    asked = []
+
+    async def wrong(messages, info):
+        asked.append(1)
+        return ModelResponse(parts=[ToolCallPart(info.output_tools[0].name, {"nothing": 1})])
+
+    with pytest.raises(RunFailedError, match="retries"):
+        make_agent(output_type=AnalysisResult, max_retries=3).run_sync("x", model=FunctionModel(wrong))
+    assert len(asked) == 4

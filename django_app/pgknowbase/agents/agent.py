@@ -77,7 +77,6 @@ class DjangoAgent(Generic[Deps, Output]):
             deps_type=deps_type,
             output_type=output_type,
             instructions=instructions,
-            max_retries=get_settings().agents.max_retries if max_retries is None else max_retries,
             model_settings=model_settings,
             tools=tools,
             toolsets=toolsets,

@@ -32,7 +32,6 @@ class Engine:
         deps_type: Any,
         output_type: Any,
         instructions: Any,
-        max_retries: int | None,
         model_settings: dict[str, Any] | None,
         tools: Sequence[Any],
         toolsets: Sequence[AbstractToolset[Any]],
@@ -43,7 +42,6 @@ class Engine:
             deps_type=deps_type,
             output_type=[*kinds, DeferredToolRequests],
             instructions=adapted(instructions) if callable(instructions) else instructions,
-            retries=max_retries,
             # Requests are sent again by our own hook, which knows the run's timeout and limit.
             model_settings=ModelSettings(**{"max_retries": 0, **(model_settings or {})}),  # type: ignore[typeddict-item]
             tools=[made(tool) for tool in tools],
@@ -116,6 +114,7 @@ def _options(call: Call, model: Model) -> dict[str, Any]:
         "message_history": history(call),
         "deferred_tool_results": decisions(call),
         "timeout": call.timeout,
+        "retries": call.max_retries,
         "cancellation_token": token,
         "usage_limits": UsageLimits(
             request_limit=call.request_limit,
