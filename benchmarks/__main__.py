@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--quick] [--sizes N,N] [--json FILE] [vectors|write-tax|relay|end-to-end|lag|all ...]``."""
+"""``python -m benchmarks [--quick] [--sizes N,N] [--json FILE] [vectors|write-tax|relay|end-to-end|lag|agents|all ...]``."""
 
 import argparse
 import importlib
@@ -11,7 +11,7 @@ from benchmarks.database import Database, bench_database
 from benchmarks.growth import draw
 from benchmarks.report import Figure, hardware, table, write
 
-NAMES = ("vectors", "write-tax", "relay", "end-to-end", "lag")
+NAMES = ("vectors", "write-tax", "relay", "end-to-end", "lag", "agents")
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "pgtrigger",
     "pgknowbase",
+    "pgknowbase.agents",
     "benchmarks.catalog",
 ]
 PGKNOWBASE = {"EMBEDDINGS": {"default": _embedding()}, **_space()}

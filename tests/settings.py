@@ -46,6 +46,9 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "pgtrigger",
     "pgknowbase",
+    "pgknowbase.agents",
+    "django_tasks_db",
+    "tests.agents",
     "tests.blog",
     "tests.shapes",
     "demo.library",
@@ -70,6 +73,7 @@ TEMPLATES = [
         },
     }
 ]
+TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend"}}
 STATIC_URL = "static/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # With OPENAI_BASE_URL set, every test that embeds does it over HTTP; the server there must serve the same model.

@@ -90,12 +90,14 @@ def documented(page, pattern):
 
 
 def test_every_command_once_with_its_options():
-    commands = {path.stem for path in (LIBRARY / "management" / "commands").glob("[a-z]*.py")}
+    places = ("pgknowbase", "pgknowbase.agents")
+    folders = {each: LIBRARY.parent.joinpath(*each.split(".")) / "management" / "commands" for each in places}
+    commands = {path.stem: place for place, folder in folders.items() for path in folder.glob("[a-z]*.py")}
     assert sorted(documented("commands.md", r"\w+")) == sorted(commands)
     general = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color"}
     general |= {"--force-color", "--skip-checks"}
-    for name in commands:
-        command = import_module(f"pgknowbase.management.commands.{name}").Command()
+    for name, place in commands.items():
+        command = import_module(f"{place}.management.commands.{name}").Command()
         parser = command.create_parser("manage.py", name)
         options = {option for action in parser._actions for option in action.option_strings if option[:2] == "--"}
         section = PAGES["commands.md"].partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
@@ -104,7 +106,7 @@ def test_every_command_once_with_its_options():
 
 def test_every_setting_once_with_its_default():
     sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", PAGES["settings.md"], re.MULTILINE | re.DOTALL))
-    assert list(sections) == ["PGKNOWBASE", "EMBEDDINGS", "SPACE", "WORKER", "SEARCH", "REACTIONS"]
+    assert list(sections) == ["PGKNOWBASE", "EMBEDDINGS", "SPACE", "WORKER", "SEARCH", "REACTIONS", "AGENTS"]
 
     def check(model: type[BaseModel], section: str) -> None:
         rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", sections[section], re.MULTILINE)

@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "pgtrigger",
     "pgknowbase",
+    "pgknowbase.agents",
     "demo.library",
 ]
 MIDDLEWARE = [

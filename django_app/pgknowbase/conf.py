@@ -1,6 +1,7 @@
 """``settings.PGKNOWBASE``, typed. Read anew at each call, so ``override_settings`` works."""
 
 import re
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from django.conf import settings as django_settings
@@ -93,6 +94,51 @@ class ReactionSettings(_Strict):
     keep_days: Annotated[float, Field(ge=0)] = 7
 
 
+class ProviderSettings(_Strict):
+    """A server that speaks OpenAI's chat completions; ``api_key_env`` names the environment variable of its key."""
+
+    base_url: Annotated[str, Field(pattern=r"https?://.+")]
+    api_key_env: str | None = None
+
+
+class BudgetSettings(_Strict):
+    """What one day may bring; None is no bound."""
+
+    runs: Annotated[int, Field(ge=0)] | None = None
+    tokens: Annotated[int, Field(ge=0)] | None = None
+    cost: Annotated[Decimal, Field(ge=0)] | None = None
+
+
+class AgentsSettings(_Strict):
+    """How agents run, and what they may spend."""
+
+    model: str = ""
+    providers: dict[str, ProviderSettings] = {}
+    timeout: Annotated[float, Field(gt=0)] = 60
+    max_retries: Annotated[int, Field(ge=0, le=20)] = 2
+    retry_delay: Annotated[float, Field(ge=0)] = 1
+    request_limit: Annotated[int, Field(ge=1)] = 50
+    token_limit: Annotated[int, Field(ge=1)] | None = None
+    tool_calls_limit: Annotated[int, Field(ge=0)] | None = None
+    budget_per_user: BudgetSettings = BudgetSettings()
+    budget_per_agent: BudgetSettings = BudgetSettings()
+    budget_total: BudgetSettings = BudgetSettings()
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 5
+    dead_after: Annotated[float, Field(gt=0)] = 60
+    max_attempts: Annotated[int, Field(ge=1)] = 3
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 4
+    task_backend: str = "default"
+    task_queue: str = "default"
+    orm: dict[str, list[str]] = {}
+    files_root: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AgentsSettings":
+        if self.dead_after < 2 * self.heartbeat_seconds:
+            raise ValueError("DEAD_AFTER must be at least twice HEARTBEAT_SECONDS")
+        return self
+
+
 class Settings(_Strict):
     """All of ``settings.PGKNOWBASE``."""
 
@@ -103,6 +149,7 @@ class Settings(_Strict):
     worker: WorkerSettings = WorkerSettings()
     search: SearchSettings = SearchSettings()
     reactions: ReactionSettings = ReactionSettings()
+    agents: AgentsSettings = AgentsSettings()
 
     @model_validator(mode="before")
     @classmethod

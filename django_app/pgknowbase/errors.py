@@ -1,5 +1,7 @@
 """The one exception tree. Each message names the thing with ``!r`` and ends with what to do."""
 
+from uuid import UUID
+
 
 class PgKnowbaseError(Exception):
     """Base of every error that pgknowbase raises on purpose."""
@@ -58,3 +60,59 @@ class SearchError(PgKnowbaseError):
 
 class NotIndexedError(SearchError):
     """The object is not in the index, so nothing can be compared with it."""
+
+
+class AgentError(PgKnowbaseError):
+    """An agent, a workflow or a tool set cannot do what it was asked to."""
+
+
+class NoModelError(AgentError, ConfigurationError):
+    """A run has no language model, or one that nothing here can reach."""
+
+
+class UnknownAgentError(AgentError):
+    """No agent of that name is declared in an ``agents.py`` or kept in the database, or the user may not use it."""
+
+
+class BudgetExceededError(AgentError):
+    """The budget of a user, of an agent or of all runs is used up for today; nothing was sent to a provider."""
+
+
+class ToolRefusedError(AgentError):
+    """A tool set refuses a call; the message is given to the model, which can act on it."""
+
+
+class ApprovalError(AgentError):
+    """A request for approval cannot be decided as asked."""
+
+
+class RunError(AgentError):
+    """A recorded run did not complete; ``execution_id`` is its row."""
+
+    def __init__(self, message: str, *, execution_id: UUID) -> None:
+        super().__init__(message)
+        self.execution_id = execution_id
+
+
+class RunFailedError(RunError):
+    """The provider, the model's answer or a tool made the run fail."""
+
+
+class RunTimeoutError(RunError, TimeoutError):
+    """The run took longer than its timeout and was stopped."""
+
+
+class RunCancelledError(RunError):
+    """Somebody cancelled the run."""
+
+
+class ApprovalNeededError(RunError):
+    """The run is paused until a person decides on a tool call; it goes on afterwards, see docs/agents.md."""
+
+
+class WorkflowError(AgentError):
+    """A workflow did not complete; ``workflow_id`` is its row, None if there is none yet."""
+
+    def __init__(self, message: str, *, workflow_id: UUID | None = None) -> None:
+        super().__init__(message)
+        self.workflow_id = workflow_id

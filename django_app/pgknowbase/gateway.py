@@ -148,6 +148,7 @@ EF_SEARCH = "SELECT set_config('pgknowbase.ef_search', %s, true)"
 STORE_BYTES = "SELECT pg_table_size(to_regclass(quote_ident(%s) || '.' || quote_ident(%s)))"
 SEES_SESSIONS = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
 STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', %s, true)"
+LOCK_NAME = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 
 

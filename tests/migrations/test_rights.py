@@ -27,7 +27,7 @@ def test_owner_who_is_no_superuser_migrates_and_works(make_database, make_role):
     assert "found ['Gzip files']" in printed
     owners = "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relname LIKE 'pgknowbase%%'"
     assert database.rows(owners) == [(owner,)]
-    database.manage("migrate pgknowbase zero")
+    database.manage("migrate pgknowbase_agents zero", "migrate pgknowbase zero")
     assert not database.rows("SELECT 1 FROM pg_class WHERE relname LIKE 'pgknowbase%%'")
 
 

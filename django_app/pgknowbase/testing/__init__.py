@@ -5,13 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pgknowbase.testing.asserts import assert_in_sync, assert_ranks
+    from pgknowbase.testing.chat import ChatProvider, ToolCall
     from pgknowbase.testing.lexical import LexicalEmbedder
     from pgknowbase.testing.provider import Fault, FaultyProvider
     from pgknowbase.testing.work import drain, make_due
 
-__all__ = ["Fault", "FaultyProvider", "LexicalEmbedder", "assert_in_sync", "assert_ranks", "drain", "make_due"]
+__all__ = [
+    "ChatProvider",
+    "Fault",
+    "FaultyProvider",
+    "LexicalEmbedder",
+    "ToolCall",
+    "assert_in_sync",
+    "assert_ranks",
+    "drain",
+    "make_due",
+]
 
 _LAZY = {
+    "ChatProvider": "chat",
+    "ToolCall": "chat",
     "Fault": "provider",
     "FaultyProvider": "provider",
     "LexicalEmbedder": "lexical",

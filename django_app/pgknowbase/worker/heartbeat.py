@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.models import WorkerHeartbeat
+from pgknowbase.signals import worker_beat
 
 logger = logging.getLogger("pgknowbase.worker")
 
@@ -78,6 +79,9 @@ class Heartbeat:
             while not self._ended.wait(self.settings.heartbeat_seconds):
                 try:
                     self.beat()
+                    for receiver, failure in worker_beat.send_robust(type(self), using=self.using):
+                        if isinstance(failure, Exception):
+                            logger.warning("heartbeat: %s: %s", receiver, failure)
                 except (DatabaseError, InterfaceError) as error:
                     logger.warning("heartbeat: %s", str(error).strip())
                     connections[self.using].close()

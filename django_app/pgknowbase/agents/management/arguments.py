@@ -1,0 +1,45 @@
+"""Argument types of the commands of agents."""
+
+import argparse
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+from pgknowbase.errors import AgentError
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment(text: str) -> datetime:
+    """``90m``, ``24h``, ``7d`` or ``2w`` ago, or a date, or a date with a time."""
+    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return timezone.now() - timedelta(**{UNITS[found[2]]: int(found[1])})
+    try:
+        day, when = parse_date(text), parse_datetime(text)
+    except ValueError:
+        day = when = None
+    if when is None and day is not None:
+        when = datetime(day.year, day.month, day.day)
+    if when is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 24h, 7d, or a date such as 2026-01-31")
+    return timezone.make_aware(when) if timezone.is_naive(when) else when
+
+
+def user_named(text: str) -> Any:
+    """The user with that name, or else with that id.
+
+    Raises:
+        AgentError: there is none.
+    """
+    model = get_user_model()
+    users = model._default_manager
+    found = users.filter(**{model.USERNAME_FIELD: text}).first()
+    if found is None and text.isascii() and text.isdigit():
+        found = users.filter(pk=text).first()
+    if found is None:
+        raise AgentError(f"User {text!r} does not exist: give a name or an id.")
+    return found

@@ -1,0 +1,66 @@
+"""What runs did, cost and how long they took."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Aggregate, Count, F, FloatField, Q, QuerySet, Sum
+
+from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status, WorkflowExecution
+from pgknowbase.agents.recording.database import alias
+
+
+class Percentile(Aggregate):
+    """Postgres' ``percentile_cont``."""
+
+    function = "percentile_cont"
+    template = "%(function)s(%(fraction)s) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = FloatField()
+
+    def __init__(self, expression: Any, fraction: float, **extra: Any) -> None:
+        super().__init__(expression, fraction=float(fraction), **extra)
+
+
+FIGURES: dict[str, Any] = {
+    "runs": Count("pk"),
+    "completed": Count("pk", filter=Q(status=Status.COMPLETED)),
+    "failed": Count("pk", filter=Q(status=Status.FAILED)),
+    "cancelled": Count("pk", filter=Q(status=Status.CANCELLED)),
+    "active": Count("pk", filter=Q(status__in=[Status.PENDING, Status.RUNNING])),
+    "unpriced": Count("pk", filter=Q(cost=None, requests__gt=0)),
+    "tokens": Sum("tokens_used", default=0),
+    "cost": Sum("cost"),
+    "p50": Percentile("execution_time", 0.5),
+    "p90": Percentile("execution_time", 0.9),
+    "p99": Percentile("execution_time", 0.99),
+}
+
+
+def agent_metrics(*, agent: str | None = None, since: datetime | None = None) -> list[dict[str, Any]]:
+    """Figures per agent. Times are seconds of runs that ended; ``cost`` is that of runs whose price is known."""
+    rows = _runs(agent=agent, since=since).values(agent=F("agent_name")).order_by("agent").annotate(**FIGURES)
+    return [dict(row) for row in rows]
+
+
+def totals(*, since: datetime | None = None) -> dict[str, Any]:
+    """The same figures for all runs together."""
+    return _runs(since=since).aggregate(**FIGURES)
+
+
+def waiting() -> dict[str, int]:
+    """What is under way or waits for somebody."""
+    using = alias()
+    runs, workflows = AgentExecution.objects.using(using), WorkflowExecution.objects.using(using)
+    asked = ApprovalRequest.objects.using(using).filter(status=ApprovalRequest.Status.PENDING)
+    return {
+        "running": runs.filter(status=Status.RUNNING).count(),
+        "pending": runs.filter(status=Status.PENDING).count(),
+        "workflows": workflows.filter(status__in=[Status.PENDING, Status.RUNNING]).count(),
+        "approvals": asked.count(),
+    }
+
+
+def _runs(*, agent: str | None = None, since: datetime | None = None) -> "QuerySet[AgentExecution]":
+    runs = AgentExecution.objects.using(alias()).order_by()
+    if agent is not None:
+        runs = runs.filter(agent_name=agent)
+    return runs if since is None else runs.filter(created_at__gte=since)

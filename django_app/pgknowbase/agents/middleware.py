@@ -1,0 +1,43 @@
+"""``request.orchestrator_deps``: what agents need to act for the request's user."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
+
+from pgknowbase.agents.deps import DjangoDeps
+
+Handler = Callable[[HttpRequest], Any]
+
+
+@sync_and_async_middleware
+def orchestrator_deps(get_response: Handler) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
+    """Set ``request.orchestrator_deps``: ``DjangoDeps`` for a signed-in user, None otherwise.
+
+    It stands after ``AuthenticationMiddleware`` in ``MIDDLEWARE``.
+    """
+    if iscoroutinefunction(get_response):
+
+        async def answer_async(request: HttpRequest) -> HttpResponseBase:
+            user = await request.auser() if hasattr(request, "auser") else None
+            request.orchestrator_deps = await _afor(request, user)  # type: ignore[attr-defined]
+            response: HttpResponseBase = await get_response(request)
+            return response
+
+        return answer_async
+
+    def answer(request: HttpRequest) -> HttpResponseBase:
+        signed_in = getattr(getattr(request, "user", None), "is_authenticated", False)
+        request.orchestrator_deps = DjangoDeps.from_request(request) if signed_in else None  # type: ignore[attr-defined]
+        response: HttpResponseBase = get_response(request)
+        return response
+
+    return answer
+
+
+async def _afor(request: HttpRequest, user: Any) -> DjangoDeps | None:
+    if user is None or not user.is_authenticated:
+        return None
+    return await DjangoDeps.afrom_request(request)

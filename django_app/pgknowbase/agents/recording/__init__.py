@@ -1,0 +1,1 @@
+"""Rows of runs: begun before the first request, ended whatever happens."""

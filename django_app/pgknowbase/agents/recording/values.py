@@ -1,0 +1,33 @@
+"""Any value as JSON that Postgres takes."""
+
+from math import isfinite
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+LONGEST_ERROR = 10_000
+
+
+def as_json(value: Any) -> Any:
+    """``value`` as JSON; what has no form there becomes text; characters that Postgres refuses are replaced."""
+    try:
+        return _storable(to_jsonable_python(value, fallback=str, bytes_mode="base64"))
+    except (ValueError, RecursionError):  # lone surrogates, circles: a run must be recorded whatever it returned
+        return as_text(repr(value))
+
+
+def as_text(text: str) -> str:
+    """``text`` without NUL and lone surrogates, which Postgres refuses."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if value.isascii() and "\x00" not in value else as_text(value)
+    if isinstance(value, dict):
+        return {_storable(key): _storable(each) for key, each in value.items()}
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    if isinstance(value, list):
+        return [_storable(each) for each in value]
+    return value

@@ -1,0 +1,91 @@
+"""Which agents there are: those declared in code, and those kept in the database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.utils.module_loading import module_has_submodule
+
+from pgknowbase.errors import ConfigurationError, UnknownAgentError
+
+if TYPE_CHECKING:
+    from pgknowbase.agents.agent import DjangoAgent
+
+_agents: dict[str, "DjangoAgent[Any, Any]"] = {}
+_homes: dict[str, str] = {}
+_discovering: str | None = None
+
+
+def register(agent: "DjangoAgent[Any, Any]") -> None:
+    """Make an agent known by its name; a later one of the same name takes its place, but not in two apps.
+
+    Raises:
+        ConfigurationError: another app's ``agents.py`` has one of that name.
+    """
+    home = _homes.get(agent.name)
+    if _discovering and home and home != _discovering:
+        raise ConfigurationError(
+            f"Agent {agent.name!r} is declared in {home!r} and in {_discovering!r}: give one of them another name."
+        )
+    _agents[agent.name] = agent
+    if _discovering:
+        _homes[agent.name] = _discovering
+
+
+def discover() -> None:
+    """Import ``agents.py`` of each app that has one."""
+    for config in apps.get_app_configs():
+        name = f"{config.name}.agents"
+        if config.name != "pgknowbase" and config.module is not None and module_has_submodule(config.module, "agents"):
+            with _in(name):
+                import_module(name)
+
+
+@contextmanager
+def _in(module: str) -> Iterator[None]:
+    global _discovering
+    outer, _discovering = _discovering, module
+    try:
+        yield
+    finally:
+        _discovering = outer
+
+
+def declared() -> dict[str, "DjangoAgent[Any, Any]"]:
+    """The agents declared in code, by name."""
+    return dict(sorted(_agents.items()))
+
+
+def agent_names() -> list[str]:
+    """The names of all agents, declared and kept."""
+    from pgknowbase.agents.models import AgentDefinition
+    from pgknowbase.agents.recording.database import alias
+
+    kept = AgentDefinition.objects.using(alias()).filter(is_active=True).values_list("name", flat=True)
+    return sorted({*_agents, *kept})
+
+
+def get_agent(name: str, *, user: Any = None) -> "DjangoAgent[Any, Any]":
+    """The agent of that name: one declared in code, else one kept in the database.
+
+    With ``user``, only what that user may use: agents declared in code are for any signed-in user, those in the
+    database for whom their row names.
+
+    Raises:
+        UnknownAgentError: there is none, or it is not for this user.
+    """
+    if name in _agents:
+        return _agents[name]
+    from pgknowbase.agents.definitions import built
+    from pgknowbase.agents.models import AgentDefinition
+    from pgknowbase.agents.recording.database import alias
+
+    definition = AgentDefinition.objects.using(alias()).filter(name=name, is_active=True).first()
+    if definition is None or (user is not None and not definition.may_be_used_by(user)):
+        known = ", ".join(map(repr, agent_names() if user is None else sorted(_agents))) or "none"
+        raise UnknownAgentError(
+            f"Agent {name!r} is unknown: declare it in the agents.py of an app, or see create_agent. Known: {known}."
+        )
+    return built(definition)

@@ -1,0 +1,33 @@
+"""Whom a tool acts for."""
+
+from typing import Any
+
+from pgknowbase.agents.adapter import RunContext
+from pgknowbase.errors import AgentError, ToolRefusedError
+
+
+async def caller(ctx: RunContext[Any]) -> Any:
+    """The user of the run, or None for a visitor.
+
+    Raises:
+        ToolRefusedError: the deps know no user, or the user is gone or not active.
+    """
+    get_user = getattr(ctx.deps, "get_user", None)
+    if get_user is None:
+        raise ToolRefusedError("This tool acts for a user, and the run has none: answer without it.")
+    try:
+        return await get_user()
+    except AgentError as error:
+        raise ToolRefusedError(f"{error} Answer without this tool.") from error
+
+
+async def signed_in(ctx: RunContext[Any]) -> Any:
+    """The user of the run.
+
+    Raises:
+        ToolRefusedError: it is a visitor's run.
+    """
+    user = await caller(ctx)
+    if user is None:
+        raise ToolRefusedError("This tool is for signed-in users: answer without it.")
+    return user

@@ -1,0 +1,55 @@
+"""What the project is made of; no settings, no addresses, no keys."""
+
+import platform
+from typing import Any
+
+import django
+from django.apps import apps
+from django.conf import settings
+
+from pgknowbase.agents.adapter import RunContext, toolset
+from pgknowbase.agents.toolsets.access import signed_in
+
+# Of settings only these, whose values say nothing about how to get in.
+SHOWN = ("LANGUAGE_CODE", "TIME_ZONE", "USE_TZ", "USE_I18N")
+
+
+def django_info_tools() -> Any:
+    """``project_info`` and ``describe_models``; the latter only of models that the user may view."""
+    return toolset("django_info", [project_info, describe_models])
+
+
+async def project_info(ctx: RunContext[Any]) -> dict[str, Any]:
+    """Versions, language, time zone and the labels of the installed apps."""
+    await signed_in(ctx)
+    return {
+        "django": django.get_version(),
+        "python": platform.python_version(),
+        "apps": [config.label for config in apps.get_app_configs()],
+        **{name.lower(): getattr(settings, name) for name in SHOWN},
+    }
+
+
+async def describe_models(ctx: RunContext[Any], app: str) -> dict[str, list[str]]:
+    """The models of an app that the user may view, with the names of their fields.
+
+    Args:
+        ctx: Of the run.
+        app: A label, as project_info says.
+    """
+    from asgiref.sync import sync_to_async
+
+    from pgknowbase.errors import ToolRefusedError
+
+    user = await signed_in(ctx)
+    if app not in apps.app_configs:
+        raise ToolRefusedError(f"There is no app {app!r}: use a label that project_info says.")
+
+    def described() -> dict[str, list[str]]:
+        return {
+            model._meta.label: [field.name for field in model._meta.get_fields() if field.name]
+            for model in apps.get_app_config(app).get_models()
+            if user.has_perm(f"{app}.view_{model._meta.model_name}")
+        }
+
+    return await sync_to_async(described)()

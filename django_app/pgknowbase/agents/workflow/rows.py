@@ -1,0 +1,85 @@
+"""The row of one workflow. Sync; each call is one transaction, committed when it returns."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Count, Q, Sum
+from django.utils import timezone
+
+from pgknowbase.agents.models import AgentExecution, Status, WorkflowExecution
+from pgknowbase.agents.recording.database import alias, committed
+from pgknowbase.agents.recording.values import LONGEST_ERROR, as_json, as_text
+from pgknowbase.conf import get_settings
+from pgknowbase.errors import WorkflowError
+
+
+def begin(row: WorkflowExecution) -> None:
+    """Write a new row as RUNNING."""
+    _set_running(row)
+    committed(lambda: row.save(using=alias(), force_insert=True))
+
+
+def take(workflow_id: UUID) -> WorkflowExecution:
+    """Take the row of a workflow that stopped before its end, and set it RUNNING again.
+
+    Raises:
+        WorkflowError: there is none, it is done, or another process is at it.
+    """
+    using = alias()
+
+    def write() -> WorkflowExecution:
+        with transaction.atomic(using):
+            row = WorkflowExecution.objects.using(using).select_for_update().filter(pk=workflow_id).first()
+            if row is None:
+                raise WorkflowError(f"Workflow {workflow_id} does not exist: look it up in orchestrator_status.")
+            if row.status in (Status.COMPLETED, Status.CANCELLED):
+                raise WorkflowError(
+                    f"Workflow {workflow_id} is {row.status.lower()}: begin a new one.", workflow_id=workflow_id
+                )
+            silent = timezone.now() - timedelta(seconds=get_settings().agents.dead_after)
+            if row.status == Status.RUNNING and row.heartbeat_at and row.heartbeat_at > silent:
+                raise WorkflowError(f"Workflow {workflow_id} runs: wait for it.", workflow_id=workflow_id)
+            _set_running(row)
+            row.error = ""
+            row.save(using=using, update_fields=["status", "started_at", "heartbeat_at", "error"])
+            return row
+
+    return committed(write)
+
+
+def note(row: WorkflowExecution, path: str, entry: Mapping[str, Any]) -> None:
+    """Keep what came of a step."""
+    row.state[path] = as_json(entry)
+    row.completed_steps = sum("output" in each for each in row.state.values())
+    row.progress = min(100, round(100 * row.completed_steps / max(row.total_steps, 1)))
+    fields = ["state", "completed_steps", "progress"]
+    committed(lambda: row.save(using=alias(), update_fields=fields))
+
+
+def end(row: WorkflowExecution, status: Status, *, seconds: float, output: Any = None, error: str = "") -> None:
+    """Write what came of it all."""
+
+    def write() -> None:
+        runs = AgentExecution.objects.using(alias()).filter(workflow=row)
+        # One price that is not known makes the sum unknown.
+        found = runs.aggregate(
+            unpriced=Count("pk", filter=Q(cost=None, requests__gt=0)), tokens=Sum("tokens_used"), cost=Sum("cost")
+        )
+        row.total_tokens, row.total_cost = found["tokens"] or 0, None if found["unpriced"] else found["cost"]
+        row.status, row.final_output, row.error = status, as_json(output), as_text(error)[:LONGEST_ERROR]
+        row.execution_time = (row.execution_time or 0) + seconds
+        row.heartbeat_at = None
+        row.completed_at = None if status == Status.PENDING else timezone.now()
+        if status == Status.COMPLETED:
+            row.progress = 100
+        row.save(using=alias())
+
+    committed(write)
+
+
+def _set_running(row: WorkflowExecution) -> None:
+    row.status, row.heartbeat_at = Status.RUNNING, timezone.now()
+    row.started_at = row.started_at or row.heartbeat_at
