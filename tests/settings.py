@@ -46,6 +46,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "pgtrigger",
     "pgknowbase",
+    "pgknowbase.api",
     "tests.blog",
     "tests.shapes",
     "demo.library",

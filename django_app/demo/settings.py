@@ -24,6 +24,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "pgtrigger",
     "pgknowbase",
+    "pgknowbase.api",
     "demo.library",
 ]
 MIDDLEWARE = [

@@ -24,6 +24,7 @@ class EmbeddingSettings(_Strict):
     options: dict[str, Any] = {}
 
 
+Rate = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,8}/(second|minute|hour|day))?$")]
 Splitter = Literal["recursive", "markdown", "code"]
 
 
@@ -80,6 +81,20 @@ class SearchSettings(_Strict):
     dense_weight: Annotated[float, Field(ge=0, le=1)] = 0.45
 
 
+class ApiSettings(_Strict):
+    """Who may ask the REST API how much."""
+
+    routers: dict[str, str] = {"knowledge/": "pgknowbase.api.knowledge.router"}
+    anonymous_search: bool = True
+    anonymous_rate: Rate = "60/minute"
+    user_rate: Rate = "600/minute"
+    token_rate: Rate = "600/minute"  # noqa: S105 - a rate
+    proxies: Annotated[int, Field(ge=0)] = 0
+    max_limit: Annotated[int, Field(ge=1)] = 100
+    max_body_bytes: Annotated[int, Field(ge=1)] = 262_144
+    idempotency_hours: Annotated[float, Field(gt=0)] = 24
+
+
 class Settings(_Strict):
     """All of ``settings.PGKNOWBASE``."""
 
@@ -89,6 +104,7 @@ class Settings(_Strict):
     spaces: dict[str, SpaceSettings] = {}
     worker: WorkerSettings = WorkerSettings()
     search: SearchSettings = SearchSettings()
+    api: ApiSettings = ApiSettings()
 
     @model_validator(mode="before")
     @classmethod

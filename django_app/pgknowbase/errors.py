@@ -58,3 +58,7 @@ class SearchError(PgKnowbaseError):
 
 class NotIndexedError(SearchError):
     """The object is not in the index, so nothing can be compared with it."""
+
+
+class NotFoundError(PgKnowbaseError):
+    """The index has no such object, or the user may not see it: the message does not tell which."""

@@ -123,6 +123,7 @@ EF_SEARCH = "SELECT set_config('pgknowbase.ef_search', %s, true)"
 STORE_BYTES = "SELECT pg_table_size(to_regclass(quote_ident(%s) || '.' || quote_ident(%s)))"
 SEES_SESSIONS = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
 STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', %s, true)"
+THROTTLE = "SELECT pgknowbase_throttle_v1(%s, %s, %s)"
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 
 

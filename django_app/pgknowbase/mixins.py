@@ -32,6 +32,7 @@ class ExternalDataMixin(models.Model):
     if TYPE_CHECKING:
         # On the rows of a search.
         similarity: float
+        keyword_score: float | None
         score: float
         matched_chunk: str
         matched_span: Range[int] | None

@@ -178,6 +178,7 @@ def ranked(queryset: Rows, search: Search) -> Rows:
 
     rows = rows.filter(IsHit(search)).annotate(
         similarity=looked_up("similarity", models.FloatField()),
+        keyword_score=looked_up("keyword_score", models.FloatField()),
         score=looked_up("score", models.FloatField()),
         matched_chunk=looked_up("chunk", models.TextField()),
         matched_span=looked_up("span", IntegerRangeField()),

@@ -1,0 +1,41 @@
+"""Generated requests against a live server: no 500, and each answer is as the OpenAPI document says."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from tests.api.conftest import token_of
+
+EXAMPLES = 25
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_request_breaks_it(library, users, live_server):
+    secret = token_of(users["root"])
+    schema = schemathesis.openapi.from_url(f"{live_server.url}/api/openapi.json")
+    seen = set()
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        seen.add(operation.definition.raw["operationId"])
+
+        @given(case=operation.as_strategy())
+        @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        def run(case):
+            case.call_and_validate(headers={"Authorization": f"Bearer {secret}"}, checks=CHECKS)
+
+        run()
+    assert seen == {"searchByUrl", "search", "similar", "document", "sync", "syncBatch", "status"}
