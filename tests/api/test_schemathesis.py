@@ -2,7 +2,7 @@
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -12,6 +12,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.api.conftest import token_of
+from tests.fakes import hashed
+from tests.search.conftest import provider  # noqa: F401
 
 EXAMPLES = 25
 CHECKS = [
@@ -24,7 +26,8 @@ CHECKS = [
 
 
 @pytest.mark.django_db(transaction=True)
-def test_no_request_breaks_it(library, users, live_server):
+def test_no_request_breaks_it(library, provider, users, live_server):  # noqa: F811
+    provider.vector = hashed
     secret = token_of(users["root"])
     schema = schemathesis.openapi.from_url(f"{live_server.url}/api/openapi.json")
     seen = set()
@@ -33,7 +36,13 @@ def test_no_request_breaks_it(library, users, live_server):
         seen.add(operation.definition.raw["operationId"])
 
         @given(case=operation.as_strategy())
-        @settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            derandomize=True,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
         def run(case):
             case.call_and_validate(headers={"Authorization": f"Bearer {secret}"}, checks=CHECKS)
 

@@ -13,6 +13,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
+        ("pgknowbase", "0003_functions"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
