@@ -80,6 +80,7 @@ def test_legs(library, root):
         ({"tags": ["none"]}, []),
         ({"offset": 3}, ["public near 0.6"]),
         ({"changed_from": "2100-01-01T00:00:00Z"}, []),
+        ({"changed_from": "2100-01-01T00:00:00-22:08"}, []),
         ({"changed_before": "2100-01-01T00:00:00Z", "limit": 2}, ["ann's", "bob's"]),
     ],
 )
@@ -221,6 +222,7 @@ BAD = {
     "tags": {"query": QUERY, "tags": "x"},
     "NUL in tags": {"query": QUERY, "tags": ["\x00"]},
     "no zone": {"query": QUERY, "changed_from": "2026-01-01T00:00:00"},
+    "before all dates": {"query": QUERY, "changed_from": "0001-01-01T00:00:00+10:00"},
     "no date": {"query": QUERY, "changed_from": "yesterday"},
 }
 

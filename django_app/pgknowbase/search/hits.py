@@ -16,7 +16,7 @@ from pgknowbase.embeddings import get_embedder
 from pgknowbase.embeddings.base import Embedder, Vector
 from pgknowbase.errors import NotIndexedError, SearchError, SpaceMismatchError
 from pgknowbase.search.metadata import shown, storable
-from pgknowbase.search.options import Options
+from pgknowbase.search.options import Options, in_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Filters:
             metadata=options.conditions.contained,
             matching=options.conditions.matching,
             tags=None if options.tags is None else list(options.tags),
-            changed_from=options.changed_from,
-            changed_before=options.changed_before,
+            changed_from=in_utc(options.changed_from),
+            changed_before=in_utc(options.changed_before),
         )
 
     def params(self) -> list[Any]:
