@@ -15,7 +15,7 @@ from tests.api.conftest import token_of
 from tests.fakes import hashed
 from tests.search.conftest import provider  # noqa: F401
 
-EXAMPLES = 25
+EXAMPLES = 15
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
