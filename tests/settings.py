@@ -49,6 +49,7 @@ INSTALLED_APPS = [
     "pgknowbase.agents",
     "django_tasks_db",
     "tests.agents",
+    "pgknowbase.api",
     "tests.blog",
     "tests.shapes",
     "demo.library",

@@ -90,14 +90,15 @@ def documented(page, pattern):
 
 
 def test_every_command_once_with_its_options():
-    places = ("pgknowbase", "pgknowbase.agents")
-    folders = {each: LIBRARY.parent.joinpath(*each.split(".")) / "management" / "commands" for each in places}
-    commands = {path.stem: place for place, folder in folders.items() for path in folder.glob("[a-z]*.py")}
+    commands = {
+        path.stem: ".".join(path.relative_to(LIBRARY.parent).with_suffix("").parts)
+        for path in LIBRARY.glob("**/management/commands/[a-z]*.py")
+    }
     assert sorted(documented("commands.md", r"\w+")) == sorted(commands)
     general = {"--help", "--version", "--verbosity", "--settings", "--pythonpath", "--traceback", "--no-color"}
     general |= {"--force-color", "--skip-checks"}
-    for name, place in commands.items():
-        command = import_module(f"{place}.management.commands.{name}").Command()
+    for name, module in commands.items():
+        command = import_module(module).Command()
         parser = command.create_parser("manage.py", name)
         options = {option for action in parser._actions for option in action.option_strings if option[:2] == "--"}
         section = PAGES["commands.md"].partition(f"\n## `{name}`\n")[2].partition("\n## ")[0]
@@ -106,7 +107,7 @@ def test_every_command_once_with_its_options():
 
 def test_every_setting_once_with_its_default():
     sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", PAGES["settings.md"], re.MULTILINE | re.DOTALL))
-    assert list(sections) == ["PGKNOWBASE", "EMBEDDINGS", "SPACE", "WORKER", "SEARCH", "REACTIONS", "AGENTS"]
+    assert list(sections) == ["PGKNOWBASE", "EMBEDDINGS", "SPACE", "WORKER", "SEARCH", "REACTIONS", "AGENTS", "API"]
 
     def check(model: type[BaseModel], section: str) -> None:
         rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", sections[section], re.MULTILINE)
@@ -147,7 +148,8 @@ def test_every_sql_object_once():
     from django.apps import apps
 
     names = {path.stem for path in (ROOT / "sql").glob("*/pgknowbase_*.sql")}
-    names |= {model._meta.db_table for model in apps.get_app_config("pgknowbase").get_models()}
+    for app in ("pgknowbase", "pgknowbase_api"):
+        names |= {model._meta.db_table for model in apps.get_app_config(app).get_models()}
     assert sorted(documented("sql.md", r"pgknowbase_\w+")) == sorted(names)
 
 

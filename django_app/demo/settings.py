@@ -25,6 +25,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "pgknowbase",
     "pgknowbase.agents",
+    "pgknowbase.api",
     "demo.library",
 ]
 MIDDLEWARE = [

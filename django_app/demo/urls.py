@@ -1,4 +1,4 @@
-"""The search page at /, the admin at /admin/."""
+"""The search page at /, the admin at /admin/, the API at /api/docs."""
 
 from django.contrib import admin
 from django.urls import include, path
@@ -6,4 +6,5 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("demo.library.urls")),
     path("admin/", admin.site.urls),
+    path("api/", include("pgknowbase.api.urls")),
 ]

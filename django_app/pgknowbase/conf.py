@@ -25,6 +25,7 @@ class EmbeddingSettings(_Strict):
     options: dict[str, Any] = {}
 
 
+Rate = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,8}/(second|minute|hour|day))?$")]
 Splitter = Literal["recursive", "markdown", "code"]
 
 
@@ -139,6 +140,20 @@ class AgentsSettings(_Strict):
         return self
 
 
+class ApiSettings(_Strict):
+    """Who may ask the REST API how much."""
+
+    routers: dict[str, str] = {"knowledge/": "pgknowbase.api.knowledge.router"}
+    anonymous_search: bool = True
+    anonymous_rate: Rate = "60/minute"
+    user_rate: Rate = "600/minute"
+    token_rate: Rate = "600/minute"  # noqa: S105 - a rate
+    proxies: Annotated[int, Field(ge=0)] = 0
+    max_limit: Annotated[int, Field(ge=1)] = 100
+    max_body_bytes: Annotated[int, Field(ge=1)] = 262_144
+    idempotency_hours: Annotated[float, Field(gt=0)] = 24
+
+
 class Settings(_Strict):
     """All of ``settings.PGKNOWBASE``."""
 
@@ -150,6 +165,7 @@ class Settings(_Strict):
     search: SearchSettings = SearchSettings()
     reactions: ReactionSettings = ReactionSettings()
     agents: AgentsSettings = AgentsSettings()
+    api: ApiSettings = ApiSettings()
 
     @model_validator(mode="before")
     @classmethod

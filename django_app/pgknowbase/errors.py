@@ -116,3 +116,7 @@ class WorkflowError(AgentError):
     def __init__(self, message: str, *, workflow_id: UUID | None = None) -> None:
         super().__init__(message)
         self.workflow_id = workflow_id
+
+
+class NotFoundError(PgKnowbaseError):
+    """The index has no such object, or the user may not see it: the message does not tell which."""

@@ -149,6 +149,7 @@ STORE_BYTES = "SELECT pg_table_size(to_regclass(quote_ident(%s) || '.' || quote_
 SEES_SESSIONS = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
 STATEMENT_TIMEOUT = "SELECT set_config('statement_timeout', %s, true)"
 LOCK_NAME = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+THROTTLE = "SELECT pgknowbase_throttle_v1(%s, %s, %s)"
 LISTED_TABLES = "SELECT to_regclass('pgknowbase_space') IS NOT NULL"
 
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 from pydantic import BaseModel, ConfigDict
 
 from pgknowbase import gateway
-from pgknowbase.models import WorkerHeartbeat
+from pgknowbase.models import EmbeddingSpace, WorkerHeartbeat
 from pgknowbase.reactions.registry import reactions
 from pgknowbase.registry import Source, sources
 from pgknowbase.relay.statistics import rendering_costs
@@ -90,6 +90,45 @@ class ReactionStatus(BaseModel):
     done: int = 0
     oldest_pending: datetime | None = None
     last_finished: datetime | None = None
+
+
+class SpaceStatus(BaseModel):
+    """The embedding space that searches read. ``queue``: documents that wait for it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    model: str
+    dimensions: int
+    queue: int
+
+
+class IndexStatus(BaseModel):
+    """How far the index is. ``space`` is None before the first ``migrate``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    space: SpaceStatus | None
+    sources: list[SourceStatus]
+    reactions: list[ReactionStatus]
+    workers: list[WorkerStatus]
+
+
+def index_status(using: str) -> IndexStatus:
+    """All of it at once."""
+    space = EmbeddingSpace.objects.using(using).filter(is_active=True).first()
+    return IndexStatus(
+        space=space
+        and SpaceStatus(
+            name=space.name,
+            model=space.model,
+            dimensions=space.dimensions,
+            queue=gateway.fetch_value(using, gateway.QUEUE_PENDING, space.vectorizer_id),
+        ),
+        sources=source_statuses(using),
+        reactions=reaction_statuses(using),
+        workers=worker_statuses(using),
+    )
 
 
 def source_statuses(using: str) -> list[SourceStatus]:

@@ -16,6 +16,7 @@ from tests.sql.rendering import SQL, rendered, sql_files
 
 PACKAGE = Path(pgknowbase.__file__).parent
 MIGRATIONS = Path(pgknowbase.migrations.__file__).parent
+API_MIGRATIONS = PACKAGE / "api" / "migrations"
 KINDS = {
     "TRIGGER": "CREATE TRIGGER",
     "FUNCTION": "CREATE OR REPLACE FUNCTION",
@@ -25,8 +26,9 @@ KINDS = {
 
 
 def operations():
-    for path in sorted(MIGRATIONS.glob("0*.py")):
-        yield from importlib.import_module(f"pgknowbase.migrations.{path.stem}").Migration.operations
+    for directory, package in ((MIGRATIONS, "pgknowbase.migrations"), (API_MIGRATIONS, "pgknowbase.api.migrations")):
+        for path in sorted(directory.glob("0*.py")):
+            yield from importlib.import_module(f"{package}.{path.stem}").Migration.operations
 
 
 def read_by_code():

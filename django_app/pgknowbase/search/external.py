@@ -6,24 +6,26 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 from django.db import models
 
 from pgknowbase.errors import SearchError
+from pgknowbase.keys import object_key
 from pgknowbase.meta import SourceRow
-from pgknowbase.registry import Source, source_of, sources
+from pgknowbase.registry import Source, is_source, source_of, sources
 from pgknowbase.search.explanation import Explanation
 from pgknowbase.search.hits import (
     Filters,
     HybridQuery,
     KeywordQuery,
+    LikeQuery,
     TextQuery,
     checked_text,
     checked_weight,
 )
 from pgknowbase.search.metadata import shown
-from pgknowbase.search.options import Options, TextSearchOptions
+from pgknowbase.search.options import Options, SearchOptions, TextSearchOptions
 from pgknowbase.search.pending import Pending
 from pgknowbase.search.queryset import evaluated, rows_of
 from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained
 from pgknowbase.search.searched import SearchedQuerySet
-from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
+from pgknowbase.search.visibility import Viewer, viewer_param, visible_data, visible_rows
 
 Leg = Literal["semantic", "keyword", "hybrid"]
 LEGS: tuple[Leg, ...] = get_args(Leg)
@@ -77,13 +79,51 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         """Async twin of ``search``; the result is evaluated already."""
         return await evaluated(self.search(query, models=models, leg=leg, dense_weight=dense_weight, **options))
 
+    def similar_to(
+        self,
+        row: models.Model,
+        *,
+        models: Sequence[type[models.Model]] | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> Self:
+        """The objects most like the source row ``row``, of the given source models or of all, itself left out.
+
+        Nothing is like a row that the user of ``visible_to`` may not see.
+
+        Raises:
+            SearchError: an argument is out of range, or ``row`` is of no source model.
+            NotIndexedError: ``row`` has no chunks yet, on evaluation.
+        """
+        if not is_source(type(row)):
+            raise SearchError(f"{shown(row)} is of no source model: pass a row of a model with ExternalDataMixin.")
+        chosen, source = Options(**options), source_of(type(row))
+        using = row._state.db or self.db
+        like = LikeQuery(source.content_type_id(using), object_key=object_key(row.pk))
+        viewer = viewer_param(chosen.visible_to)
+        if viewer is not None and any(
+            visible_rows(other.model, chosen.visible_to) is not None for other in [source, *sources()]
+        ):
+            # The SQL function is not told of the rules of models, so it cannot know whether the row itself is seen.
+            itself = self.model._default_manager.using(using).of_key(source, like.object_key)
+            if not itself.visible(source, chosen.visible_to).exists():
+                return self.none()
+        return self._ranked(like, models, chosen)
+
+    def of_key(self, source: Source, key: str) -> Self:
+        """What the index knows of the object ``key`` of one source model: none or one."""
+        return self.filter(content_type_id=source.content_type_id(self.db), object_key=key)
+
+    def visible(self, source: Source, visible_to: Viewer) -> Self:
+        """The objects of one source model among these that this user may see."""
+        return visible_data(self, [source], visible_to)
+
     def explain_search(self) -> Explanation:
         """As ``SemanticQuerySet.explain_search``."""
         return explained(self)
 
     def _ranked(
         self,
-        query: TextQuery | KeywordQuery | HybridQuery,
+        query: TextQuery | KeywordQuery | HybridQuery | LikeQuery,
         among: Sequence[type[models.Model]] | None,
         options: Options,
     ) -> Self:
@@ -110,7 +150,11 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             offset=options.offset,
             key_column="external_data_id",
             narrowed=by_external_data_id,
-            pending=Pending(query.text, asked, asker, ruled) if options.include_pending else None,
+            pending=(
+                Pending(query.text, asked, asker, ruled)
+                if options.include_pending and not isinstance(query, LikeQuery)
+                else None
+            ),
         )
         return self._ranked_by(search)
 

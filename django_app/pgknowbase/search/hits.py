@@ -17,7 +17,7 @@ from pgknowbase.embeddings.base import Embedder, Vector
 from pgknowbase.errors import NotIndexedError, SearchError, SpaceMismatchError
 from pgknowbase.search.explanation import AnyStep, HybridStep, Step, WordStep
 from pgknowbase.search.metadata import shown, storable
-from pgknowbase.search.options import Options
+from pgknowbase.search.options import Options, in_utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Filters:
             metadata=options.conditions.contained,
             matching=options.conditions.matching,
             tags=None if options.tags is None else list(options.tags),
-            changed_from=options.changed_from,
-            changed_before=options.changed_before,
+            changed_from=in_utc(options.changed_from),
+            changed_before=in_utc(options.changed_before),
         )
 
     def params(self) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from math import isfinite
 from typing import TypedDict
@@ -120,3 +120,12 @@ def _check_moment(name: str, value: datetime | None) -> None:
         raise SearchError(f"{name} {shown(value)} is no datetime: pass one with a time zone.")
     if value.utcoffset() is None:
         raise SearchError(f"{name} {value!r} has no time zone: pass an aware datetime, see django.utils.timezone.")
+    try:
+        in_utc(value)
+    except OverflowError as error:
+        raise SearchError(f"{name} {value!r} is before or after all dates: pass another one.") from error
+
+
+def in_utc(value: datetime | None) -> datetime | None:
+    """The same moment in a time zone that Postgres takes; it refuses those more than 16 hours away."""
+    return None if value is None else value.astimezone(UTC)

@@ -34,9 +34,9 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
     """A queryset of a source model that can be searched.
 
     What is chained before a search (filter, exclude, slice, ...) holds inside it; the result is a queryset like any
-    other, best first, whose rows carry ``similarity`` (cosine, in [-1, 1]), ``score`` (what they are ordered by),
-    ``matched_chunk`` (the text of the best chunk) and ``matched_span`` (where it stands in the document's content, a
-    range of characters, or None). The search runs when the result is first evaluated, once.
+    other, best first, whose rows carry ``similarity`` (cosine, in [-1, 1]), ``keyword_score`` (BM25), ``score`` (what
+    they are ordered by), ``matched_chunk`` (the text of the best chunk) and ``matched_span`` (where it stands in the
+    document's content, a range of characters, or None). The search runs when the result is first evaluated, once.
     """
 
     def semantic_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:

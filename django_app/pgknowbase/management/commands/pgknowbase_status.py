@@ -3,20 +3,10 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from pgknowbase import gateway
 from pgknowbase.conf import get_settings
 from pgknowbase.management.arguments import as_json, as_table
 from pgknowbase.management.base import KnowbaseCommand
-from pgknowbase.models import EmbeddingSpace
-from pgknowbase.status import (
-    ReactionStatus,
-    SourceStatus,
-    WorkerStatus,
-    reaction_statuses,
-    source_statuses,
-    worker_statuses,
-)
-from pgknowbase.vectorizer.spaces import active_space
+from pgknowbase.status import IndexStatus, ReactionStatus, SourceStatus, WorkerStatus, index_status
 
 COLUMNS = (
     "model_name",
@@ -42,54 +32,25 @@ class Command(KnowbaseCommand):
         parser.add_argument("--format", choices=("table", "json"), default="table")
 
     def handle(self, *, format: str, **options: Any) -> None:
-        using = get_settings().database
-        sources, workers = source_statuses(using), worker_statuses(using)
-        space = active_space(using)
-        queue = gateway.fetch_value(using, gateway.QUEUE_PENDING, space.vectorizer_id) if space else None
+        status = index_status(get_settings().database)
         if format == "json":
-            self._write_json(space, queue, sources, reaction_statuses(using), workers)
+            self.stdout.write(as_json(status.model_dump()))
         else:
-            self._write_table(space, queue, sources, workers)
-            self._write_reactions(reaction_statuses(using))
+            self._write_table(status)
+            self._write_reactions(status.reactions)
 
-    def _write_json(
-        self,
-        space: EmbeddingSpace | None,
-        queue: int | None,
-        sources: list[SourceStatus],
-        reactions: list[ReactionStatus],
-        workers: list[WorkerStatus],
-    ) -> None:
-        named = space and {
-            "name": space.name, "model": space.model, "dimensions": space.dimensions, "queue": queue,
-        }  # fmt: skip
-        self.stdout.write(
-            as_json(
-                {
-                    "space": named,
-                    "sources": [status.model_dump() for status in sources],
-                    "reactions": [reaction.model_dump() for reaction in reactions],
-                    "workers": [worker.model_dump() for worker in workers],
-                }
-            )
-        )
-
-    def _write_table(
-        self,
-        space: EmbeddingSpace | None,
-        queue: int | None,
-        sources: list[SourceStatus],
-        workers: list[WorkerStatus],
-    ) -> None:
-        rows = [{**status.model_dump(), "rows": _rows(status)} for status in sources]
+    def _write_table(self, status: IndexStatus) -> None:
+        rows = [{**source.model_dump(), "rows": _rows(source)} for source in status.sources]
         for row in rows:
             row["lag_seconds"] = round(row["lag_seconds"], 1)
         self.stdout.write(as_table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows]))
-        self._write_costs(sources)
-        self.stdout.write(f"\nActive space: {space or 'none, run migrate'}; {queue or 0} documents in its queue.\n")
-        if workers:
+        self._write_costs(status.sources)
+        space = status.space
+        named = f"{space.name} ({space.model}, {space.dimensions} d)" if space else "none, run migrate"
+        self.stdout.write(f"\nActive space: {named}; {space.queue if space else 0} documents in its queue.\n")
+        if status.workers:
             columns = list(WorkerStatus.model_fields)
-            self.stdout.write(as_table(columns, [list(worker.model_dump().values()) for worker in workers]))
+            self.stdout.write(as_table(columns, [list(worker.model_dump().values()) for worker in status.workers]))
         else:
             self.stdout.write("No worker runs.")
 

@@ -1,0 +1,49 @@
+"""What the API keeps: tokens, and answers that a repeated request gets again."""
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+
+class ApiToken(models.Model):
+    """A secret that stands for a user, within its scopes. The secret itself is shown once and not kept."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100, help_text="What it is for.")
+    prefix = models.CharField(max_length=16, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    scopes = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        db_table = "pgknowbase_api_token"
+        verbose_name = "API token"
+        permissions = [("act_for_others", "Can use the API as another user")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class StoredResponse(models.Model):
+    """The answer to a request with an Idempotency-Key. ``status`` is null while the first one is still at work."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField(null=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    body = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_index=True)
+    working_until = models.DateTimeField()
+
+    class Meta:
+        db_table = "pgknowbase_api_response"
+        default_permissions = ("view",)
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="pgknowbase_api_response_key")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id}: {self.key}"

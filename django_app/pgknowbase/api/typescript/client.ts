@@ -1,0 +1,318 @@
+// Made by 'manage.py pgknowbase_openapi --format typescript'. Do not edit.
+
+import { BaseClient } from "./runtime.js";
+import type { CallOptions, PostOptions } from "./runtime.js";
+
+export { ProblemError } from "./runtime.js";
+export type { CallOptions, ClientOptions, PostOptions } from "./runtime.js";
+
+/** The keys of a model's ``ExternalDataMeta``. ``watch_fields``: paths whose changes bring the row back into the index. ``similarity_threshold``: the least similarity, in [0, 1], at which the row is a hit when a search names none. ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows. ``owner_field``: path to the user who may find a row that is not public. ``refresh_after``: how long a document that depends on the date stays fresh. ``language``: the text search configuration of the rows' words; None: as SEARCH["LANGUAGE"] says. */
+export interface ExternalDataMetaConfig {
+  watch_fields: Array<string>;
+  similarity_threshold?: number;
+  auto_sync?: boolean;
+  is_public?: boolean;
+  owner_field?: string | null;
+  source_type?: "model" | "api" | "custom";
+  refresh_after?: string | null;
+  language?: string | null;
+}
+
+/** Bring one row into the index. ``model_id``: the primary key, a JSON array as text for a composite one. */
+export interface ExternalDataSyncRequest {
+  model_name: string;
+  model_id: number | string;
+  force_update?: boolean;
+}
+
+/** What became of it. ``processing_time``: seconds; ``chunks_created``: chunks that got a new vector meanwhile. */
+export interface ExternalDataSyncResponse {
+  success: boolean;
+  external_data_id: number | null;
+  message: string;
+  processing_time: number;
+  chunks_created: number;
+}
+
+/** An object with a part of its text. ``next_start``: where the rest begins; null where there is none. */
+export interface FetchedDocument {
+  id: string;
+  model: string;
+  object_key: string;
+  title: string;
+  description: string;
+  /** What get_absolute_url() of the source row gives, if the model has it. */
+  url: string | null;
+  tags: Array<string>;
+  metadata: Record<string, unknown>;
+  is_public: boolean;
+  updated_at: string;
+  text: string;
+  start: number;
+  /** Characters of the whole text. */
+  length: number;
+  next_start: number | null;
+}
+
+/** What is wrong with one part of the request. */
+export interface FieldProblem {
+  /** body, query, path or header. */
+  where: string;
+  /** JSON pointer to the value inside it. */
+  pointer: string;
+  detail: string;
+}
+
+/** How far the index is. ``space`` is None before the first ``migrate``. */
+export interface IndexStatus {
+  space: SpaceStatus | null;
+  sources: Array<SourceStatus>;
+  workers: Array<WorkerStatus>;
+}
+
+/** How well one source model and the index agree. ``pending_sync`` counts what waits: events in the outbox, and objects without their embeddings. ``sync_enabled`` is False where only the methods and commands sync (``auto_sync``). */
+export interface ModelIntegrationStatus {
+  model_name: string;
+  total_instances: number;
+  synced_instances: number;
+  pending_sync: number;
+  last_sync: string | null;
+  sync_enabled: boolean;
+}
+
+/** Why a request was refused (RFC 9457). ``type`` tells kinds apart, ``detail`` is for people. */
+export interface ProblemDetails {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  /** Each part of the request that is wrong. */
+  errors?: Array<FieldProblem>;
+}
+
+/** Results, best first. ``next_offset``: pass it as ``offset`` for the next page; null on the last one. */
+export interface SearchPage {
+  results: Array<SearchResult>;
+  limit: number;
+  offset: number;
+  next_offset: number | null;
+}
+
+/** A search, and for whom. */
+export interface SearchRequest {
+  /** Labels of source models; none: all. */
+  models?: Array<string> | null;
+  /** Results at most. */
+  limit?: number;
+  /** How many of the best to leave out. */
+  offset?: number;
+  /** Least similarity; of a keyword search the least BM25 score. */
+  threshold?: number | null;
+  /** Conditions on metadata. */
+  metadata?: Record<string, unknown> | null;
+  /** Each result has all of these. */
+  tags?: Array<string> | null;
+  /** Entry in the index last changed then or later. */
+  changed_from?: string | null;
+  /** Entry in the index last changed before. */
+  changed_before?: string | null;
+  /** What to look for. */
+  query: string;
+  leg?: "semantic" | "keyword" | "hybrid";
+  /** What meaning weighs against words; for leg 'hybrid'. */
+  dense_weight?: number | null;
+  /** Search as this user; needs the permission to act for others. */
+  user_id?: number | string | null;
+}
+
+/** An object found, with its best chunk. ``similarity``: cosine, in [-1, 1]; ``keyword_score``: BM25; either is null where that leg did not find it. ``score``: what results are ordered by. */
+export interface SearchResult {
+  id: string;
+  model: string;
+  object_key: string;
+  title: string;
+  description: string;
+  /** What get_absolute_url() of the source row gives, if the model has it. */
+  url: string | null;
+  tags: Array<string>;
+  metadata: Record<string, unknown>;
+  is_public: boolean;
+  updated_at: string;
+  chunk: string | null;
+  span: Span | null;
+  similarity: number | null;
+  keyword_score: number | null;
+  score: number;
+}
+
+/** The same, the columns of the view ``pgknowbase_status``, and what rendering costs. ``estimated`` tells that rows were not counted. ``querying_hook`` is a hook that runs statements for each row; '' for none. What was never rendered has no costs. */
+export interface SourceStatus {
+  model_name: string;
+  total_instances: number;
+  synced_instances: number;
+  pending_sync: number;
+  last_sync: string | null;
+  sync_enabled: boolean;
+  source: string;
+  estimated: boolean;
+  total?: number;
+  completed?: number;
+  pending?: number;
+  processing?: number;
+  failed?: number;
+  dead?: number;
+  chunks?: number;
+  outbox?: number;
+  oldest_pending?: string | null;
+  lag_seconds?: number;
+  embedded_last_minute?: number;
+  last_processed?: string | null;
+  ms_per_row?: number | null;
+  statements_per_row?: number | null;
+  slowest_hook?: string;
+  querying_hook?: string;
+}
+
+/** The embedding space that searches read. ``queue``: documents that wait for it. */
+export interface SpaceStatus {
+  name: string;
+  model: string;
+  dimensions: number;
+  queue: number;
+}
+
+/** Where a chunk stands in its document: characters from ``start`` up to, not including, ``end``. */
+export interface Span {
+  start: number;
+  end: number;
+}
+
+/** Bring some rows of one model into the index. */
+export interface SyncBatchRequest {
+  model_name: string;
+  model_ids: Array<number | string>;
+  /** Embed every chunk anew. */
+  force_update?: boolean;
+}
+
+/** What became of the rows, counted. A worker embeds what is new. */
+export interface SyncBatchResponse {
+  created: number;
+  updated: number;
+  metadata: number;
+  unchanged: number;
+  removed: number;
+  failures: Array<SyncFailure>;
+}
+
+/** A row that could not be rendered; the worker tries again. */
+export interface SyncFailure {
+  object_key: string;
+  error: string;
+}
+
+/** A worker that beats; ``beat_age`` and ``uptime`` in seconds, ``busy`` if it has documents on lease. */
+export interface WorkerStatus {
+  host: string;
+  pid: number;
+  role: string;
+  uptime: number;
+  beat_age: number;
+  busy: boolean;
+  events: number;
+  documents: number;
+  failed: number;
+}
+
+export interface SearchByUrlQuery {
+  /** Labels of source models; none: all. */
+  models?: Array<string> | null;
+  /** Results at most. */
+  limit?: number;
+  /** How many of the best to leave out. */
+  offset?: number;
+  /** Least similarity; of a keyword search the least BM25 score. */
+  threshold?: number | null;
+  /** Conditions on metadata, as JSON. */
+  metadata?: string | null;
+  /** Each result has all of these. */
+  tags?: Array<string> | null;
+  /** Entry in the index last changed then or later. */
+  changed_from?: string | null;
+  /** Entry in the index last changed before. */
+  changed_before?: string | null;
+  /** What to look for. */
+  query: string;
+  leg?: "semantic" | "keyword" | "hybrid";
+  /** What meaning weighs against words; for leg 'hybrid'. */
+  dense_weight?: number | null;
+}
+
+export interface SimilarQuery {
+  /** Labels of source models; none: all. */
+  models?: Array<string> | null;
+  /** Results at most. */
+  limit?: number;
+  /** How many of the best to leave out. */
+  offset?: number;
+  /** Least similarity; of a keyword search the least BM25 score. */
+  threshold?: number | null;
+  /** Conditions on metadata, as JSON. */
+  metadata?: string | null;
+  /** Each result has all of these. */
+  tags?: Array<string> | null;
+  /** Entry in the index last changed then or later. */
+  changed_from?: string | null;
+  /** Entry in the index last changed before. */
+  changed_before?: string | null;
+  /** Its source model. */
+  model: string;
+  /** Its primary key, a JSON array for a composite one. */
+  key: string;
+}
+
+export interface DocumentQuery {
+  /** Its source model. */
+  model: string;
+  /** Its primary key, a JSON array for a composite one. */
+  key: string;
+  start?: number;
+  length?: number;
+}
+
+export class KnowbaseClient extends BaseClient {
+  /** Search, with everything in the address. Metadata conditions are JSON. */
+  searchByUrl(query: SearchByUrlQuery, options: CallOptions = {}): Promise<SearchPage> {
+    return this.call<SearchPage>("GET", "knowledge/search/", { query, ...options });
+  }
+
+  /** Search what the caller may see: by meaning, by words or by both. */
+  search(body: SearchRequest, options: PostOptions = {}): Promise<SearchPage> {
+    return this.call<SearchPage>("POST", "knowledge/search/", { body, ...options });
+  }
+
+  /** What is most like an object that the caller may see. */
+  similar(query: SimilarQuery, options: CallOptions = {}): Promise<SearchPage> {
+    return this.call<SearchPage>("GET", "knowledge/similar/", { query, ...options });
+  }
+
+  /** The text of an object that the caller may see, in parts. */
+  document(query: DocumentQuery, options: CallOptions = {}): Promise<FetchedDocument> {
+    return this.call<FetchedDocument>("GET", "knowledge/document/", { query, ...options });
+  }
+
+  /** Bring one row into the index, or take it out. A worker embeds it. Heeds Idempotency-Key. */
+  sync(body: ExternalDataSyncRequest, options: PostOptions = {}): Promise<ExternalDataSyncResponse> {
+    return this.call<ExternalDataSyncResponse>("POST", "knowledge/sync/", { body, ...options });
+  }
+
+  /** Bring up to 100 rows of one model into the index. A worker embeds them. Heeds Idempotency-Key. */
+  syncBatch(body: SyncBatchRequest, options: PostOptions = {}): Promise<SyncBatchResponse> {
+    return this.call<SyncBatchResponse>("POST", "knowledge/sync/batch/", { body, ...options });
+  }
+
+  /** How far the index is, per source model; the active embedding space; the workers. */
+  status(options: CallOptions = {}): Promise<IndexStatus> {
+    return this.call<IndexStatus>("GET", "knowledge/status/", { ...options });
+  }
+}

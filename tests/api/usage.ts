@@ -1,0 +1,43 @@
+// Compiled by the tests, and run by them against a live server: node usage.js BASE_URL TOKEN ID
+import { KnowbaseClient, ProblemError } from "./client.js";
+import type { ExternalDataSyncRequest, ModelIntegrationStatus, SearchPage } from "./client.js";
+
+declare const process: { argv: string[] };
+
+const [, , baseUrl = "", token = "", id = ""] = process.argv;
+const client = new KnowbaseClient({ baseUrl, token });
+
+const page: SearchPage = await client.search({ query: "near 1.0", leg: "hybrid", models: ["blog.Article"], limit: 2 });
+const similarity: number | null | undefined = page.results[0]?.similarity;
+const similar = await client.similar({ model: "blog.Article", key: id, tags: [], metadata: '{"year": 2020}' });
+const request: ExternalDataSyncRequest = { model_name: "blog.Article", model_id: id };
+const first = await client.sync(request, { idempotencyKey: "once" });
+const second = await client.sync(request, { idempotencyKey: "once" });
+const sources: ModelIntegrationStatus[] = (await client.status()).sources;
+
+// @ts-expect-error a leg that there is not
+void (() => client.search({ query: "x", leg: "third" }));
+// @ts-expect-error no query
+void (() => client.search({ limit: 3 }));
+// @ts-expect-error an unknown filter
+void (() => client.searchByUrl({ query: "x", limits: 3 }));
+// @ts-expect-error GET takes no Idempotency-Key
+void (() => client.status({ idempotencyKey: "x" }));
+
+let refused: unknown;
+try {
+  await client.search({ query: "x", limit: 0 });
+} catch (error) {
+  refused = error instanceof ProblemError ? [error.problem.status, error.problem.errors?.[0]?.pointer] : error;
+}
+
+console.log(
+  JSON.stringify({
+    titles: page.results.map((result) => result.title),
+    similarity,
+    similar: similar.results.map((result) => result.title),
+    same: first.processing_time === second.processing_time,
+    models: sources.map((source) => source.model_name),
+    refused,
+  }),
+);
