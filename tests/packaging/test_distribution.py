@@ -66,7 +66,7 @@ def test_metadata(metadata, contents):
     assert metadata.get_all("License-File") == ["LICENSE"]
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in contents)
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"embedded", "local", "static", "agents", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"embedded", "local", "static", "agents", "bench", "dev"}
     assert metadata["Version"] == PROJECT["project"]["version"]
 
 
