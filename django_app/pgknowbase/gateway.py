@@ -205,9 +205,7 @@ def create_index(
     """Build an HNSW index on ``column`` (see INDEX_COLUMN) over the chunks of a store, or over those of one source."""
     from psycopg import sql
 
-    statement = sql.SQL(
-        "CREATE INDEX {} {} ON {} USING hnsw ({}) WITH (m = {}, ef_construction = {}) {}"
-    ).format(
+    statement = sql.SQL("CREATE INDEX {} {} ON {} USING hnsw ({}) WITH (m = {}, ef_construction = {}) {}").format(
         sql.SQL("CONCURRENTLY" if concurrently else ""),
         sql.Identifier(name),
         sql.Identifier(schema, table),

@@ -83,8 +83,7 @@ def _vector_index(row: dict[str, Any]) -> Iterator[Finding]:
         yield (error if row["is_active"] else warning)(
             "index.missing",
             f"The chunk store {row['store']} has {row['bytes'] / 1e6:,.0f} MB and no vector index: searches read all.",
-            f"CREATE INDEX CONCURRENTLY {row['index_name']} ON {row['store']}"
-            f" USING hnsw ({row['index_column']});",
+            f"CREATE INDEX CONCURRENTLY {row['index_name']} ON {row['store']} USING hnsw ({row['index_column']});",
         )
     if row["unused"] and row["stored_dimensions"] == row["dimensions"]:
         yield warning(

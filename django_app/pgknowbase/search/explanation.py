@@ -8,8 +8,7 @@ REASONS = {
     "exact_index": "exact over the index: small, {store_bytes:,} bytes of at most {small_bytes:,}",
     "exact_filtered": "exact over the filtered rows: {passing:,} pass, of at most {exact_below:,}",
     "walk": "index walk: {walked:,} chunks from the nearest on, ef_search {ef_search}",
-    "walk_binary": "walk of the binary index: {walked:,} chunks from the nearest on, {reranked:,} of them re-ranked by their"
-    " vectors, ef_search {ef_search}",
+    "walk_binary": "binary index walk: {walked:,} chunks, ef_search {ef_search}, {reranked:,} compared by their vectors",
     "retried_exactly": "retried exactly: the index gave up after {walked:,} chunks",
     "words_all": "every document with a word of the text scored: {candidates:,} of {documents:,.0f}",
     "words_rare": "of {documents:,.0f} documents, over {most_candidates:,}, only those with {words}: {candidates:,}",
@@ -23,9 +22,9 @@ REASONS = {
 class Step:
     """One call of a search function.
 
-    ``plan``: ``exact_index``, ``exact_filtered``, ``walk``, ``walk_binary`` or ``retried_exactly``. ``passing``: objects
-    that pass the filters, where they were counted. ``reranked``: chunks from a binary index that were compared by their
-    vectors. ``walked``: chunks read along the index, ``ef_search`` at a
+    ``plan``: ``exact_index``, ``exact_filtered``, ``walk``, ``walk_binary`` or ``retried_exactly``. ``passing``:
+    objects that pass the filters, where they were counted. ``reranked``: chunks found by a binary index that were
+    compared by their vectors. ``walked``: chunks read along the index, ``ef_search`` at a
     time. ``index``: that of the only source model searched, where it has one.
     """
 
