@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 from django.db import connections
 
@@ -209,7 +209,7 @@ def create_index(
         sql.SQL("CONCURRENTLY" if concurrently else ""),
         sql.Identifier(name),
         sql.Identifier(schema, table),
-        sql.SQL(cast(LiteralString, column)),  # made by the SQL function
+        sql.SQL(column),
         sql.Literal(m),
         sql.Literal(ef_construction),
         sql.SQL("" if source is None else "WHERE source = {}").format(sql.Literal(source)),

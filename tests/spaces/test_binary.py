@@ -2,6 +2,7 @@
 
 import json
 import random
+from itertools import combinations
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -11,6 +12,7 @@ from django.test import override_settings
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import ConfigurationError
 from pgknowbase.models import ExternalData
+from pgknowbase.recall.setting import current_ef_search
 from pgknowbase.testing import assert_in_sync
 from tests.blog.models import Article
 from tests.spaces.conftest import (
@@ -122,7 +124,12 @@ def test_binary_walk_finds_what_an_exact_search_finds(name, owner):
     similarities = [row[2] for row in first]
     assert similarities == sorted(similarities, reverse=True)
     assert len({row[0] for row in first}) == 10
+    assert plan["ef_search"] == current_ef_search("default") == 400
     assert [row[0] for row in search(queries[0], skip=3, limit=5)] == [row[0] for row in first[3:8]]
+    # What pgknowbase_recall measures and keeps is how many are re-ranked.
+    sql("UPDATE pgknowbase_space SET ef_search = 40 WHERE is_active")
+    fewer = json.loads(search(queries[0])[0][3])
+    assert (fewer["ef_search"], 40 <= fewer["reranked"] < 100) == (40, True)
 
 
 def test_filters_visibility_and_thresholds_hold(owner):
@@ -180,7 +187,7 @@ def test_from_halfvec_to_binary_with_no_downtime():
     """Through the managers, under writes, on to binary on halfvec and back."""
     words = ["harbour", "violin", "granite", "meadow", "lantern", "copper"]
     rows = Article.objects.bulk_create(
-        [Article(title=f"{a} {b}", body=f"The {a} near the {b}.") for a in words for b in words if a != b]
+        [Article(title=f"{a} {b}", body=f"The {a} near the {b}.") for a, b in combinations(words, 2)]
     )
     work()
     texts = {row: f"{row.external_data.document.title}\n{row.external_data.document.content}" for row in rows}

@@ -8,7 +8,7 @@ REASONS = {
     "exact_index": "exact over the index: small, {store_bytes:,} bytes of at most {small_bytes:,}",
     "exact_filtered": "exact over the filtered rows: {passing:,} pass, of at most {exact_below:,}",
     "walk": "index walk: {walked:,} chunks from the nearest on, ef_search {ef_search}",
-    "walk_binary": "binary index walk: {walked:,} chunks, ef_search {ef_search}, {reranked:,} compared by their vectors",
+    "walk_binary": "binary index walk: {walked:,} chunks, ef_search {ef_search}, {reranked:,} compared by vectors",
     "retried_exactly": "retried exactly: the index gave up after {walked:,} chunks",
     "words_all": "every document with a word of the text scored: {candidates:,} of {documents:,.0f}",
     "words_rare": "of {documents:,.0f} documents, over {most_candidates:,}, only those with {words}: {candidates:,}",
