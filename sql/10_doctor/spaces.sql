@@ -9,7 +9,7 @@ SELECT s.name, s.is_active, s.dimensions, s.ef_search, s.storage, s.index, s.chu
         SELECT 1 FROM pgknowbase_indexes AS i
         WHERE i.space_id = s.id AND i.source IS NULL AND i.kind = s.index AND i.dimensions = s.dimensions) AS has_index,
     ARRAY(
-        SELECT format('%s of %s(%s)', i.name, i.kind, i.dimensions) FROM pgknowbase_indexes AS i
+        SELECT i.name || ' of ' || i.kind || '(' || i.dimensions || ')' FROM pgknowbase_indexes AS i
         WHERE i.space_id = s.id AND (i.kind <> s.index OR i.dimensions <> s.dimensions) ORDER BY i.name) AS unused
 FROM pgknowbase_space AS s
 CROSS JOIN LATERAL (

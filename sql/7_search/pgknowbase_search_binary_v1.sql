@@ -17,6 +17,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_binary_v1(
     exclude bigint, exact_below integer,
     OUT plan text, OUT walked bigint, OUT passing bigint, OUT reranked bigint, OUT ids bigint[], OUT hit_sources integer[],
     OUT keys text[], OUT seqs integer[], OUT chunks text[], OUT similarities float8[])
+RETURNS record
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
 SET search_path FROM CURRENT
 SET hnsw.iterative_scan = 'relaxed_order'
