@@ -62,6 +62,12 @@ class Migration(migrations.Migration):
                 ("chunk_overlap", models.PositiveIntegerField()),
                 ("template", models.TextField()),
                 ("splitter", models.TextField(default="recursive")),
+                ("index", models.TextField(default="halfvec")),
+                ("storage", models.TextField(default="vector")),
+                (
+                    "chunk_bytes",
+                    models.IntegerField(editable=False, help_text="About what a chunk takes in the store."),
+                ),
                 ("embedding", models.TextField(default="default")),
                 ("vectorizer_id", models.IntegerField(unique=True)),
                 ("store_schema", models.TextField()),

@@ -27,16 +27,20 @@ class EmbeddingSettings(_Strict):
 
 Rate = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,8}/(second|minute|hour|day))?$")]
 Splitter = Literal["recursive", "markdown", "code"]
+Index = Literal["halfvec", "binary"]
+Storage = Literal["vector", "halfvec"]
 
 
 class SpaceSettings(_Strict):
-    """An embedding space: which backend, how documents are cut, what is put around a chunk."""
+    """An embedding space: which backend, how documents are cut, what is put around a chunk, how vectors are kept."""
 
     embedding: str = "default"
     chunk_size: Annotated[int, Field(ge=50, le=100_000)] = 700
     chunk_overlap: Annotated[int, Field(ge=0)] = 110
     template: str = "$title\n$chunk"
     splitter: Splitter = "recursive"
+    index: Index = "halfvec"
+    storage: Storage = "vector"
 
     @model_validator(mode="after")
     def _consistent(self) -> "SpaceSettings":

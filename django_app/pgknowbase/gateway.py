@@ -38,7 +38,7 @@ REACTION_STATUS = "SELECT * FROM pgknowbase_reaction_status ORDER BY reaction"
 LANGUAGES = "SELECT array_agg(c.cfgname::text) FROM pg_ts_config AS c WHERE pg_ts_config_is_visible(c.oid)"
 KEYWORDS_REFRESH = "SELECT pgknowbase_keywords_refresh_v1(%s)"
 REQUEUE = "SELECT pgknowbase_requeue_v1(%s, %s::text[], %s)"
-SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+SPACE_CREATE = "SELECT pgknowbase_space_create_v1(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 SPACE_ACTIVATE = "SELECT pgknowbase_space_activate_v1(%s)"
 SPACE_LEFT = "SELECT pgknowbase_space_left_v1(%s, %s)"
 SPACE_COVERAGE = "SELECT * FROM pgknowbase_space_coverage_v1(%s)"
@@ -46,7 +46,8 @@ SPACE_RECOUNT = "SELECT * FROM pgknowbase_space_recount_v1(%s, %s, %s)"
 SPACE_SEARCH = "SELECT * FROM pgknowbase_space_search_v1(%s, %s::halfvec, %s)"
 SPACE_DROP = "SELECT pgknowbase_space_drop_v1(%s)"
 VECTORIZER = "SELECT to_jsonb(v) FROM ai.vectorizer AS v WHERE v.id = %s"
-VECTOR_OID = "SELECT 'vector'::regtype::oid::int"
+VECTOR_OID = "SELECT (%s::text)::regtype::oid::int"
+INDEX_COLUMN = "SELECT pgknowbase_index_column_v1(%s, %s)"
 QUEUE_CLAIM = (
     "SELECT item::text, lease, attempts, source, id, title, content"
     " FROM pgknowbase_queue_claim_v1(%s, %s, %s, %s, %s, %s)"
@@ -143,7 +144,7 @@ SIMILARITIES_EXACT = (
     "SELECT similarity FROM pgknowbase_search_exact_v1(query => %s::halfvec, max_hits => %s, sources => %s::int[],"
     " threshold => -1, metadata => %s::jsonb, tags => %s::text[])"
 )
-EF_SEARCH_USED = "SELECT pgknowbase_ef_search_v1(%s, %s, %s)"
+EF_SEARCH_USED = "SELECT pgknowbase_ef_search_v1(%s, %s, %s, %s)"
 EF_SEARCH = "SELECT set_config('pgknowbase.ef_search', %s, true)"
 STORE_BYTES = "SELECT pg_table_size(to_regclass(quote_ident(%s) || '.' || quote_ident(%s)))"
 SEES_SESSIONS = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
@@ -207,24 +208,21 @@ def create_index(
     schema: str,
     table: str,
     name: str,
-    dimensions: int,
+    column: str,
     *,
     source: int | None,
     m: int,
     ef_construction: int,
     concurrently: bool,
 ) -> None:
-    """Build an HNSW index over the chunks of a store, or over those of one source."""
+    """Build an HNSW index on ``column`` (see INDEX_COLUMN) over the chunks of a store, or over those of one source."""
     from psycopg import sql
 
-    statement = sql.SQL(
-        "CREATE INDEX {} {} ON {} USING hnsw ((embedding::halfvec({})) halfvec_cosine_ops)"
-        " WITH (m = {}, ef_construction = {}) {}"
-    ).format(
+    statement = sql.SQL("CREATE INDEX {} {} ON {} USING hnsw ({}) WITH (m = {}, ef_construction = {}) {}").format(
         sql.SQL("CONCURRENTLY" if concurrently else ""),
         sql.Identifier(name),
         sql.Identifier(schema, table),
-        sql.Literal(dimensions),
+        sql.SQL(column),
         sql.Literal(m),
         sql.Literal(ef_construction),
         sql.SQL("" if source is None else "WHERE source = {}").format(sql.Literal(source)),
@@ -254,20 +252,26 @@ def _command(using: str, statement: Any) -> None:
         cursor.execute(statement)
 
 
-def copy_chunks(using: str, schema: str, table: str, vector_oid: int, rows: Sequence[Row]) -> None:
-    """Copy chunk rows (source, id, chunk_seq, chunk, embedding, tokens) into a store, in binary."""
-    from pgvector import Vector
+def copy_chunks(using: str, schema: str, table: str, storage: str, vector_oid: int, rows: Sequence[Row]) -> None:
+    """Copy chunk rows (source, id, chunk_seq, chunk, embedding, tokens) into a store, in binary.
+
+    ``storage``: the type of its vectors, of which ``vector_oid`` is the oid.
+    """
+    from pgvector import HalfVector, Vector
+    from pgvector.psycopg.halfvec import HalfVectorBinaryDumper
     from pgvector.psycopg.vector import VectorBinaryDumper
     from psycopg import sql
 
     statement = sql.SQL("COPY {} (source, id, chunk_seq, chunk, embedding, tokens) FROM STDIN (FORMAT BINARY)")
-    dumper = type("VectorDumper", (VectorBinaryDumper,), {"oid": vector_oid})
+    kind: type[Any] = HalfVector if storage == "halfvec" else Vector
+    base = HalfVectorBinaryDumper if storage == "halfvec" else VectorBinaryDumper
+    dumper = type("VectorDumper", (base,), {"oid": vector_oid})
     connection = connections[using]
     connection.ensure_connection()
     raw: Any = connection.connection
     with raw.cursor() as cursor:
-        cursor.adapters.register_dumper(Vector, dumper)
+        cursor.adapters.register_dumper(kind, dumper)
         with cursor.copy(statement.format(sql.Identifier(schema, table))) as copy:
             copy.set_types(["int4", "text", "int4", "text", vector_oid, "int4"])
             for source, key, seq, chunk, vector, tokens in rows:
-                copy.write_row((source, key, seq, chunk, Vector(vector), tokens))
+                copy.write_row((source, key, seq, chunk, kind(vector), tokens))

@@ -10,12 +10,12 @@ BEGIN
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.id = space;
     UPDATE pgknowbase_space SET is_active = false, served_until = clock_timestamp() WHERE is_active AND id <> space;
     UPDATE pgknowbase_space SET is_active = true WHERE id = space;
-    -- Without a type modifier on the column, a space of other dimensions can replace the view in place.
+    -- Without type modifiers on its columns, a space of other dimensions can replace the view in place.
     EXECUTE format(
         'CREATE OR REPLACE VIEW pgknowbase_chunk WITH (security_invoker = true) AS
          SELECT embedding_uuid, source, id, chunk_seq, chunk, tokens, embedding::halfvec(%s)::halfvec AS embedding,
-             %s::bigint AS space_id
+             %s::bigint AS space_id, binary_quantize(embedding)::bit(%s)::"bit" AS bits
          FROM %I.%I',
-        _space.dimensions, space, _space.store_schema, _space.store_table);
+        _space.dimensions, space, _space.dimensions, _space.store_schema, _space.store_table);
 END
 $pgknowbase$;

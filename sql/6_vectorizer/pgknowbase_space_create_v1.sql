@@ -1,10 +1,12 @@
 -- Creates a pgai vectorizer over the documents with its chunk store, and records it as an embedding space, not yet
 -- active. Existing documents are queued as backfill: fresh ones are taken before them.
--- splitter: see pgknowbase_separators_v1. embedding: the entry of EMBEDDINGS that makes its vectors.
+-- splitter: see pgknowbase_separators_v1. index: see pgknowbase_index_column_v1. storage: 'vector' or 'halfvec', the type
+-- of the vectors in the store; pgai's own worker cannot write the latter. embedding: the entry of EMBEDDINGS that makes its vectors.
 -- indexed: with a vector index from the start; a store that is to be filled gets it faster afterwards.
 CREATE OR REPLACE FUNCTION pgknowbase_space_create_v1(
     space_name text, backend text, model text, dimensions integer, chunk_size integer, chunk_overlap integer,
-    template text, splitter text DEFAULT 'recursive', embedding text DEFAULT 'default', indexed boolean DEFAULT true)
+    template text, splitter text DEFAULT 'recursive', index text DEFAULT 'halfvec', storage text DEFAULT 'vector',
+    embedding text DEFAULT 'default', indexed boolean DEFAULT true)
 RETURNS bigint
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
@@ -16,6 +18,7 @@ DECLARE
     _table CONSTANT name := 'pgknowbase_store_' || _space;
     _vectorizer integer;
     _queue record;
+    _view text;
 BEGIN
     _vectorizer := ai.create_vectorizer(
         'pgknowbase_document'::regclass,
@@ -34,11 +37,19 @@ BEGIN
     EXECUTE format(
         'ALTER TABLE %I.%I ADD COLUMN tokens integer, ADD COLUMN reusable boolean NOT NULL DEFAULT true',
         _schema, _table);
+    IF storage = 'halfvec' THEN
+        -- pgai's view reads the column, so it goes and comes back.
+        _view := pg_get_viewdef(format('%I.%I', _schema, _table || '_view')::regclass);
+        EXECUTE format('DROP VIEW %I.%I', _schema, _table || '_view');
+        EXECUTE format(
+            'ALTER TABLE %I.%I ALTER COLUMN embedding TYPE halfvec(%s), ALTER COLUMN embedding SET STORAGE MAIN',
+            _schema, _table, dimensions);
+        EXECUTE format('CREATE VIEW %I.%I AS %s', _schema, _table || '_view', _view);
+    END IF;
     IF indexed THEN
         EXECUTE format(
-            'CREATE INDEX %I ON %I.%I USING hnsw ((embedding::halfvec(%s)) halfvec_cosine_ops)
-             WITH (m = 16, ef_construction = 200)',
-            _table || '_hnsw', _schema, _table, dimensions);
+            'CREATE INDEX %I ON %I.%I USING hnsw (%s) WITH (m = 16, ef_construction = 200)',
+            _table || '_hnsw', _schema, _table, pgknowbase_index_column_v1(index, dimensions));
     END IF;
     SELECT v.queue_schema, v.queue_table INTO STRICT _queue FROM ai.vectorizer AS v WHERE v.id = _vectorizer;
     EXECUTE format(
@@ -54,10 +65,10 @@ BEGIN
         'INSERT INTO %I.%I (source, id, loading_retry_after) SELECT source, id, ''epoch'' FROM pgknowbase_document',
         _queue.queue_schema, _queue.queue_table);
     INSERT INTO pgknowbase_space (
-        id, name, backend, model, dimensions, chunk_size, chunk_overlap, template, splitter, embedding, vectorizer_id,
-        store_schema, store_table, is_active)
-    VALUES (_space, space_name, backend, model, dimensions, chunk_size, chunk_overlap, template, splitter,
-        embedding, _vectorizer, _schema, _table, false);
+        id, name, backend, model, dimensions, chunk_size, chunk_overlap, template, splitter, index, storage, embedding,
+        vectorizer_id,         store_schema, store_table, is_active)
+    VALUES (_space, space_name, backend, model, dimensions, chunk_size, chunk_overlap, template, splitter, index,
+        storage, embedding, _vectorizer, _schema, _table, false);
     RETURN _space;
 END
 $pgknowbase$;

@@ -15,10 +15,17 @@ DECLARE
     _seen text[] := '{}';
 BEGIN
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.id = space;
-    FOR _next IN EXECUTE format($sql$
-        SELECT c.source, c.id, c.embedding::halfvec(%1$s) <=> $1 AS distance FROM %2$I.%3$I AS c
-        ORDER BY c.embedding::halfvec(%1$s) <=> $1
-        $sql$, _space.dimensions, _space.store_schema, _space.store_table) USING query
+    FOR _next IN EXECUTE format(
+        CASE _space.index WHEN 'binary' THEN $sql$
+            SELECT n.source, n.id, n.embedding::halfvec(%1$s) <=> $1 AS distance
+            FROM (
+                SELECT c.source, c.id, c.embedding FROM %2$I.%3$I AS c
+                ORDER BY binary_quantize(c.embedding)::bit(%1$s) <~> binary_quantize($1) LIMIT 100 + 20 * $2
+            ) AS n ORDER BY distance
+        $sql$ ELSE $sql$
+            SELECT c.source, c.id, c.embedding::halfvec(%1$s) <=> $1 AS distance FROM %2$I.%3$I AS c
+            ORDER BY c.embedding::halfvec(%1$s) <=> $1
+        $sql$ END, _space.dimensions, _space.store_schema, _space.store_table) USING query, max_hits
     LOOP
         EXIT WHEN cardinality(_seen) >= max_hits;
         CONTINUE WHEN format('%s:%s', _next.source, _next.id) = ANY (_seen);

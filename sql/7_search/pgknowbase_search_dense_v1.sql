@@ -21,7 +21,8 @@
 --
 -- Otherwise the vector index, that of the only source where it has one (pgknowbase_index build --model), is walked
 -- outwards from the query until max_hits objects have passed, or no better one can
--- follow. Where filters let few pass, or the index gives up early, the answer comes from pgknowbase_search_exact_v1.
+-- follow; a binary index as pgknowbase_search_binary_v1 tells. Where filters let few pass, or the index gives up early, the
+-- answer comes from pgknowbase_search_exact_v1.
 --
 --   SELECT object_key, similarity, chunk FROM pgknowbase_search_dense_v1(
 --       (SELECT embedding FROM pgknowbase_chunk LIMIT 1), 10);
@@ -60,6 +61,7 @@ DECLARE
     _first_pause CONSTANT bigint := 2 * _wanted + 60;
     _pause bigint := _first_pause;
     _walked bigint := 0;
+    _reranked bigint;
     _passing bigint := coalesce(cardinality(object_keys), cardinality(external_data_ids));
     _plan text := CASE WHEN _passing IS NULL THEN 'walk' ELSE 'exact_filtered' END;
     _enough boolean := false;
@@ -77,9 +79,9 @@ BEGIN
     IF l2_norm(query) = 0 THEN
         RAISE EXCEPTION 'a query vector of zeros has no direction' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- By its size, because counting would cost more than the search. A chunk takes its vector and some 1,000 bytes.
-    SELECT s.model, s.template, s.ef_search, s.store_schema, s.store_table,
-        exact_below::bigint * (4 * s.dimensions + 1000) AS small,
+    -- By its size, because counting would cost more than the search.
+    SELECT s.model, s.template, s.ef_search, s.index, s.store_schema, s.store_table,
+        exact_below::bigint * s.chunk_bytes AS small,
         CASE _plan WHEN 'walk' THEN pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass) END AS size
     INTO _space FROM pgknowbase_space AS s WHERE s.is_active;
     IF _space.model IS DISTINCT FROM coalesce(space_model, _space.model) THEN
@@ -87,9 +89,11 @@ BEGIN
     END IF;
     IF _space.size <= _space.small THEN
         _plan := 'exact_index';
+    ELSIF _plan = 'walk' AND _space.index = 'binary' THEN
+        _plan := 'walk_binary';
     END IF;
 
-    IF _plan = 'walk' AND cardinality(sources) = 1 THEN
+    IF _plan IN ('walk', 'walk_binary') AND cardinality(sources) = 1 THEN
         SELECT sources[1], i.indexrelid::regclass::text INTO _source, _index FROM pg_index AS i
         WHERE i.indexrelid = to_regclass(
                 format('%I.%I', _space.store_schema, _space.store_table || '_hnsw_' || sources[1]))
@@ -99,11 +103,27 @@ BEGIN
             PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
         END IF;
     END IF;
-    IF _plan = 'walk' THEN
+    IF _plan IN ('walk', 'walk_binary') THEN
         -- The clause above puts it back when the function returns. The setting is that of a measurement, for a transaction.
         _ef_search := set_config('hnsw.ef_search', coalesce(
             nullif(current_setting('pgknowbase.ef_search', true), ''),
-            pgknowbase_ef_search_v1(_wanted, _filtered, _space.ef_search)::text), true);
+            pgknowbase_ef_search_v1(_wanted, _filtered, _space.ef_search, _space.index)::text), true);
+    END IF;
+    IF _plan = 'walk_binary' THEN
+        SELECT w.* INTO STRICT _next FROM pgknowbase_search_binary_v1(
+            query, _wanted, greatest(_ef_search::bigint, 2 * _wanted), _source, sources, threshold, viewer, metadata, matching,
+            tags, changed_from, changed_before, exclude, exact_below) AS w;
+        _plan := _next.plan;
+        _walked := _next.walked;
+        _passing := _next.passing;
+        _reranked := _next.reranked;
+        _ids := _next.ids;
+        _sources := _next.hit_sources;
+        _keys := _next.keys;
+        _seqs := _next.seqs;
+        _chunks := _next.chunks;
+        _similarities := _next.similarities;
+    ELSIF _plan = 'walk' THEN
         FOR _next IN
             SELECT n.source, n.id, n.chunk_seq, n.chunk, 1 - n.distance AS similarity,
                 e.id AS external_data_id, e.similarity_threshold
@@ -171,10 +191,10 @@ BEGIN
 
     IF note_plan THEN
         PERFORM set_config('pgknowbase.search_plan', jsonb_build_object(
-            'plan', _plan, 'passing', _passing, 'walked', _walked, 'ef_search', _ef_search::integer, 'index', _index, 'exact_below', exact_below,
+            'plan', _plan, 'passing', _passing, 'walked', _walked, 'reranked', _reranked, 'ef_search', _ef_search::integer, 'index', _index, 'exact_below', exact_below,
             'store_bytes', _space.size, 'small_bytes', _space.small)::text, true);
     END IF;
-    IF _plan <> 'walk' THEN
+    IF _plan NOT IN ('walk', 'walk_binary') THEN
         RETURN QUERY SELECT * FROM pgknowbase_search_exact_v1(
             query, max_hits, sources, threshold, viewer, metadata, matching, tags, changed_from, changed_before, object_keys,
             external_data_ids, exclude, skip, spans);

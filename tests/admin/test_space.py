@@ -22,7 +22,8 @@ def add_spaces(db):
 
     def add(*names):
         for name in names:
-            parts = ["some.Backend", "m", 8, 700, 110, "$title <b>\n$chunk", "recursive", "default", True]
+            parts = ["some.Backend", "m", 8, 700, 110, "$title <b>\n$chunk", "recursive", "halfvec", "vector"]
+            parts += ["default", True]
             gateway.fetch("default", gateway.SPACE_CREATE, name, *parts)
 
     return add

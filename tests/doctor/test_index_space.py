@@ -52,6 +52,24 @@ def test_vector_index_is_missing(settings):
     sql(f"DELETE FROM {space.store_table}")
 
 
+def test_vector_index_of_another_kind():
+    sql("UPDATE pgknowbase_space SET index = 'binary'")
+    finding = the("index.kind")
+    assert "compare binary(256), so they do not use" in finding.what
+    assert "_hnsw of halfvec(256)" in finding.what
+    mend(finding)
+    assert findings("index.kind") == []
+    sql("UPDATE pgknowbase_space SET index = 'halfvec'")
+    assert "_hnsw of binary(256)" in the("index.kind").what
+    mend(the("index.kind"))
+
+
+def test_store_of_another_type():
+    sql("UPDATE pgknowbase_space SET storage = 'halfvec'")
+    assert "stores halfvec, the column embedding" in the("space.storage").what
+    sql("UPDATE pgknowbase_space SET storage = 'vector'")
+
+
 def test_dimensions_of_settings_and_store(settings):
     space = active_space("default")
     assert space.dimensions == 256

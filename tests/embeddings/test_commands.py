@@ -80,7 +80,7 @@ def test_server_serves_and_stops(number):
             answer = httpx2.post(f"{url}/embeddings", json=body, headers={"Authorization": "Bearer k"})
             assert len(answer.json()["data"][1]["embedding"]) == 256
             process.send_signal(number)
-            assert process.wait(10) == 0
+            assert process.wait(60) == 0
             assert process.stdout.read() == "Stopped.\n"
         finally:
             process.kill()

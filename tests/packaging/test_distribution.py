@@ -66,7 +66,8 @@ def test_metadata(metadata, contents):
     assert metadata.get_all("License-File") == ["LICENSE"]
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in contents)
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"embedded", "local", "static", "agents", "api", "mcp", "dev"}
+    extras = {"embedded", "local", "static", "agents", "api", "mcp", "bench", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == extras
     assert metadata["Version"] == PROJECT["project"]["version"]
 
 

@@ -56,6 +56,13 @@ def _parts(row: dict[str, Any]) -> Iterator[Finding]:
             f" {_dimensions(row['stored_dimensions'])}.",
             REBUILD,
         )
+    if row["stored_as"] not in (None, row["storage"]):
+        yield error(
+            "space.storage",
+            f"The space {name!r} stores {row['storage']}, the column embedding of {row['store']} is {row['stored_as']}:"
+            " the worker cannot write it.",
+            REBUILD,
+        )
     if not row["has_vectorizer"]:
         yield error(
             "space.vectorizer", f"The space {name!r} has lost its pgai vectorizer: nothing is embedded.", REBUILD
@@ -71,13 +78,19 @@ def _parts(row: dict[str, Any]) -> Iterator[Finding]:
 
 def _vector_index(row: dict[str, Any]) -> Iterator[Finding]:
     """Small stores are compared chunk by chunk; the sizes are those by which the dense search decides."""
-    large = row["bytes"] > get_settings().search.exact_below * (4 * row["dimensions"] + 1000)
+    large = row["bytes"] > get_settings().search.exact_below * row["chunk_bytes"]
     if large and not row["has_index"]:
         yield (error if row["is_active"] else warning)(
             "index.missing",
             f"The chunk store {row['store']} has {row['bytes'] / 1e6:,.0f} MB and no vector index: searches read all.",
-            f"CREATE INDEX CONCURRENTLY {row['index_name']} ON {row['store']}"
-            f" USING hnsw ((embedding::halfvec({row['dimensions']})) halfvec_cosine_ops);",
+            f"CREATE INDEX CONCURRENTLY {row['index_name']} ON {row['store']} USING hnsw ({row['index_column']});",
+        )
+    if row["unused"] and row["stored_dimensions"] == row["dimensions"]:
+        yield warning(
+            "index.kind",
+            f"Searches of the space {row['name']!r} compare {row['index']}({row['dimensions']}), so they do not use"
+            f" {', '.join(row['unused'])}: it is maintained in vain.",
+            f"manage.py pgknowbase_index build --space {row['name']}",
         )
 
 

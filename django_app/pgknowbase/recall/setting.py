@@ -22,7 +22,8 @@ def search_settings(using: str) -> dict[str, str]:
 def current_ef_search(using: str, *, limit: int = 10, filtered: bool = False) -> int:
     """How many chunks a search for ``limit`` rows, with filters or without, takes from the vector index at a time."""
     space = active_space(using)
-    used: int = gateway.fetch_value(using, gateway.EF_SEARCH_USED, limit, filtered, space.ef_search if space else None)
+    tuned, index = (space.ef_search, space.index) if space else (None, "halfvec")
+    used: int = gateway.fetch_value(using, gateway.EF_SEARCH_USED, limit, filtered, tuned, index)
     return used
 
 
@@ -46,7 +47,7 @@ def keep(using: str, ef_search: int) -> EmbeddingSpace:
     """
     space = measured_space(using)
     size = gateway.fetch_value(using, gateway.STORE_BYTES, space.store_schema, space.store_table)
-    if size <= get_settings().search.exact_below * (4 * space.dimensions + 1000):
+    if size <= get_settings().search.exact_below * space.chunk_bytes:
         raise RecallError(
             f"The space {space.name!r} is so small that searches compare every chunk (EXACT_BELOW), so there is nothing"
             " to keep: measure again when it has grown."

@@ -8,6 +8,7 @@ REASONS = {
     "exact_index": "exact over the index: small, {store_bytes:,} bytes of at most {small_bytes:,}",
     "exact_filtered": "exact over the filtered rows: {passing:,} pass, of at most {exact_below:,}",
     "walk": "index walk: {walked:,} chunks from the nearest on, ef_search {ef_search}",
+    "walk_binary": "binary index walk: {walked:,} chunks, ef_search {ef_search}, {reranked:,} compared by vectors",
     "retried_exactly": "retried exactly: the index gave up after {walked:,} chunks",
     "words_all": "every document with a word of the text scored: {candidates:,} of {documents:,.0f}",
     "words_rare": "of {documents:,.0f} documents, over {most_candidates:,}, only those with {words}: {candidates:,}",
@@ -21,8 +22,9 @@ REASONS = {
 class Step:
     """One call of a search function.
 
-    ``plan``: ``exact_index``, ``exact_filtered``, ``walk`` or ``retried_exactly``. ``passing``: objects that pass the
-    filters, where they were counted. ``walked``: chunks read along the index, ``ef_search`` at a
+    ``plan``: ``exact_index``, ``exact_filtered``, ``walk``, ``walk_binary`` or ``retried_exactly``. ``passing``:
+    objects that pass the filters, where they were counted. ``reranked``: chunks found by a binary index that were
+    compared by their vectors. ``walked``: chunks read along the index, ``ef_search`` at a
     time. ``index``: that of the only source model searched, where it has one.
     """
 
@@ -33,6 +35,7 @@ class Step:
     walked: int
     passing: int | None
     ef_search: int | None
+    reranked: int | None
     index: str | None
     store_bytes: int | None
     small_bytes: int | None
@@ -44,7 +47,7 @@ class Step:
 
     def __str__(self) -> str:
         figures = {name: getattr(self, name) for name in self.__slots__}
-        of_model = f", in {self.index}" if self.plan == "walk" and self.index else ""
+        of_model = f", in {self.index}" if self.plan in ("walk", "walk_binary") and self.index else ""
         return f"{REASONS[self.plan].format(**figures)}{of_model}; {self.found} of {self.asked} found"
 
 

@@ -103,7 +103,7 @@ class Executor:
 
     @cached_property
     def vector_oid(self) -> int:
-        return int(gateway.fetch_value(self.using, gateway.VECTOR_OID))
+        return int(gateway.fetch_value(self.using, gateway.VECTOR_OID, self.space.storage))
 
     def run_once(self) -> ExecutorBatch:
         """Lease a batch of documents, embed what changed in them and write it; none while the provider has a pause."""
@@ -250,7 +250,10 @@ class Executor:
                 (*key, seq, text, *outcome.vectors[text]) for key in written for seq, text in by_key[key].plan.missing
             ]
             if rows:
-                gateway.copy_chunks(self.using, self.space.store_schema, self.space.store_table, self.vector_oid, rows)
+                space = self.space
+                gateway.copy_chunks(
+                    self.using, space.store_schema, space.store_table, space.storage, self.vector_oid, rows
+                )
             items = [item for document in documents if document not in busy for item in document.items]
             gateway.fetch(
                 self.using,

@@ -21,7 +21,10 @@ Progress = Callable[[str, int, int], object]
 
 @dataclass(frozen=True, slots=True)
 class VectorIndex:
-    """One HNSW index; ``source`` is the content type's id of the only model in it, None for all; sizes in bytes."""
+    """One HNSW index; ``source`` is the content type's id of the only model in it, None for all; sizes in bytes.
+
+    ``kind`` and ``dimensions``: what it is made on, see ``pgknowbase_index_column_v1``.
+    """
 
     space_id: int
     space: str
@@ -29,6 +32,8 @@ class VectorIndex:
     name: str
     source: int | None
     valid: bool
+    kind: str
+    dimensions: int
     options: tuple[str, ...]
     bytes: int
     store_bytes: int
@@ -50,6 +55,10 @@ class IndexSpec:
     ef_construction: int = EF_CONSTRUCTION
     concurrently: bool = True
 
+    def describes(self, index: VectorIndex) -> bool:
+        """Whether a search can use ``index``, and it has these parameters."""
+        return fits(index, self.space) and index.parameters == (self.m, self.ef_construction)
+
     @property
     def name(self) -> str:
         """Its name, by which it is known again."""
@@ -62,13 +71,18 @@ def indexes(using: str) -> list[VectorIndex]:
     return [VectorIndex(**{**row, "options": tuple(row["options"])}) for row in rows]
 
 
+def fits(index: VectorIndex, space: EmbeddingSpace) -> bool:
+    """Whether searches of ``space`` can use the index: it is valid, and made on what they compare."""
+    return index.valid and (index.kind, index.dimensions) == (space.index, space.dimensions)
+
+
 def has_index(using: str, space: EmbeddingSpace) -> bool:
-    """Whether a valid vector index has all chunks of ``space``."""
-    return any(one.valid and one.source is None for one in indexes(using) if one.space_id == space.pk)
+    """Whether a vector index that searches can use has all chunks of ``space``."""
+    return any(fits(one, space) and one.source is None for one in indexes(using) if one.space_id == space.pk)
 
 
 def build_index(using: str, spec: IndexSpec, progress: Progress = lambda phase, done, total: None) -> bool:
-    """Build the index; False if it is there, valid, with the same parameters.
+    """Build the index; False if it is there, valid, of the same kind and parameters.
 
     What an interrupted build has left is dropped. An index with other parameters serves until the new one is valid.
 
@@ -79,7 +93,7 @@ def build_index(using: str, spec: IndexSpec, progress: Progress = lambda phase, 
         raise SpaceError(f"The index {spec.name!r} cannot be built inside a transaction: call it outside.")
     known = {one.name: one for one in indexes(using) if one.space_id == spec.space.pk}
     there, fresh = known.get(spec.name), f"{spec.name}_new"
-    if there is not None and there.valid and there.parameters == (spec.m, spec.ef_construction):
+    if there is not None and spec.describes(there):
         return False
     if there is not None and not there.valid:
         gateway.drop_index(using, spec.space.store_schema, spec.name)
@@ -129,8 +143,10 @@ class _Builder(threading.Thread):
         try:
             self.pid = gateway.fetch_value(self.using, gateway.BACKEND_PID)
             self._raw = connections[self.using].connection
+            space = spec.space
+            column = gateway.fetch_value(self.using, gateway.INDEX_COLUMN, space.index, space.dimensions)
             gateway.create_index(
-                self.using, spec.space.store_schema, spec.space.store_table, self.index, spec.space.dimensions,
+                self.using, space.store_schema, space.store_table, self.index, column,
                 source=spec.source, m=spec.m, ef_construction=spec.ef_construction, concurrently=spec.concurrently,
             )  # fmt: skip
         except BaseException as error:  # noqa: BLE001 - carried over to the thread that waits

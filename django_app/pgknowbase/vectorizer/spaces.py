@@ -22,6 +22,8 @@ class SpaceSpec:
     chunk_overlap: int
     template: str
     splitter: str
+    index: str
+    storage: str
 
     @classmethod
     def from_settings(cls, space: SpaceSettings | None = None) -> "SpaceSpec":
@@ -37,6 +39,8 @@ class SpaceSpec:
             chunk_overlap=space.chunk_overlap,
             template=space.template,
             splitter=space.splitter,
+            index=space.index,
+            storage=space.storage,
         )
 
     @classmethod

@@ -51,21 +51,17 @@ class Command(KnowbaseCommand):
         self._serve(server)
 
     def _serve(self, server: EmbeddingServer) -> None:
-        stop = threading.Event()
-
         def on_signal(number: int, frame: FrameType | None) -> None:
-            stop.set()
+            # shutdown() waits for serve_forever(), which goes on when this returns.
+            threading.Thread(target=server.shutdown).start()
 
         previous = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
-        thread.start()
         try:
             self.stdout.write(f"Serving {server.embedder.model} as {server.alias} at {server.url}")
             self.stdout.flush()
-            stop.wait()
+            server.serve_forever(poll_interval=0.1)
         finally:
             server.stop()
-            thread.join()
             for number, handler in previous.items():
                 signal.signal(number, handler)
         self.stdout.write("Stopped.")

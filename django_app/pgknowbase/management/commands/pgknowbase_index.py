@@ -13,7 +13,7 @@ from pgknowbase.management.progress import Bar
 from pgknowbase.vectorizer.indexes import EF_CONSTRUCTION, IndexSpec, M, VectorIndex, build_index, indexes, model_source
 from pgknowbase.vectorizer.spaces import find_space, matching_space
 
-COLUMNS = ("space", "index", "model", "valid", "m", "ef_construction", "bytes", "store_bytes")
+COLUMNS = ("space", "index", "model", "kind", "valid", "m", "ef_construction", "bytes", "store_bytes")
 
 
 class Command(KnowbaseCommand):
@@ -62,7 +62,7 @@ class Command(KnowbaseCommand):
 
 def _row(index: VectorIndex, labels: dict[int, str]) -> list[Any]:
     model = "all" if index.source is None else labels.get(index.source, str(index.source))
-    return [index.space, index.name, model, index.valid, *index.parameters, index.bytes, index.store_bytes]
+    return [index.space, index.name, model, index.kind, index.valid, *index.parameters, index.bytes, index.store_bytes]
 
 
 def _between(least: int, most: int) -> Callable[[str], int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from pgknowbase.conf import get_settings
+from pgknowbase.conf import SpaceSettings, get_settings
 from pgknowbase.errors import SpaceError
 from pgknowbase.management.arguments import as_json, as_table, positive
 from pgknowbase.management.base import KnowbaseCommand
@@ -36,6 +36,8 @@ class Command(KnowbaseCommand):
         parser.add_argument("--chunk-overlap", type=int, help="add: characters that neighbours share")
         parser.add_argument("--template", help="add: what is embedded for one chunk")
         parser.add_argument("--splitter", help="add: recursive, markdown or code")
+        parser.add_argument("--index", help="add: halfvec or binary, what the vector index holds of a vector")
+        parser.add_argument("--storage", help="add: vector or halfvec, as what the vectors are stored")
         parser.add_argument("--here", action="store_true", help="fill: embed in this process")
         parser.add_argument("--no-index", action="store_true", help="fill: build no vector index afterwards")
         parser.add_argument("--queries", metavar="FILE", help="compare: one per line, or BEIR's JSON lines")
@@ -61,7 +63,7 @@ class Command(KnowbaseCommand):
     def _add(self, using: str, name: str, **options: Any) -> None:
         from pgknowbase.vectorizer.change import add_space, space_settings
 
-        parts = {key: options[key] for key in ("embedding", "chunk_size", "chunk_overlap", "template", "splitter")}
+        parts = {key: options[key] for key in SpaceSettings.model_fields}
         space = add_space(using, name, space_settings(name, **parts))
         self.stdout.write(
             f"Added {space}; its documents are queued: let 'manage.py pgknowbase_worker' run, and wait with 'manage.py"
