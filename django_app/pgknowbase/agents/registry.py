@@ -69,3 +69,14 @@ def get_agent(name: str, *, user: Any = None) -> "DjangoAgent[Any, Any]":
             f"Agent {name!r} is unknown: declare it in the agents.py of an app, or see create_agent. Known: {known}."
         )
     return built(definition)
+
+
+def agents_for(user: Any) -> list[tuple["DjangoAgent[Any, Any]", str]]:
+    """What ``user`` may use, by name, with where it is kept: ``code`` or ``database``."""
+    from pgknowbase.agents.definitions import built
+    from pgknowbase.agents.models import AgentDefinition
+    from pgknowbase.agents.recording.database import alias
+
+    kept = AgentDefinition.usable_by(user).using(alias()).exclude(name__in=_agents)
+    found = [(agent, "code") for agent in _agents.values()] + [(built(row), "database") for row in kept]
+    return sorted(found, key=lambda each: each[0].name)
