@@ -147,7 +147,10 @@ class AgentsSettings(_Strict):
 class ApiSettings(_Strict):
     """Who may ask the REST API how much."""
 
-    routers: dict[str, str] = {"knowledge/": "pgknowbase.api.knowledge.router"}
+    routers: dict[str, str] = {
+        "knowledge/": "pgknowbase.api.knowledge.router",
+        "orchestrator/": "pgknowbase.api.orchestrator.router",
+    }
     anonymous_search: bool = True
     anonymous_rate: Rate = "60/minute"
     user_rate: Rate = "600/minute"

@@ -12,6 +12,7 @@ from django.core.management.base import CommandError
 
 from pgknowbase.agents import DjangoAgent, TestModel, agent_names, get_agent, registry
 from pgknowbase.agents.models import AgentDefinition, AgentExecution, Status
+from pgknowbase.discovery import importing
 from pgknowbase.errors import ConfigurationError, UnknownAgentError
 from tests.agents.agents import echo
 from tests.agents.conftest import make_agent, saying, work_off
@@ -118,10 +119,12 @@ def test_orchestrator_status(capsys):
     assert "it broke" in output(capsys, "orchestrator_status")
 
 
-def test_registry(monkeypatch):
+def test_registry():
     assert "content_analyzer" in registry.declared()
-    monkeypatch.setattr(registry, "_discovering", "elsewhere.agents")
-    with pytest.raises(ConfigurationError, match=r"in 'tests\.agents\.agents' and in 'elsewhere\.agents'"):
+    with (
+        importing("elsewhere.agents"),
+        pytest.raises(ConfigurationError, match=r"in 'tests\.agents\.agents' and in 'elsewhere\.agents'"),
+    ):
         DjangoAgent(name="echo")
 
 

@@ -4,10 +4,11 @@ from django.urls import include, path
 from ninja import Router
 from pydantic import BaseModel
 
-from pgknowbase.api.application import NAMESPACE, build_api
+from pgknowbase.api.application import build_api
 from pgknowbase.api.callers import caller_of
 from pgknowbase.api.events import Event, event_stream
 from pgknowbase.api.idempotency import idempotent
+from pgknowbase.api.links import NAMESPACE
 from pgknowbase.api.problems import Problem
 
 router = Router(tags=["runs"])

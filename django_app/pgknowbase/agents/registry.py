@@ -1,13 +1,8 @@
 """Which agents there are: those declared in code, and those kept in the database."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from django.apps import apps
-from django.utils.module_loading import module_has_submodule
-
+from pgknowbase.discovery import home, import_from_apps
 from pgknowbase.errors import ConfigurationError, UnknownAgentError
 
 if TYPE_CHECKING:
@@ -15,7 +10,6 @@ if TYPE_CHECKING:
 
 _agents: dict[str, "DjangoAgent[Any, Any]"] = {}
 _homes: dict[str, str] = {}
-_discovering: str | None = None
 
 
 def register(agent: "DjangoAgent[Any, Any]") -> None:
@@ -24,33 +18,19 @@ def register(agent: "DjangoAgent[Any, Any]") -> None:
     Raises:
         ConfigurationError: another app's ``agents.py`` has one of that name.
     """
-    home = _homes.get(agent.name)
-    if _discovering and home and home != _discovering:
+    here, before = home(), _homes.get(agent.name)
+    if here and before and before != here:
         raise ConfigurationError(
-            f"Agent {agent.name!r} is declared in {home!r} and in {_discovering!r}: give one of them another name."
+            f"Agent {agent.name!r} is declared in {before!r} and in {here!r}: give one of them another name."
         )
     _agents[agent.name] = agent
-    if _discovering:
-        _homes[agent.name] = _discovering
+    if here:
+        _homes[agent.name] = here
 
 
 def discover() -> None:
     """Import ``agents.py`` of each app that has one."""
-    for config in apps.get_app_configs():
-        name = f"{config.name}.agents"
-        if config.name != "pgknowbase" and config.module is not None and module_has_submodule(config.module, "agents"):
-            with _in(name):
-                import_module(name)
-
-
-@contextmanager
-def _in(module: str) -> Iterator[None]:
-    global _discovering
-    outer, _discovering = _discovering, module
-    try:
-        yield
-    finally:
-        _discovering = outer
+    import_from_apps("agents")
 
 
 def declared() -> dict[str, "DjangoAgent[Any, Any]"]:
@@ -89,3 +69,14 @@ def get_agent(name: str, *, user: Any = None) -> "DjangoAgent[Any, Any]":
             f"Agent {name!r} is unknown: declare it in the agents.py of an app, or see create_agent. Known: {known}."
         )
     return built(definition)
+
+
+def agents_for(user: Any) -> list[tuple["DjangoAgent[Any, Any]", str]]:
+    """What ``user`` may use, by name, with where it is kept: ``code`` or ``database``."""
+    from pgknowbase.agents.definitions import built
+    from pgknowbase.agents.models import AgentDefinition
+    from pgknowbase.agents.recording.database import alias
+
+    kept = AgentDefinition.usable_by(user).using(alias()).exclude(name__in=_agents)
+    found = [(agent, "code") for agent in _agents.values()] + [(built(row), "database") for row in kept]
+    return sorted(found, key=lambda each: each[0].name)

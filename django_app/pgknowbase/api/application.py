@@ -3,8 +3,10 @@
 import json
 import logging
 import re
+from importlib.util import find_spec
 from typing import Any
 
+from django.apps import apps
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
 from ninja import NinjaAPI
@@ -13,11 +15,15 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 
 from pgknowbase import __version__
+from pgknowbase.api.agent_problems import problem_of
 from pgknowbase.api.callers import AUTHENTICATION
 from pgknowbase.api.guard import guarded, not_found
+from pgknowbase.api.links import NAMESPACE
 from pgknowbase.api.problems import MEDIA_TYPE, Problem, ProblemDetails
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import (
+    AgentError,
+    ConfigurationError,
     EmbeddingError,
     NotFoundError,
     NotIndexedError,
@@ -28,7 +34,7 @@ from pgknowbase.errors import (
 from pgknowbase.meta import ExternalDataMetaConfig
 from pgknowbase.status import ModelIntegrationStatus
 
-NAMESPACE = "pgknowbase_api"
+ORCHESTRATOR = "pgknowbase.api.orchestrator.router"
 # In the document, and so in the TypeScript types, without a route that names them.
 EXPORTED = (ProblemDetails, ModelIntegrationStatus, ExternalDataMetaConfig)
 REFUSALS = {"4XX": "Refused: the problem says why.", "5XX": "Not possible now: the problem says why."}
@@ -81,6 +87,26 @@ class KnowbaseAPI(NinjaAPI):
         return schema
 
 
+def routers() -> dict[str, str]:
+    """Routers by prefix: those of the settings, and by default that of agents where they can run.
+
+    Raises:
+        ConfigurationError: the settings ask for it without the app.
+    """
+    settings = get_settings().api
+    if ORCHESTRATOR not in settings.routers.values():
+        return settings.routers
+    asked = "routers" in settings.model_fields_set
+    if asked and not apps.is_installed("pgknowbase.agents"):
+        raise ConfigurationError(
+            f"API['ROUTERS'] has {ORCHESTRATOR!r} and 'pgknowbase.agents' is not installed: add it to INSTALLED_APPS,"
+            " or take the router out."
+        )
+    if asked or (apps.is_installed("pgknowbase.agents") and find_spec("pydantic_ai")):
+        return settings.routers
+    return {prefix: router for prefix, router in settings.routers.items() if router != ORCHESTRATOR}
+
+
 def build_api() -> KnowbaseAPI:
     """The API with the routers of the settings."""
     api = KnowbaseAPI(
@@ -91,7 +117,7 @@ def build_api() -> KnowbaseAPI:
         auth=AUTHENTICATION,
         parser=StrictParser(),
     )
-    for prefix, router in get_settings().api.routers.items():
+    for prefix, router in routers().items():
         api.add_router(prefix, router)
     for kind, handler in HANDLERS.items():
         api.add_exception_handler(kind, handler)
@@ -138,6 +164,13 @@ def _mismatch(request: HttpRequest, error: Any) -> HttpResponse:
     return Problem(503, "embedding", "Searches by meaning do not work now: tell an administrator.").response
 
 
+def _agent(request: HttpRequest, error: Any) -> HttpResponse:
+    problem = problem_of(error)
+    if problem.status >= 500:
+        logger.error("%s", error)
+    return problem.response
+
+
 def _invalid(request: HttpRequest, error: Any) -> HttpResponse:
     faults = [_fault(fault) for fault in error.errors]
     told = "; ".join(f"{fault['pointer'] or fault['where']}: {fault['detail']}" for fault in faults[:3])
@@ -162,4 +195,5 @@ HANDLERS: dict[type[Exception], Any] = {
     SearchError: _search,
     EmbeddingError: _embedding,
     SpaceMismatchError: _mismatch,
+    AgentError: _agent,
 }

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, Json
 
 from pgknowbase.api.callers import ANONYMOUS, caller_of
 from pgknowbase.api.idempotency import idempotent
-from pgknowbase.api.problems import Problem
+from pgknowbase.api.parameters import check_names
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError, SearchError
 from pgknowbase.keys import object_key, parse_key
@@ -90,7 +90,7 @@ class SyncBatchResponse(BaseModel):
 @router.get("search/", response=SearchPage, operation_id="searchByUrl", openapi_extra=ANONYMOUS)
 def search_by_url(request: HttpRequest, asked: Query[SearchParameters]) -> SearchPage:
     """Search, with everything in the address. Metadata conditions are JSON."""
-    _check_names(request, SearchParameters)
+    check_names(request, SearchParameters)
     caller = caller_of(request)
     caller.require("search")
     _check_limit(asked)
@@ -109,7 +109,7 @@ def search(request: HttpRequest, asked: SearchRequest) -> SearchPage:
 @router.get("similar/", response=SearchPage, operation_id="similar", openapi_extra=ANONYMOUS)
 def similar(request: HttpRequest, asked: Query[SimilarParameters]) -> SearchPage:
     """What is most like an object that the caller may see."""
-    _check_names(request, SimilarParameters)
+    check_names(request, SimilarParameters)
     caller = caller_of(request)
     caller.require("search")
     _check_limit(asked)
@@ -119,7 +119,7 @@ def similar(request: HttpRequest, asked: Query[SimilarParameters]) -> SearchPage
 @router.get("document/", response=FetchedDocument, operation_id="document", openapi_extra=ANONYMOUS)
 def document(request: HttpRequest, asked: Query[DocumentParameters]) -> FetchedDocument:
     """The text of an object that the caller may see, in parts."""
-    _check_names(request, DocumentParameters)
+    check_names(request, DocumentParameters)
     caller = caller_of(request)
     caller.require("search")
     return service.fetch(asked.model, asked.key, viewer=caller.user, start=asked.start, length=asked.length)
@@ -164,14 +164,6 @@ def _check_limit(asked: service.Narrowing) -> None:
     most = min(get_settings().api.max_limit, get_settings().search.max_limit)
     if asked.limit > most:
         raise SearchError(f"limit {asked.limit} is out of range: pass a whole number from 1 to {most}.")
-
-
-def _check_names(request: HttpRequest, parameters: type[BaseModel]) -> None:
-    """A misspelt filter must not widen a search."""
-    unknown = sorted(set(request.GET) - parameters.model_fields.keys())
-    if unknown:
-        known = ", ".join(parameters.model_fields)
-        raise Problem(422, "validation", f"The parameter {shown(unknown[0])} is unknown: use some of {known}.")
 
 
 def _key(source: Source, model_id: int | str) -> str:

@@ -26,11 +26,12 @@ class ProblemDetails(BaseModel):
     title: str
     status: int
     detail: str
+    instance: str | None = Field(None, description="Path of the run or workflow that did not complete.")
     errors: list[FieldProblem] = Field([], description="Each part of the request that is wrong.")
 
 
 class Problem(Exception):
-    """Raised by a route to refuse. ``kind``: the last part of ``type``."""
+    """Raised by a route to refuse. ``kind``: the last part of ``type``; ``instance``: the path of what it is about."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class Problem(Exception):
         *,
         errors: list[dict[str, str]] | None = None,
         headers: Mapping[str, str] | None = None,
+        instance: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -47,6 +49,7 @@ class Problem(Exception):
         self.detail = detail
         self.errors = errors or []
         self.headers = dict(headers or {})
+        self.instance = instance
 
     @property
     def body(self) -> str:
@@ -57,6 +60,7 @@ class Problem(Exception):
                 "title": HTTPStatus(self.status).phrase,
                 "status": self.status,
                 "detail": self.detail,
+                **({"instance": self.instance} if self.instance else {}),
                 "errors": self.errors,
             }
         )

@@ -4,5 +4,7 @@ SCOPES = {
     "search": "Search, and ask for what is similar",
     "status": "See how far the index is",
     "sync": "Bring rows into the index",
+    "agents": "Run agents and workflows, and see, cancel and retry runs",
+    "approvals": "Decide on tool calls that wait for a person",
     "act_for_others": "Act as another user, if the token's user may",
 }

@@ -9,7 +9,8 @@ except ImportError as error:
         "The routes of the API need django-ninja: run `pip install 'django-pgknowbase[api]'`."
     ) from error
 
-from pgknowbase.api.application import NAMESPACE, build_api
+from pgknowbase.api.application import build_api
+from pgknowbase.api.links import NAMESPACE
 
 app_name = NAMESPACE
 api = build_api()

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, TypeVar
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import Q
-from django.utils.module_loading import module_has_submodule
 
+from pgknowbase.discovery import import_from_apps
 from pgknowbase.errors import ConfigurationError
 from pgknowbase.reactions.change import OPS, Change
 
@@ -149,10 +148,8 @@ def declared() -> list[Reaction]:
 
 def discover(listener: Callable[[Reaction], None]) -> None:
     """Import the modules of all apps in which reactions may be, and tell ``listener`` of each, now and later."""
-    for config in apps.get_app_configs():
-        for name in MODULES:
-            if config.name != "pgknowbase" and module_has_submodule(config.module, name):
-                import_module(f"{config.name}.{name}")
+    for name in MODULES:
+        import_from_apps(name)
     for reaction in reactions().values():
         listener(reaction)
     _listeners.append(listener)

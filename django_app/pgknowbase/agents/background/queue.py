@@ -6,11 +6,13 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from pgknowbase.agents.deps import DjangoDeps
 from pgknowbase.agents.models import AgentExecution, Status
 from pgknowbase.agents.recording.database import alias
 from pgknowbase.agents.recording.values import as_json, as_text
 from pgknowbase.agents.registry import get_agent
 from pgknowbase.conf import get_settings
+from pgknowbase.errors import AgentError
 
 
 def run_in_background(agent_name: str, prompt: str, *, deps: Any = None) -> AgentExecution:
@@ -37,6 +39,22 @@ def run_in_background(agent_name: str, prompt: str, *, deps: Any = None) -> Agen
         row.task_id = enqueue(row.pk)
         AgentExecution.objects.using(alias()).filter(pk=row.pk).update(task_id=row.task_id)
     return row
+
+
+def run_again(execution: AgentExecution) -> AgentExecution:
+    """A new run in the background of what an earlier one was asked, for the same user.
+
+    Raises:
+        AgentError: the user is not active any more.
+        UnknownAgentError: the agent is gone, or no longer for this user.
+        NoModelError: it has no model.
+    """
+    user = execution.user
+    if user is not None and not user.is_active:
+        raise AgentError(f"User {user.pk!r} of the run {execution.pk} is not active: run the agent for somebody else.")
+    get_agent(execution.agent_name, user=user)
+    deps = DjangoDeps(user_id=execution.user_id, session_data=execution.session_data)
+    return run_in_background(execution.agent_name, execution.input_prompt, deps=deps)
 
 
 def continue_run(execution_id: UUID) -> bool:

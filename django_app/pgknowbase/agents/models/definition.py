@@ -49,3 +49,14 @@ class AgentDefinition(models.Model):
         if user.is_superuser or self.is_public or self.owner_id == user.pk:
             return True
         return self.users.filter(pk=user.pk).exists() or self.groups.filter(user__pk=user.pk).exists()
+
+    @classmethod
+    def usable_by(cls, user: Any) -> "models.QuerySet[AgentDefinition]":
+        """Those that this user may run, in one query."""
+        rows = cls._default_manager.filter(is_active=True)
+        if not getattr(user, "is_authenticated", False) or not user.is_active:
+            return rows.none()
+        if user.is_superuser:
+            return rows
+        named = models.Q(users=user.pk) | models.Q(groups__user=user.pk)
+        return rows.filter(models.Q(is_public=True) | models.Q(owner=user.pk) | named).distinct()

@@ -6,6 +6,132 @@ import type { CallOptions, PostOptions } from "./runtime.js";
 export { ProblemError } from "./runtime.js";
 export type { CallOptions, ClientOptions, PostOptions } from "./runtime.js";
 
+/** For whom the agent acts. */
+export interface ActingFor {
+  /** Somebody else; needs the permission to act for others. */
+  user_id?: number | string | null;
+}
+
+/** An agent that the caller may run. */
+export interface AgentInfo {
+  name: string;
+  description: string;
+  kept_in: "code" | "database";
+  /** Null: none is configured, so it cannot run. */
+  model: string | null;
+}
+
+/** By name. */
+export interface AgentList {
+  results: Array<AgentInfo>;
+}
+
+/** A tool call that a person has to allow. */
+export interface Approval {
+  id: number;
+  execution_id: string;
+  execution_url: string;
+  agent_name: string;
+  /** For whom the agent acts. */
+  user_id: number | string | null;
+  tool_name: string;
+  arguments: unknown;
+  status: "PENDING" | "APPROVED" | "DENIED";
+  reason: string;
+  requested_at: string;
+  decided_at: string | null;
+  decided_by: number | string | null;
+}
+
+/** What was decided. ``continues``: nothing else waits, and a worker goes on with the run. */
+export interface ApprovalAnswer {
+  id: number;
+  execution_id: string;
+  execution_url: string;
+  agent_name: string;
+  /** For whom the agent acts. */
+  user_id: number | string | null;
+  tool_name: string;
+  arguments: unknown;
+  status: "PENDING" | "APPROVED" | "DENIED";
+  reason: string;
+  requested_at: string;
+  decided_at: string | null;
+  decided_by: number | string | null;
+  continues: boolean;
+}
+
+/** The latest first. ``next_offset``: of the next page; null on the last one. */
+export interface ApprovalPage {
+  results: Array<Approval>;
+  next_offset: number | null;
+}
+
+/** What a person says of a tool call. */
+export interface DecisionRequest {
+  approve: boolean;
+  /** Of a refusal; the model is told. */
+  reason?: string;
+}
+
+/** A run with what it said and called. */
+export interface ExecutionDetail {
+  id: string;
+  /** Its path. */
+  url: string;
+  agent_name: string;
+  user_id: number | string | null;
+  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  model: string;
+  background: boolean;
+  error: string;
+  execution_time: number | null;
+  tokens_used: number;
+  /** US dollars; null where a price is unknown. */
+  cost: string | null;
+  workflow_id: string | null;
+  step: string;
+  created_at: string;
+  started_at: string | null;
+  completed_at: string | null;
+  input_prompt: string;
+  output_data: unknown;
+  /** Answers of the model. */
+  requests: number;
+  input_tokens: number;
+  output_tokens: number;
+  tools: Array<ToolCallDetail>;
+  approvals: Array<Approval>;
+}
+
+/** The latest first. ``next_offset``: of the next page; null on the last one. */
+export interface ExecutionPage {
+  results: Array<ExecutionSummary>;
+  next_offset: number | null;
+}
+
+/** A run. */
+export interface ExecutionSummary {
+  id: string;
+  /** Its path. */
+  url: string;
+  agent_name: string;
+  user_id: number | string | null;
+  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  model: string;
+  background: boolean;
+  error: string;
+  execution_time: number | null;
+  tokens_used: number;
+  /** US dollars; null where a price is unknown. */
+  cost: string | null;
+  workflow_id: string | null;
+  step: string;
+  created_at: string;
+  started_at: string | null;
+  completed_at: string | null;
+}
+
 /** The keys of a model's ``ExternalDataMeta``. ``watch_fields``: paths whose changes bring the row back into the index. ``similarity_threshold``: the least similarity, in [0, 1], at which the row is a hit when a search names none. ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows. ``owner_field``: path to the user who may find a row that is not public. ``refresh_after``: how long a document that depends on the date stays fresh. ``language``: the text search configuration of the rows' words; None: as SEARCH["LANGUAGE"] says. */
 export interface ExternalDataMetaConfig {
   watch_fields: Array<string>;
@@ -67,6 +193,7 @@ export interface FieldProblem {
 export interface IndexStatus {
   space: SpaceStatus | null;
   sources: Array<SourceStatus>;
+  reactions: Array<ReactionStatus>;
   workers: Array<WorkerStatus>;
 }
 
@@ -86,8 +213,52 @@ export interface ProblemDetails {
   title: string;
   status: number;
   detail: string;
+  /** Path of the run or workflow that did not complete. */
+  instance?: string | null;
   /** Each part of the request that is wrong. */
   errors?: Array<FieldProblem>;
+}
+
+/** The columns of the view ``pgknowbase_reaction_status``, and whether this project has the reaction. */
+export interface ReactionStatus {
+  reaction: string;
+  is_declared?: boolean;
+  changes?: number;
+  pending?: number;
+  running?: number;
+  failed?: number;
+  dead?: number;
+  done?: number;
+  oldest_pending?: string | null;
+  last_finished?: string | null;
+}
+
+/** One run: answered at its end, or streamed, or left to a worker. */
+export interface RunRequest {
+  prompt: string;
+  deps?: ActingFor | null;
+  /** Seconds, if fewer than the agent's own; not for the background. */
+  timeout?: number | null;
+  /** Answer with server-sent events. */
+  stream?: boolean;
+  /** Leave it to a worker and answer 202. */
+  background?: boolean;
+}
+
+/** What a run came to. */
+export interface RunResult {
+  execution_id: string;
+  /** Path of the execution. */
+  url: string;
+  agent_name: string;
+  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  /** Text, or JSON as the agent's output type has it. */
+  output: unknown;
+  /** Seconds. */
+  execution_time: number;
+  tokens_used: number;
+  /** US dollars; null where a price is unknown. */
+  cost: string | null;
 }
 
 /** Results, best first. ``next_offset``: pass it as ``offset`` for the next page; null on the last one. */
@@ -187,6 +358,15 @@ export interface Span {
   end: number;
 }
 
+/** One step; ``error`` is empty where it succeeded. */
+export interface StepReport {
+  path: string;
+  agent: string;
+  output: unknown;
+  error: string;
+  execution_id: string | null;
+}
+
 /** Bring some rows of one model into the index. */
 export interface SyncBatchRequest {
   model_name: string;
@@ -211,6 +391,19 @@ export interface SyncFailure {
   error: string;
 }
 
+/** A call of a tool. */
+export interface ToolCallDetail {
+  tool_name: string;
+  tool_call_id: string;
+  arguments: unknown;
+  result: unknown;
+  status: "RUNNING" | "COMPLETED" | "FAILED" | "REFUSED" | "WAITING";
+  error: string;
+  execution_time: number | null;
+  started_at: string;
+  completed_at: string | null;
+}
+
 /** A worker that beats; ``beat_age`` and ``uptime`` in seconds, ``busy`` if it has documents on lease. */
 export interface WorkerStatus {
   host: string;
@@ -222,6 +415,87 @@ export interface WorkerStatus {
   events: number;
   documents: number;
   failed: number;
+}
+
+/** What a workflow came to. Steps that failed beside others that did not have an ``error``. */
+export interface WorkflowAnswer {
+  workflow_id: string;
+  /** Its path. */
+  url: string;
+  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  output: unknown;
+  steps: Array<StepReport>;
+  execution_time: number;
+  total_tokens: number;
+  total_cost: string | null;
+}
+
+/** The same with its runs. */
+export interface WorkflowDetail {
+  id: string;
+  /** Its path. */
+  url: string;
+  workflow_name: string;
+  pattern: string;
+  agents: Array<string>;
+  user_id: number | string | null;
+  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  error: string;
+  /** Percent. */
+  progress: number;
+  completed_steps: number;
+  total_steps: number;
+  total_tokens: number;
+  total_cost: string | null;
+  execution_time: number | null;
+  created_at: string;
+  completed_at: string | null;
+  initial_prompt: string;
+  final_output: unknown;
+  executions: Array<ExecutionSummary>;
+}
+
+/** The latest first. ``next_offset``: of the next page; null on the last one. */
+export interface WorkflowPage {
+  results: Array<WorkflowSummary>;
+  next_offset: number | null;
+}
+
+/** Several agents as one. */
+export interface WorkflowRequest {
+  /** In 'conditional' the first agent chooses one of the others. */
+  pattern: "sequential" | "parallel" | "conditional";
+  agents: Array<string>;
+  prompt: string;
+  /** What to call it; default: its pattern. */
+  name?: string;
+  deps?: ActingFor | null;
+  /** Seconds of the whole. */
+  timeout?: number | null;
+  /** Of a parallel one: runs at once. */
+  concurrency?: number | null;
+}
+
+/** A run of a workflow. */
+export interface WorkflowSummary {
+  id: string;
+  /** Its path. */
+  url: string;
+  workflow_name: string;
+  pattern: string;
+  agents: Array<string>;
+  user_id: number | string | null;
+  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  error: string;
+  /** Percent. */
+  progress: number;
+  completed_steps: number;
+  total_steps: number;
+  total_tokens: number;
+  total_cost: string | null;
+  execution_time: number | null;
+  created_at: string;
+  completed_at: string | null;
 }
 
 export interface SearchByUrlQuery {
@@ -280,6 +554,32 @@ export interface DocumentQuery {
   length?: number;
 }
 
+export interface ListApprovalsQuery {
+  /** Results at most. */
+  limit?: number;
+  offset?: number;
+  status?: "PENDING" | "APPROVED" | "DENIED";
+}
+
+export interface ListExecutionsQuery {
+  /** Results at most. */
+  limit?: number;
+  offset?: number;
+  agent?: string | null;
+  status?: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED" | null;
+  created_from?: string | null;
+  created_before?: string | null;
+}
+
+export interface ListWorkflowsQuery {
+  /** Results at most. */
+  limit?: number;
+  offset?: number;
+  status?: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED" | null;
+  created_from?: string | null;
+  created_before?: string | null;
+}
+
 export class KnowbaseClient extends BaseClient {
   /** Search, with everything in the address. Metadata conditions are JSON. */
   searchByUrl(query: SearchByUrlQuery, options: CallOptions = {}): Promise<SearchPage> {
@@ -314,5 +614,60 @@ export class KnowbaseClient extends BaseClient {
   /** How far the index is, per source model; the active embedding space; the workers. */
   status(options: CallOptions = {}): Promise<IndexStatus> {
     return this.call<IndexStatus>("GET", "knowledge/status/", { ...options });
+  }
+
+  /** The agents that the caller may run. */
+  listAgents(options: CallOptions = {}): Promise<AgentList> {
+    return this.call<AgentList>("GET", "orchestrator/ai-agents/", { ...options });
+  }
+
+  /** Run an agent as the caller. 202: it waits for a worker, or for a person's approval. Heeds Idempotency-Key. */
+  runAgent(path: { agent_name: string }, body: RunRequest, options: PostOptions = {}): Promise<RunResult | ExecutionSummary> {
+    return this.call<RunResult | ExecutionSummary>("POST", "orchestrator/ai-agents/{agent_name}/run/", { body, path, ...options });
+  }
+
+  /** Tool calls that wait for a person: of the caller's runs, or of all for those who may view or decide them. */
+  listApprovals(query: ListApprovalsQuery = {}, options: CallOptions = {}): Promise<ApprovalPage> {
+    return this.call<ApprovalPage>("GET", "orchestrator/approvals/", { query, ...options });
+  }
+
+  /** Allow or refuse a tool call. After the last decision a worker goes on with the run. */
+  decideApproval(path: { approval_id: number }, body: DecisionRequest, options: PostOptions = {}): Promise<ApprovalAnswer> {
+    return this.call<ApprovalAnswer>("POST", "orchestrator/approvals/{approval_id}/decide/", { body, path, ...options });
+  }
+
+  /** The caller's runs, or with the permission to view them all runs; the latest first. */
+  listExecutions(query: ListExecutionsQuery = {}, options: CallOptions = {}): Promise<ExecutionPage> {
+    return this.call<ExecutionPage>("GET", "orchestrator/executions/", { query, ...options });
+  }
+
+  /** One run, with the tools that it called and what it waits for. */
+  execution(path: { execution_id: string }, options: CallOptions = {}): Promise<ExecutionDetail> {
+    return this.call<ExecutionDetail>("GET", "orchestrator/executions/{execution_id}/", { path, ...options });
+  }
+
+  /** Cancel a run: one that waits at once, one that is at work within some seconds. */
+  cancelExecution(path: { execution_id: string }, options: PostOptions = {}): Promise<ExecutionSummary> {
+    return this.call<ExecutionSummary>("POST", "orchestrator/executions/{execution_id}/cancel/", { path, ...options });
+  }
+
+  /** A new run in the background of what this one was asked, for the same user. Heeds Idempotency-Key. */
+  retryExecution(path: { execution_id: string }, options: PostOptions = {}): Promise<ExecutionSummary> {
+    return this.call<ExecutionSummary>("POST", "orchestrator/executions/{execution_id}/retry/", { path, ...options });
+  }
+
+  /** Run several agents as one, as the caller. 202: a step waits for approval. Heeds Idempotency-Key. */
+  executeWorkflow(body: WorkflowRequest, options: PostOptions = {}): Promise<WorkflowAnswer | WorkflowSummary> {
+    return this.call<WorkflowAnswer | WorkflowSummary>("POST", "orchestrator/workflows/execute/", { body, ...options });
+  }
+
+  /** The caller's runs of workflows, or with the permission to view them all; the latest first. */
+  listWorkflows(query: ListWorkflowsQuery = {}, options: CallOptions = {}): Promise<WorkflowPage> {
+    return this.call<WorkflowPage>("GET", "orchestrator/workflows/", { query, ...options });
+  }
+
+  /** One run of a workflow, with the runs of its agents. */
+  workflow(path: { workflow_id: string }, options: CallOptions = {}): Promise<WorkflowDetail> {
+    return this.call<WorkflowDetail>("GET", "orchestrator/workflows/{workflow_id}/", { path, ...options });
   }
 }
