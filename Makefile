@@ -24,7 +24,7 @@ STATIC_WEIGHTS := wordllama
 # The function: it resolves names in the search path of the session that migrates, in order to pin what it finds.
 PGSPOT := --ignore PS002 --ignore PS015 --proc-without-search-path 'pgknowbase_trigger_secure_v1(trigger_function text)'
 # pgspot cannot read a function whose body is a bare RETURN. The names in one are resolved when it is created.
-BARE := pgknowbase_plain_words_v1|pgknowbase_passes_v1|pgknowbase_span_v1|pgknowbase_ef_search_v1
+BARE := pgknowbase_plain_words_v1|pgknowbase_passes_v1|pgknowbase_span_v1|pgknowbase_ef_search_v1|pgknowbase_index_column_v1
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
