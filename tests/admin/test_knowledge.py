@@ -33,7 +33,7 @@ def get(client, **params):
 
 def test_opens_empty_and_is_linked(root):
     page = get(root).content.decode()
-    assert "Hits" not in page
+    assert "pgknowbase-hits" not in page
     assert reverse(PAGE) in root.get(reverse("admin:pgknowbase_externaldata_changelist")).content.decode()
 
 
