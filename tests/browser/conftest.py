@@ -57,6 +57,8 @@ def browse(live_server):
                 try:
                     context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
                     context.add_cookies(cookies)
+                    # Chromium asks every site for it; whether there is one is the project's business.
+                    context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
                     return do(Browser(context.new_page()))
                 finally:
                     chromium.close()

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from pgknowbase.errors import SearchError
-from pgknowbase.models import ExternalData
+from pgknowbase.models import Expansion, ExternalData, OutboxEvent
 from pgknowbase.registry import source_of
 from pgknowbase.search.missing import CODES, parsed_object, why_missing
 from tests.blog.models import Article, Category, Manual, Note
@@ -78,6 +78,11 @@ def test_no_row_and_other_model(articles):
 def test_outbox(articles):
     fresh = Article.objects.create(title="fresh", body="near 0.9")
     assert why(fresh).codes == ("outbox",)
+    OutboxEvent.objects.all().delete()
+    Expansion.objects.create(source="blog.Article", path="category", object_keys=["1"])
+    verdict = why(articles["a3"], limit=2)
+    assert verdict.codes == ("not_near", "outbox")
+    assert "may concern this object" in str(verdict.reasons[1])
 
 
 def test_not_indexed(index):
