@@ -148,7 +148,7 @@ def test_metrics_page(browse, root, rows, live_server):
 
 def picture(browser, name):
     if PICTURES:
-        browser.page.screenshot(path=str(Path(PICTURES) / name))
+        browser.page.locator("#content").screenshot(path=str(Path(PICTURES) / name))
 
 
 def test_pictures_are_small():

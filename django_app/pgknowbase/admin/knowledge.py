@@ -1,5 +1,6 @@
 """The knowledge page: a search as a person sees it, why each hit has its place, and why an object is missing."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,7 @@ class KnowledgeForm(forms.Form):
     models = forms.MultipleChoiceField(label="Models (none: all)", required=False)
     limit = forms.IntegerField(label="Hits", min_value=1, max_value=50, initial=10, required=False)
     threshold = forms.FloatField(label="Threshold", required=False)
-    metadata = forms.JSONField(label="Metadata (JSON)", required=False, widget=forms.TextInput)
+    metadata = forms.CharField(label="Metadata (JSON)", required=False)
     tags = forms.CharField(label="Tags (with commas)", required=False)
     user = forms.CharField(label="Look as user", required=False)
     missing = forms.CharField(label="Why is this object missing? (blog.Article:12)", required=False)
@@ -49,6 +50,13 @@ class KnowledgeForm(forms.Form):
         self.fields["q"].widget.attrs["maxlength"] = get_settings().search.max_query_characters
         if not may_look_as:
             del self.fields["user"]
+
+    def clean_metadata(self) -> Any:
+        """Conditions, as JSON; the search says what is wrong with them."""
+        try:
+            return json.loads(self.cleaned_data["metadata"] or "null")
+        except (ValueError, RecursionError) as error:
+            raise forms.ValidationError("Enter a valid JSON.") from error
 
     def clean_user(self) -> Any:
         """The user of that name; none chosen is everything."""

@@ -123,9 +123,8 @@ class _Question:
         )
         if rank is not None and rank <= self.options.offset + self.options.limit and rank > self.options.offset:
             return replace(verdict, reasons=(Reason("found", f"It has place {rank}."), *reasons))
-        return replace(
-            verdict, reasons=(*reasons, *self._of_the_score(verdict, near, worded, bool(reasons)), *self._perhaps())
-        )
+        reasons += self._of_the_score(verdict, near, worded, bool(reasons))
+        return replace(verdict, reasons=(*reasons, *self._perhaps()))
 
     def _of_the_row(self, data: Any) -> Iterator[Reason]:
         if self.among is not None and self.source.model not in self.among:
