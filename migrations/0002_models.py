@@ -309,6 +309,7 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "external data",
                 "verbose_name_plural": "external data",
+                "permissions": [("search_as_others", "Can see what others find")],
                 "db_table": "pgknowbase_externaldata",
                 "indexes": [
                     models.Index(

@@ -102,6 +102,12 @@ PENDING_HITS = (
 SEARCH_PLAN = "SELECT current_setting('pgknowbase.search_plan', true)"
 KEYWORD_PLAN = "SELECT current_setting('pgknowbase.keyword_plan', true)"
 HYBRID_PLAN = "SELECT current_setting('pgknowbase.hybrid_plan', true)"
+WAITING = "SELECT * FROM pgknowbase_waiting_v1(%s, %s::text[])"
+KEYWORDS_STALE = "SELECT k.stale FROM pgknowbase_keywords AS k WHERE k.source = %s AND k.id = %s"
+PASSES = (
+    "SELECT pgknowbase_passes_v1(e, NULL, NULL, %s::jsonb, %s::jsonpath, %s::text[], NULL, NULL)"
+    " FROM pgknowbase_externaldata AS e WHERE e.id = %s"
+)
 HAS_CHUNKS = "SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %s AND c.id = %s)"
 STATUS = "SELECT * FROM pgknowbase_status ORDER BY source"
 ROWS_ESTIMATE = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(quote_ident(%s))"

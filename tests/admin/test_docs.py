@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from django.contrib import admin
 
-from pgknowbase.admin import detail, externaldata, readonly, space
+from pgknowbase.admin import detail, externaldata, knowledge, readonly, space
+from pgknowbase.agents.admin import base, metrics
 from pgknowbase.models import ExternalData
+from pgknowbase.search import missing
 
 TEXT = (Path(__file__).parents[2] / "docs" / "admin.md").read_text(encoding="utf-8")
 
@@ -39,3 +41,14 @@ def test_actions_are_named_as_on_the_page():
     actions = externaldata.ExternalDataAdmin.actions
     for name in actions:
         assert f"| {getattr(externaldata.ExternalDataAdmin, name).short_description} |" in TEXT
+
+
+def test_reasons_are_the_codes():
+    table = TEXT.partition("| reason | means |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(missing.CODES)
+
+
+def test_figures_of_agents():
+    assert f"handles up to {base.MOST:,} rows" in TEXT
+    assert f"over {metrics.PERIODS[0]} to {metrics.PERIODS[-1]} days" in TEXT
+    assert f"first {knowledge.DEPTH})" in TEXT

@@ -9,11 +9,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from pgknowbase.admin import detail, display
 from pgknowbase.admin.filters import RetryFilter, SourceModelFilter
+from pgknowbase.admin.knowledge import knowledge_page
 from pgknowbase.admin.messages import done, queued, tell
 from pgknowbase.admin.readonly import ReadOnlyAdmin
 from pgknowbase.models import ExternalData, ExternalDataStatus
@@ -74,6 +76,14 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         "source", "tag_column", "metadata_column", "status_column", "error_column", "retry_column",
         "visibility", "owner_column",
     )  # fmt: skip
+
+    def get_urls(self) -> list[URLPattern]:
+        page = path("knowledge/", self.admin_site.admin_view(self.knowledge), name="pgknowbase_knowledge")
+        return [page, *super().get_urls()]
+
+    def knowledge(self, request: HttpRequest) -> HttpResponse:
+        """A search, why each hit has its place, and why an object is missing."""
+        return knowledge_page(self, request)
 
     # Columns
 

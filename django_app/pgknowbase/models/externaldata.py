@@ -68,6 +68,7 @@ class ExternalData(models.Model):
         db_table = "pgknowbase_externaldata"
         verbose_name = "external data"
         verbose_name_plural = "external data"
+        permissions = [("search_as_others", "Can see what others find")]
         constraints = [
             models.UniqueConstraint(fields=["content_type", "object_key"], name="pgknowbase_externaldata_key"),
             models.CheckConstraint(

@@ -1,6 +1,12 @@
 """Runs handed to a queue: Django's tasks, with the row of the run as the truth of what is to be done."""
 
-from pgknowbase.agents.background.queue import continue_run, run_again, run_in_background
+from pgknowbase.agents.background.queue import (
+    continue_run,
+    retry_execution,
+    retry_workflow,
+    run_again,
+    run_in_background,
+)
 from pgknowbase.agents.background.sweeping import sweep_runs
 
-__all__ = ["continue_run", "run_again", "run_in_background", "sweep_runs"]
+__all__ = ["continue_run", "retry_execution", "retry_workflow", "run_again", "run_in_background", "sweep_runs"]

@@ -6,11 +6,11 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.models import AgentExecution, Status
+from pgknowbase.agents.models import AgentExecution, Status, WorkflowExecution
 from pgknowbase.agents.recording.database import alias
 from pgknowbase.agents.recording.values import as_json, as_text
 from pgknowbase.agents.registry import get_agent
+from pgknowbase.agents.retryable import is_retryable
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import AgentError
 
@@ -24,11 +24,47 @@ def run_in_background(agent_name: str, prompt: str, *, deps: Any = None) -> Agen
         UnknownAgentError: there is no such agent.
         NoModelError: it has no model.
     """
-    agent = get_agent(agent_name)
+    return _queued(get_agent(agent_name), prompt, getattr(deps, "user_id", None), getattr(deps, "session_data", {}))
+
+
+def retry_execution(execution_id: UUID) -> AgentExecution | None:
+    """A run that failed or was cancelled once more, as a new row for a worker; None if it is no such run.
+
+    It has the same agent, prompt and user, and whoever may no longer use the agent does not get it this way.
+
+    Raises:
+        UnknownAgentError: the agent is gone, or no longer for this user.
+        AgentError: the user is gone or not active.
+    """
+    using = alias()
+    row = AgentExecution.objects.using(using).select_related("user").filter(pk=execution_id).first()
+    return run_again(row) if row is not None and is_retryable(row) else None
+
+
+def retry_workflow(workflow_id: UUID) -> bool:
+    """Let a worker take up a workflow that failed or is paused, False if neither; finished steps do not run again.
+
+    Its agents are those of the registry, and its parts those of a pattern: others only your own code can resume.
+    """
+    from pgknowbase.agents.background.tasks import take_up
+
+    using = alias()
+    with transaction.atomic(using):
+        rows = WorkflowExecution.objects.using(using).select_for_update().filter(pk=workflow_id)
+        row = rows.filter(status__in=[Status.FAILED, Status.PENDING]).first()
+        if row is None:
+            return False
+        row.status, row.completed_at = Status.PENDING, None
+        row.save(using=using, update_fields=["status", "completed_at"])
+        _on_queue(take_up).enqueue(str(workflow_id))
+    return True
+
+
+def _queued(agent: Any, prompt: str, user_id: Any, session_data: Any) -> AgentExecution:
     row = AgentExecution(
         agent_name=agent.name,
-        user_id=getattr(deps, "user_id", None),
-        session_data=as_json(getattr(deps, "session_data", {})),
+        user_id=user_id,
+        session_data=as_json(session_data),
         model=agent.model_name(),
         input_prompt=as_text(prompt),
         background=True,
@@ -45,16 +81,15 @@ def run_again(execution: AgentExecution) -> AgentExecution:
     """A new run in the background of what an earlier one was asked, for the same user.
 
     Raises:
-        AgentError: the user is not active any more.
+        AgentError: the user is gone or not active.
         UnknownAgentError: the agent is gone, or no longer for this user.
         NoModelError: it has no model.
     """
     user = execution.user
-    if user is not None and not user.is_active:
-        raise AgentError(f"User {user.pk!r} of the run {execution.pk} is not active: run the agent for somebody else.")
-    get_agent(execution.agent_name, user=user)
-    deps = DjangoDeps(user_id=execution.user_id, session_data=execution.session_data)
-    return run_in_background(execution.agent_name, execution.input_prompt, deps=deps)
+    if execution.user_id is not None and (user is None or not user.is_active):
+        raise AgentError(f"User {execution.user_id!r} is gone or not active: run the agent for somebody else.")
+    agent = get_agent(execution.agent_name, user=user)
+    return _queued(agent, execution.input_prompt, execution.user_id, execution.session_data)
 
 
 def continue_run(execution_id: UUID) -> bool:
@@ -73,9 +108,12 @@ def enqueue(execution_id: UUID) -> str:
     """A task for one run; returns its id."""
     from pgknowbase.agents.background.tasks import work
 
+    return str(_on_queue(work).enqueue(str(execution_id)).id)
+
+
+def _on_queue(task: Any) -> Any:
     settings = get_settings().agents
-    task = work.using(queue_name=settings.task_queue, backend=settings.task_backend)
-    return str(task.enqueue(str(execution_id)).id)
+    return task.using(queue_name=settings.task_queue, backend=settings.task_backend)
 
 
 def is_queued(task_id: str) -> bool:

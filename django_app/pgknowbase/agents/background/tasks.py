@@ -46,6 +46,17 @@ def work(execution_id: str) -> None:
         rows.refuse(key, str(error))
 
 
+@task
+def take_up(workflow_id: str) -> None:
+    """Go on with a workflow. Whatever comes of it is in its row."""
+    from pgknowbase.agents.workflow import SimpleOrchestrator
+
+    try:
+        async_to_sync(SimpleOrchestrator().resume)(UUID(workflow_id))
+    except AgentError as error:
+        logger.warning("%s", error)
+
+
 def backend() -> Any:
     """The backend of the queue that the settings name."""
     return tasks.task_backends[get_settings().agents.task_backend]

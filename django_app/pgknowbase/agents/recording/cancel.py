@@ -1,11 +1,11 @@
-"""Ending a run from outside."""
+"""Ending a run or a workflow from outside."""
 
 from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
-from pgknowbase.agents.models import AgentExecution, Status
+from pgknowbase.agents.models import ACTIVE, AgentExecution, Status, WorkflowExecution
 from pgknowbase.agents.recording.database import alias, committed
 from pgknowbase.agents.recording.heartbeat import heart
 
@@ -28,4 +28,28 @@ def cancel_execution(execution_id: UUID) -> bool:
     found = committed(write)
     if found:
         heart.cancel(execution_id)
+    return found
+
+
+def cancel_workflow(workflow_id: UUID) -> bool:
+    """Cancel a workflow with its runs: no step begins after it; False if it has ended already."""
+    using = alias()
+
+    def write() -> bool:
+        with transaction.atomic(using):
+            row = WorkflowExecution.objects.using(using).select_for_update().filter(pk=workflow_id).first()
+            if row is None or row.status not in ACTIVE:
+                return False
+            row.status, row.completed_at, row.error = Status.CANCELLED, timezone.now(), "The workflow was cancelled."
+            row.save(using=using, update_fields=["status", "completed_at", "error"])
+            return True
+
+    found = committed(write)
+    if found:
+        runs = AgentExecution.objects.using(using).filter(workflow=workflow_id, status__in=ACTIVE)
+        for execution_id in runs.values_list("pk", flat=True):
+            cancel_execution(execution_id)
+        parts = WorkflowExecution.objects.using(using).filter(parent=workflow_id, status__in=ACTIVE)
+        for part in parts.values_list("pk", flat=True):
+            cancel_workflow(part)
     return found

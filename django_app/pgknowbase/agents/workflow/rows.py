@@ -50,6 +50,11 @@ def take(workflow_id: UUID) -> WorkflowExecution:
     return committed(write)
 
 
+def is_cancelled(row: WorkflowExecution) -> bool:
+    """Whether somebody has cancelled it meanwhile."""
+    return WorkflowExecution.objects.using(alias()).filter(pk=row.pk, status=Status.CANCELLED).exists()
+
+
 def note(row: WorkflowExecution, path: str, entry: Mapping[str, Any]) -> None:
     """Keep what came of a step."""
     row.state[path] = as_json(entry)
@@ -63,17 +68,18 @@ def end(row: WorkflowExecution, status: Status, *, seconds: float, output: Any =
     """Write what came of it all."""
 
     def write() -> None:
+        ended, said = (Status.CANCELLED, "The workflow was cancelled.") if is_cancelled(row) else (status, error)
         runs = AgentExecution.objects.using(alias()).filter(workflow=row)
         # One price that is not known makes the sum unknown.
         found = runs.aggregate(
             unpriced=Count("pk", filter=Q(cost=None, requests__gt=0)), tokens=Sum("tokens_used"), cost=Sum("cost")
         )
         row.total_tokens, row.total_cost = found["tokens"] or 0, None if found["unpriced"] else found["cost"]
-        row.status, row.final_output, row.error = status, as_json(output), as_text(error)[:LONGEST_ERROR]
+        row.status, row.final_output, row.error = ended, as_json(output), as_text(said)[:LONGEST_ERROR]
         row.execution_time = (row.execution_time or 0) + seconds
         row.heartbeat_at = None
-        row.completed_at = None if status == Status.PENDING else timezone.now()
-        if status == Status.COMPLETED:
+        row.completed_at = None if ended == Status.PENDING else timezone.now()
+        if ended == Status.COMPLETED:
             row.progress = 100
         row.save(using=alias())
 

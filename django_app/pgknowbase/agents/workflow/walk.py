@@ -99,6 +99,8 @@ class Walk:
         if "output" in entry:
             self._done(path, step, entry["output"], entry.get("execution"))
             return entry["output"]
+        if await sync_to_async(rows.is_cancelled)(self.row):
+            raise WorkflowError("The workflow was cancelled.", workflow_id=self.row.pk)
         agent = await sync_to_async(self._agent_of)(step.agent) if isinstance(step.agent, str) else step.agent
         text = step.prompt(prompt, former) if step.prompt else _with(prompt, former)
         for attempt in range(step.retries + 1):

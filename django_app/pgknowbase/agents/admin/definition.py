@@ -1,0 +1,78 @@
+"""The admins of ``AgentDefinition`` and ``AgentBudget``, which people edit."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from pgknowbase.agents.models import AgentBudget, AgentDefinition
+from pgknowbase.conf import get_settings
+
+PERMISSIONS = ("allow", "deny", "ask")
+
+
+class DefinitionForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Refuses what would fail when the agent runs."""
+
+    def clean_toolsets(self) -> list[str]:
+        """Only tool sets that there are."""
+        from pgknowbase.agents.toolsets import TOOLSETS
+
+        names = self.cleaned_data["toolsets"] or []
+        if not isinstance(names, list) or not all(isinstance(name, str) and name in TOOLSETS for name in names):
+            raise forms.ValidationError(f"Give a list of these names: {', '.join(TOOLSETS)}.")
+        return names
+
+    def clean_permissions(self) -> dict[str, str]:
+        """Only what is known; a permission that nobody understands must not let a tool run."""
+        given = self.cleaned_data["permissions"] or {}
+        if not isinstance(given, dict) or not all(value in PERMISSIONS for value in given.values()):
+            raise forms.ValidationError('Give an object such as {"search": "ask"}: "allow", "deny" or "ask" by tool.')
+        return given
+
+
+class EditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows that people edit, in the database that holds the index."""
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).using(get_settings().database)
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        obj.save(using=get_settings().database)
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        obj.delete(using=get_settings().database)
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_foreignkey(db_field, request, **{"using": get_settings().database, **kwargs})
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, **{"using": get_settings().database, **kwargs})
+
+
+@admin.register(AgentDefinition)
+class AgentDefinitionAdmin(EditedAdmin):
+    """Agents that are kept in the database."""
+
+    form = DefinitionForm
+    list_display = ("name", "kind", "model", "is_active", "is_public", "owner", "updated_at")
+    list_filter = ("kind", "is_active", "is_public", "updated_at")
+    list_select_related = ("owner",)
+    search_fields = ("name", "description", "instructions")
+    raw_id_fields = ("owner", "users")
+    filter_horizontal = ("groups",)
+    readonly_fields = ("created_at", "updated_at")
+
+
+@admin.register(AgentBudget)
+class AgentBudgetAdmin(EditedAdmin):
+    """What one day may bring."""
+
+    list_display = ("__str__", "user", "agent_name", "runs", "tokens", "cost")
+    list_display_links = ("__str__",)
+    list_select_related = ("user",)
+    search_fields = ("agent_name",)
+    raw_id_fields = ("user",)
+    ordering = ("agent_name", "pk")

@@ -1,0 +1,158 @@
+"""Every list and form of the admin, with rows in it, in Chromium: no error in the console."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.urls import reverse
+from django.utils import timezone
+
+from pgknowbase.agents.models import AgentExecution, Status
+from pgknowbase.models import (
+    Delivery,
+    Expansion,
+    OutboxEvent,
+    ReactionEvent,
+    RecallMeasurement,
+    RenderCost,
+    WorkerHeartbeat,
+)
+from pgknowbase.worker import Worker
+from tests.agents.test_admin import fill
+from tests.blog.models import Article, Note
+
+pytestmark = pytest.mark.django_db(transaction=True)
+APPS = ("pgknowbase", "pgknowbase_agents", "pgknowbase_api")
+# PGKNOWBASE_SCREENSHOTS=docs/images makes the pictures of the README anew.
+PICTURES = os.environ.get("PGKNOWBASE_SCREENSHOTS")
+TEXTS = {
+    "Repairing a bicycle": "A worn chain skips under load. Clean it, measure it, replace it before the sprockets go.",
+    "Brakes that squeal": "Squealing bicycle brakes are dirty or badly aligned. Sand the pads and set them toe-in.",
+    "Buying a used bicycle": "Look at the frame first, then at the chain and the wheels. Repair costs add up.",
+    "Sourdough bread": "Feed the starter at night. Flour, water, salt and patience make the bread.",
+    "Growing tomatoes": "Tomatoes like sun, warm nights and a steady supply of water.",
+}
+
+
+@pytest.fixture
+def root(client, transactional_db):
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
+@pytest.fixture
+def rows(root):
+    """At least one row in each table of the admin."""
+    OutboxEvent.objects.all().delete()
+    for title, body in TEXTS.items():
+        Article.objects.create(title=title, body=body)
+    Note.notes.create(text="explode")
+    Worker().run_until_idle()
+    fill(3)
+    Article.objects.create(title="Waits", body="in the outbox")
+    Expansion.objects.create(source="blog.Article", path="category", object_keys=["1"])
+    now = timezone.now()
+    WorkerHeartbeat.objects.create(id=uuid4(), host="host", pid=1, role="both", started_at=now, beat_at=now)
+
+
+def models():
+    return [model for model in admin.site._registry if model._meta.app_label in APPS]
+
+
+def pages(site):
+    """The lists, and the page of the first row of each that has one."""
+    found = {}
+    for model in models():
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        found[f"{model.__name__} list"] = reverse(f"{name}_changelist")
+        row = model._base_manager.first()
+        if row is not None:
+            found[f"{model.__name__} form"] = reverse(f"{name}_change", args=[row.pk])
+        if model.__name__ in ("AgentDefinition", "AgentBudget", "ApiToken"):
+            found[f"{model.__name__} new"] = reverse(f"{name}_add")
+    found["metrics"] = reverse("admin:pgknowbase_agents_metrics")
+    found["knowledge"] = f"{reverse('admin:pgknowbase_knowledge')}?q=bicycle"
+    return {name: f"{site}{path}" for name, path in found.items()}
+
+
+def test_every_list_and_form(browse, root, rows, live_server):
+    wanted = pages(live_server.url)
+    without_rows = {model.__name__ for model in models() if f"{model.__name__} form" not in wanted}
+    # These have their own tests; they are filled by workers and commands alone.
+    assert without_rows <= {one.__name__ for one in (Delivery, ReactionEvent, RecallMeasurement, RenderCost)} | {
+        "ApiToken"
+    }
+    seen = browse(root, lambda browser: {name: browser.visit(url) for name, url in wanted.items()})
+    assert {name: visit.errors for name, visit in seen.items() if visit.errors} == {}
+    assert {name: visit.status for name, visit in seen.items() if visit.status != 200} == {}
+
+
+def test_actions_work_by_mouse(browse, root, rows, live_server):
+    run = AgentExecution.objects.create(agent_name="echo", status=Status.PENDING, input_prompt="stop me")
+    path = reverse("admin:pgknowbase_agents_agentexecution_change", args=[run.pk])
+
+    def press(browser):
+        browser.visit(live_server.url + path)
+        browser.page.get_by_role("button", name="Cancel").click()
+        browser.page.wait_for_load_state("load")
+        return browser.page.content(), list(browser.errors)
+
+    content, errors = browse(root, press)
+    assert "1 cancelled." in content
+    assert errors == []
+    run.refresh_from_db()
+    assert run.status == Status.CANCELLED
+
+
+def test_knowledge_page_by_keyboard(browse, root, rows, live_server):
+    bread = Article.objects.get(title="Sourdough bread")
+    address = f"{live_server.url}{reverse('admin:pgknowbase_knowledge')}"
+    asked = urlencode({"q": "repair my bicycle", "leg": "semantic", "limit": 3, "missing": f"blog.Article:{bread.pk}"})
+
+    def work(browser):
+        browser.visit(address)
+        browser.page.get_by_label("Query").fill("bicycle")
+        browser.page.keyboard.press("Enter")
+        browser.page.wait_for_selector("mark")
+        visit = browser.visit(f"{address}?{asked}")
+        code = browser.page.locator(".pgknowbase-reason").first.get_attribute("data-code")
+        browser.visit(f"{address}?{asked.replace('semantic', 'hybrid')}")
+        picture(browser, "knowledge.png")
+        return visit, code
+
+    visit, code = browse(root, work)
+    assert (visit.errors, code) == ([], "not_near")
+
+
+def test_metrics_page(browse, root, rows, live_server):
+    fill(40, start=3)
+    for number, run in enumerate(AgentExecution.objects.all()):
+        AgentExecution.objects.filter(pk=run.pk).update(created_at=timezone.now() - timedelta(days=number * 7 % 23))
+
+    def work(browser):
+        visit = browser.visit(live_server.url + reverse("admin:pgknowbase_agents_metrics"))
+        boxes = [box.bounding_box() for box in browser.page.locator(".pgknowbase-chart svg").all()]
+        picture(browser, "metrics.png")
+        return visit, boxes
+
+    visit, boxes = browse(root, work)
+    assert visit.errors == []
+    assert len(boxes) == 5
+    assert all(box["width"] > 200 for box in boxes)
+
+
+def picture(browser, name):
+    if PICTURES:
+        browser.page.locator("#content").screenshot(path=str(Path(PICTURES) / name))
+
+
+def test_pictures_are_small():
+    folder = Path(__file__).parents[2] / "docs" / "images"
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*.png")}
+    assert {"knowledge.png", "metrics.png"} <= set(sizes)
+    assert all(size < 150_000 for size in sizes.values()), sizes
