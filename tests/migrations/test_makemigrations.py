@@ -23,7 +23,13 @@ def test_models_and_migrations_agree(migrated):
 def bare(make_database, migrated):
     """A database in which neither the blog nor the demo's library is migrated."""
     database = make_database(template=migrated.name)
-    database.manage("migrate blog zero", "migrate library zero", "migrate shapes zero", "migrate press zero")
+    database.manage(
+        "migrate blog zero",
+        "migrate library zero",
+        "migrate shapes zero",
+        "migrate press zero",
+        "migrate newsroom zero",
+    )
     return database
 
 
