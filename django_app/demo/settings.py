@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "pgknowbase",
     "pgknowbase.agents",
     "pgknowbase.api",
+    "pgknowbase.chat",
     "demo.library",
 ]
 MIDDLEWARE = [

@@ -5,6 +5,7 @@ import logging
 import re
 from typing import Any
 
+from django.apps import apps
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
 from ninja import NinjaAPI
@@ -92,10 +93,16 @@ def build_api() -> KnowbaseAPI:
         parser=StrictParser(),
     )
     for prefix, router in get_settings().api.routers.items():
-        api.add_router(prefix, router)
+        if _is_there(router):
+            api.add_router(prefix, router)
     for kind, handler in HANDLERS.items():
         api.add_exception_handler(kind, handler)
     return api
+
+
+def _is_there(router: str) -> bool:
+    """Routers of pgknowbase's other apps are for projects that have these apps."""
+    return not router.startswith("pgknowbase.") or apps.is_installed(router.rsplit(".", 2)[0])
 
 
 def _refuse(constant: str) -> Any:
