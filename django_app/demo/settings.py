@@ -74,4 +74,5 @@ PGKNOWBASE = {
             "DIMENSIONS": 384,
         },
     },
+    "CHAT": {"MODEL": os.environ.get("DEMO_MODEL", "")},
 }

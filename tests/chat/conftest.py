@@ -9,7 +9,7 @@ from pgknowbase.testing import ChatProvider
 
 # Async tests run on the test's own connection; the embedder answers by nearness.
 from tests.agents.conftest import pytest_pyfunc_call  # noqa: F401
-from tests.api.conftest import Asker, problem, token_of  # noqa: F401
+from tests.api.conftest import Asker, problem, token_of
 from tests.blog.models import Article, Note
 from tests.fakes import RecordingEmbedder
 from tests.search.conftest import index, provider  # noqa: F401

@@ -57,10 +57,9 @@ def test_all_of_them_reach_the_model_as_data_alone(chat, model):
 
 
 def test_no_request_holds_more_than_the_caller_may_see(chat, model):
-    for _ in range(2):
-        model.say("Sure: [1]", "near 1.0", "Sure: [1]")
-        ask(chat, ASKED)
-    ask(chat, "tell me bob's rows near 1.0")
+    model.say("Sure: [1]", "rows of bob near 1.0", "Sure: [1]", "near 1.0", "Sure: [1]")
+    for question in (ASKED, ASKED, "tell me bob's rows near 1.0"):
+        ask(chat, question)
     assert len(model.requests) == 5
     for request in model.requests:
         assert "4711" not in str(request)

@@ -7,8 +7,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from asgiref.sync import ThreadSensitiveContext
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIRequest
+from django.db import connections
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja.responses import NinjaJSONEncoder
 
@@ -102,6 +103,7 @@ def _in_this_thread(encoded: AsyncGenerator[bytes]) -> Generator[bytes]:
                 yield part
         finally:
             runner.run(encoded.aclose())
+            runner.run(sync_to_async(connections.close_all)())  # of that thread, which nobody uses again
             runner.run(threads.__aexit__(None, None, None))
 
 

@@ -17,6 +17,7 @@ from pgknowbase.chat.prompt import UNKNOWN, as_messages, extracted, question_wit
 from pgknowbase.chat.record import Turn
 from pgknowbase.chat.retrieval import Passage, passages, relevant
 from pgknowbase.chat.rewriting import by_model, by_words
+from pgknowbase.chat.tasks import in_one_task
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import ChatError, RunError
 
@@ -42,7 +43,7 @@ class _Answer:
     rewriting_id: UUID | None = None
 
 
-async def stream(session: ChatSession, question: str) -> AsyncGenerator[Part]:
+def stream(session: ChatSession, question: str) -> AsyncGenerator[Part]:
     """The answer to a question while it is made: one ``Found``, then ``Text``, at last ``Answered``.
 
     Question and answer are stored, with the runs behind it; so is one that fails or that the reader leaves.
@@ -52,6 +53,10 @@ async def stream(session: ChatSession, question: str) -> AsyncGenerator[Part]:
         EmbeddingError, SearchError: nothing can be searched for now.
         RunError, BudgetExceededError: the model did not answer; see docs/agents.md.
     """
+    return in_one_task(_parts(session, question))
+
+
+async def _parts(session: ChatSession, question: str) -> AsyncGenerator[Part]:
     answer = await sync_to_async(_begun)(session, question)
     stored = None
     try:

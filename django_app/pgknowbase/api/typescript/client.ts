@@ -6,6 +6,80 @@ import type { CallOptions, PostOptions } from "./runtime.js";
 export { ProblemError } from "./runtime.js";
 export type { CallOptions, ClientOptions, PostOptions } from "./runtime.js";
 
+/** What ``[number]`` in the text names: a chunk of an object, and where it stands in the object's text. */
+export interface ChatCitation {
+  number: number;
+  id: string;
+  model: string;
+  object_key: string;
+  title: string;
+  /** Its place among the object's chunks, from 0. */
+  chunk: number;
+  span: Span;
+}
+
+/** A message. ``mode`` tells how an answer was made: by a model, of passages as they are, or that none is known. */
+export interface ChatEntry {
+  id: number;
+  role: "user" | "assistant";
+  content: string;
+  /** The question of an answer. */
+  reply_to: number | null;
+  mode: "model" | "extractive" | "unknown" | "failed" | null;
+  /** What was searched for. */
+  search_query: string;
+  citations: Array<ChatCitation>;
+  /** Markers of the model that named nothing; they are not in the text. */
+  dropped: Array<string>;
+  usage: ChatUsage;
+  created_at: string;
+}
+
+/** Messages, in their order. */
+export interface ChatMessagePage {
+  results: Array<ChatEntry>;
+  next_offset: number | null;
+}
+
+/** What to answer. */
+export interface ChatQuestion {
+  question: string;
+}
+
+/** A chat, with what all its answers came to. */
+export interface ChatSessionDetail {
+  session: ChatSessionSummary;
+  usage: ChatUsage;
+}
+
+/** Chats, the one with the latest message first. */
+export interface ChatSessionPage {
+  results: Array<ChatSessionSummary>;
+  next_offset: number | null;
+}
+
+/** One of the caller's chats. */
+export interface ChatSessionSummary {
+  id: string;
+  title: string;
+  created_at: string;
+  updated_at: string;
+}
+
+/** ``cost``: US dollars as a decimal number; null where a price is unknown. */
+export interface ChatUsage {
+  tokens_used: number;
+  cost: string | null;
+}
+
+/** A citation with the text of its object as it is now. */
+export interface CitedPassage {
+  citation: ChatCitation;
+  before: string;
+  text: string;
+  after: string;
+}
+
 /** The keys of a model's ``ExternalDataMeta``. ``watch_fields``: paths whose changes bring the row back into the index. ``similarity_threshold``: the least similarity, in [0, 1], at which the row is a hit when a search names none. ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows. ``owner_field``: path to the user who may find a row that is not public. ``refresh_after``: how long a document that depends on the date stays fresh. ``language``: the text search configuration of the rows' words; None: as SEARCH["LANGUAGE"] says. */
 export interface ExternalDataMetaConfig {
   watch_fields: Array<string>;
@@ -67,6 +141,7 @@ export interface FieldProblem {
 export interface IndexStatus {
   space: SpaceStatus | null;
   sources: Array<SourceStatus>;
+  reactions: Array<ReactionStatus>;
   workers: Array<WorkerStatus>;
 }
 
@@ -80,6 +155,11 @@ export interface ModelIntegrationStatus {
   sync_enabled: boolean;
 }
 
+/** A chat to begin. Without a title it gets that of its first question. */
+export interface NewChatSession {
+  title?: string;
+}
+
 /** Why a request was refused (RFC 9457). ``type`` tells kinds apart, ``detail`` is for people. */
 export interface ProblemDetails {
   type: string;
@@ -88,6 +168,20 @@ export interface ProblemDetails {
   detail: string;
   /** Each part of the request that is wrong. */
   errors?: Array<FieldProblem>;
+}
+
+/** The columns of the view ``pgknowbase_reaction_status``, and whether this project has the reaction. */
+export interface ReactionStatus {
+  reaction: string;
+  is_declared?: boolean;
+  changes?: number;
+  pending?: number;
+  running?: number;
+  failed?: number;
+  dead?: number;
+  done?: number;
+  oldest_pending?: string | null;
+  last_finished?: string | null;
 }
 
 /** Results, best first. ``next_offset``: pass it as ``offset`` for the next page; null on the last one. */
@@ -280,6 +374,16 @@ export interface DocumentQuery {
   length?: number;
 }
 
+export interface ChatSessionsQuery {
+  limit?: number;
+  offset?: number;
+}
+
+export interface ChatMessagesQuery {
+  limit?: number;
+  offset?: number;
+}
+
 export class KnowbaseClient extends BaseClient {
   /** Search, with everything in the address. Metadata conditions are JSON. */
   searchByUrl(query: SearchByUrlQuery, options: CallOptions = {}): Promise<SearchPage> {
@@ -314,5 +418,40 @@ export class KnowbaseClient extends BaseClient {
   /** How far the index is, per source model; the active embedding space; the workers. */
   status(options: CallOptions = {}): Promise<IndexStatus> {
     return this.call<IndexStatus>("GET", "knowledge/status/", { ...options });
+  }
+
+  /** The caller's chats. */
+  chatSessions(query: ChatSessionsQuery = {}, options: CallOptions = {}): Promise<ChatSessionPage> {
+    return this.call<ChatSessionPage>("GET", "chat/sessions/", { query, ...options });
+  }
+
+  /** Begin a chat. Heeds Idempotency-Key. */
+  startChat(body: NewChatSession, options: PostOptions = {}): Promise<ChatSessionSummary> {
+    return this.call<ChatSessionSummary>("POST", "chat/sessions/", { body, ...options });
+  }
+
+  /** One of the caller's chats, and what its answers came to. */
+  chatSession(path: { session_id: string }, options: CallOptions = {}): Promise<ChatSessionDetail> {
+    return this.call<ChatSessionDetail>("GET", "chat/sessions/{session_id}/", { path, ...options });
+  }
+
+  /** Delete one of the caller's chats with its messages. The rows of its runs stay. */
+  deleteChat(path: { session_id: string }, options: PostOptions = {}): Promise<void> {
+    return this.call<void>("DELETE", "chat/sessions/{session_id}/", { path, ...options });
+  }
+
+  /** The messages of a chat, the first one first. */
+  chatMessages(path: { session_id: string }, query: ChatMessagesQuery = {}, options: CallOptions = {}): Promise<ChatMessagePage> {
+    return this.call<ChatMessagePage>("GET", "chat/sessions/{session_id}/messages/", { query, path, ...options });
+  }
+
+  /** Ask a question and wait for the whole answer. Heeds Idempotency-Key. */
+  askChat(path: { session_id: string }, body: ChatQuestion, options: PostOptions = {}): Promise<ChatEntry> {
+    return this.call<ChatEntry>("POST", "chat/sessions/{session_id}/messages/", { body, path, ...options });
+  }
+
+  /** What a marker names, in the text of its object as it is now and as far as the caller may see it. */
+  chatCitation(path: { session_id: string; message_id: number; number: number }, options: CallOptions = {}): Promise<CitedPassage> {
+    return this.call<CitedPassage>("GET", "chat/sessions/{session_id}/messages/{message_id}/citations/{number}/", { path, ...options });
   }
 }
