@@ -9,6 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from demo.library.forms import SearchForm
@@ -47,6 +48,7 @@ def search(request: HttpRequest) -> HttpResponse:
 
 
 @login_required(login_url="admin:login")
+@ensure_csrf_cookie
 @require_safe
 def chat(request: HttpRequest) -> HttpResponse:
     """A page that talks to the API: see docs/chat.md."""

@@ -112,7 +112,7 @@ def stream_chat(request: HttpRequest, session_id: UUID, asked: ChatQuestion) -> 
 def chat_citation(request: HttpRequest, session_id: UUID, message_id: int, number: int) -> CitedPassage:
     """What a marker names, in the text of its object as it is now and as far as the caller may see it."""
     session = _session(request, session_id)
-    message = session.messages.filter(pk=message_id).first() if message_id < 2**63 else None
+    message = session.messages.filter(pk=message_id).first()
     stored = next((each for each in message.citations if each["number"] == number), None) if message else None
     if stored is None:
         raise Problem(404, "not-found", "There is no such citation: pass a number that an answer cites.")
