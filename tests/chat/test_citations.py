@@ -84,6 +84,7 @@ def test_nothing_in_a_passage_closes_its_block(closing):
     key = head.removeprefix("<passages-").removesuffix(">")
     assert said.count("<passages-") == said.count("</passages-") == 1
     assert said.count("</passage>") == 1
+    assert "\u200b" not in said
     assert f"</passages-{key}>\n\nQuestion: why?" in rest
     assert key not in question_with_passages("why?", [passage()])
 
