@@ -51,6 +51,7 @@ INSTALLED_APPS = [
     "django_tasks_db",
     "tests.agents",
     "pgknowbase.api",
+    "pgknowbase.chat",
     "tests.blog",
     "tests.shapes",
     "demo.library",

@@ -107,7 +107,17 @@ def test_every_command_once_with_its_options():
 
 def test_every_setting_once_with_its_default():
     sections = dict(re.findall(r"^## `(\w+)`\n(.*?)(?=^## |\Z)", PAGES["settings.md"], re.MULTILINE | re.DOTALL))
-    assert list(sections) == ["PGKNOWBASE", "EMBEDDINGS", "SPACE", "WORKER", "SEARCH", "REACTIONS", "AGENTS", "API"]
+    assert list(sections) == [
+        "PGKNOWBASE",
+        "EMBEDDINGS",
+        "SPACE",
+        "WORKER",
+        "SEARCH",
+        "REACTIONS",
+        "AGENTS",
+        "API",
+        "CHAT",
+    ]
 
     def check(model: type[BaseModel], section: str) -> None:
         rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", sections[section], re.MULTILINE)

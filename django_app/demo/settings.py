@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "pgknowbase",
     "pgknowbase.agents",
     "pgknowbase.api",
+    "pgknowbase.chat",
     "demo.library",
 ]
 MIDDLEWARE = [
@@ -73,4 +74,5 @@ PGKNOWBASE = {
             "DIMENSIONS": 384,
         },
     },
+    "CHAT": {"MODEL": os.environ.get("DEMO_MODEL", "")},
 }

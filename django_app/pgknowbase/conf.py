@@ -144,12 +144,24 @@ class AgentsSettings(_Strict):
         return self
 
 
+class ChatSettings(_Strict):
+    """What a chat searches, tells the model and remembers."""
+
+    model: str = ""
+    passages: Annotated[int, Field(ge=1, le=50)] = 6
+    min_similarity: Annotated[float, Field(ge=-1, le=1)] = 0.3
+    context_tokens: Annotated[int, Field(ge=1)] = 4000
+    history_tokens: Annotated[int, Field(ge=0)] = 2000
+    max_question_characters: Annotated[int, Field(ge=1)] = 4000
+
+
 class ApiSettings(_Strict):
     """Who may ask the REST API how much."""
 
     routers: dict[str, str] = {
         "knowledge/": "pgknowbase.api.knowledge.router",
         "orchestrator/": "pgknowbase.api.orchestrator.router",
+        "chat/": "pgknowbase.chat.routes.router",
     }
     anonymous_search: bool = True
     anonymous_rate: Rate = "60/minute"
@@ -173,6 +185,7 @@ class Settings(_Strict):
     reactions: ReactionSettings = ReactionSettings()
     agents: AgentsSettings = AgentsSettings()
     api: ApiSettings = ApiSettings()
+    chat: ChatSettings = ChatSettings()
 
     @model_validator(mode="before")
     @classmethod

@@ -118,5 +118,9 @@ class WorkflowError(AgentError):
         self.workflow_id = workflow_id
 
 
+class ChatError(PgKnowbaseError):
+    """A question cannot be taken, or a chat cannot be begun."""
+
+
 class NotFoundError(PgKnowbaseError):
     """The index has no such object, or the user may not see it: the message does not tell which."""

@@ -58,6 +58,8 @@ def test_no_request_breaks_it(library, provider, users, live_server, monkeypatch
     assert seen == {
         *("searchByUrl", "search", "similar", "document", "sync", "syncBatch", "status"),
         *("listAgents", "runAgent", "listExecutions", "execution", "cancelExecution", "retryExecution"),
+        *("chatSessions", "startChat", "chatSession", "deleteChat", "chatMessages", "askChat", "streamChat"),
+        "chatCitation",
         *("executeWorkflow", "listWorkflows", "workflow", "listApprovals", "decideApproval"),
     }
     # The generated requests came further than the doors.

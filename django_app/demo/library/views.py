@@ -1,13 +1,15 @@
-"""The search page."""
+"""The search page and the chat page."""
 
 import logging
 import time
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 
 from demo.library.forms import SearchForm
@@ -43,6 +45,14 @@ def search(request: HttpRequest) -> HttpResponse:
             context["error"] = str(error) if settings.DEBUG else "The search is not available at the moment."
             status = 503
     return render(request, "library/search.html", context, status=status)
+
+
+@login_required(login_url="admin:login")
+@ensure_csrf_cookie
+@require_safe
+def chat(request: HttpRequest) -> HttpResponse:
+    """A page that talks to the API: see docs/chat.md."""
+    return render(request, "library/chat.html")
 
 
 def _answer(asked: dict[str, str]) -> dict[str, Any]:

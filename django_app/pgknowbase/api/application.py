@@ -35,6 +35,7 @@ from pgknowbase.meta import ExternalDataMetaConfig
 from pgknowbase.status import ModelIntegrationStatus
 
 ORCHESTRATOR = "pgknowbase.api.orchestrator.router"
+APPS = {ORCHESTRATOR: "pgknowbase.agents", "pgknowbase.chat.routes.router": "pgknowbase.chat"}
 # In the document, and so in the TypeScript types, without a route that names them.
 EXPORTED = (ProblemDetails, ModelIntegrationStatus, ExternalDataMetaConfig)
 REFUSALS = {"4XX": "Refused: the problem says why.", "5XX": "Not possible now: the problem says why."}
@@ -88,23 +89,28 @@ class KnowbaseAPI(NinjaAPI):
 
 
 def routers() -> dict[str, str]:
-    """Routers by prefix: those of the settings, and by default that of agents where they can run.
+    """Routers by prefix: those of the settings, and by default those whose apps are installed and can run.
 
     Raises:
-        ConfigurationError: the settings ask for it without the app.
+        ConfigurationError: the settings ask for one without its app.
     """
     settings = get_settings().api
-    if ORCHESTRATOR not in settings.routers.values():
-        return settings.routers
     asked = "routers" in settings.model_fields_set
-    if asked and not apps.is_installed("pgknowbase.agents"):
-        raise ConfigurationError(
-            f"API['ROUTERS'] has {ORCHESTRATOR!r} and 'pgknowbase.agents' is not installed: add it to INSTALLED_APPS,"
-            " or take the router out."
-        )
-    if asked or (apps.is_installed("pgknowbase.agents") and find_spec("pydantic_ai")):
-        return settings.routers
-    return {prefix: router for prefix, router in settings.routers.items() if router != ORCHESTRATOR}
+    for router in settings.routers.values():
+        app = APPS.get(router)
+        if asked and app is not None and not apps.is_installed(app):
+            raise ConfigurationError(
+                f"API['ROUTERS'] has {router!r} and {app!r} is not installed: add it to INSTALLED_APPS, or take the"
+                " router out."
+            )
+    return {prefix: router for prefix, router in settings.routers.items() if asked or _can_run(router)}
+
+
+def _can_run(router: str) -> bool:
+    app = APPS.get(router)
+    if router == ORCHESTRATOR and find_spec("pydantic_ai") is None:
+        return False
+    return app is None or apps.is_installed(app)
 
 
 def build_api() -> KnowbaseAPI:

@@ -33,7 +33,13 @@ def client_of(document: Schema) -> str:
 def _operations(document: Schema) -> Iterator[Schema]:
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            yield {**operation, "path": path.lstrip("/"), "method": method.upper()}
+            if not _streams(operation):
+                yield {**operation, "path": path.lstrip("/"), "method": method.upper()}
+
+
+def _streams(operation: Schema) -> bool:
+    """Whether it answers with events, which the client has no method for."""
+    return any("text/event-stream" in one.get("content", {}) for one in operation["responses"].values())
 
 
 def _reachable(operations: list[Schema], schemas: Schema) -> set[str]:

@@ -48,6 +48,7 @@ def serve(port: int, logs: Path, say: Callable[[str], object]) -> None:
     ):
         _wait_for(address, site)
         say(f"Search  {address}/")
+        say(f"Chat    {address}/chat/  for the same user as the admin")
         say(f"Admin   {address}/admin/  user {USERNAME}, password {demo_password()}")
         say("Change a docstring in the admin or by psql and search for it. Ctrl-C stops everything.")
         try:

@@ -207,6 +207,11 @@ export interface ModelIntegrationStatus {
   sync_enabled: boolean;
 }
 
+/** A chat to begin. Without a title it gets that of its first question. */
+export interface NewChatSession {
+  title?: string;
+}
+
 /** Why a request was refused (RFC 9457). ``type`` tells kinds apart, ``detail`` is for people. */
 export interface ProblemDetails {
   type: string;

@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class ChatConfig(AppConfig):
+    name = "pgknowbase.chat"
+    label = "pgknowbase_chat"
+    verbose_name = "Chat"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from pgknowbase.api.scopes import SCOPES
+
+        SCOPES["chat"] = "Chat, and read and delete the user's own sessions"

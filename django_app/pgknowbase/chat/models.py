@@ -1,0 +1,112 @@
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Self
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What runs came to. ``cost``: US dollars, None where any price is unknown."""
+
+    tokens: int
+    cost: Decimal | None
+
+    @classmethod
+    def of(cls, runs: Iterable[Any]) -> Self:
+        """The sum; nothing was paid where nobody was asked."""
+        known = list(runs)
+        costs = [run.cost for run in known]
+        cost = None if None in costs else sum(costs, Decimal(0))
+        return cls(sum(run.tokens_used for run in known), cost)
+
+
+class ChatSession(models.Model):
+    """One conversation of one user."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    title = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now, help_text="Of the last message.")
+
+    class Meta:
+        db_table = "pgknowbase_chat_session"
+        ordering = ["-updated_at", "pk"]
+        indexes = [models.Index(fields=["user", "-updated_at"], name="pgknowbase_chat_session_user")]
+
+    def __str__(self) -> str:
+        return self.title or str(self.pk)
+
+    @property
+    def usage(self) -> Usage:
+        """Of all its answers."""
+        answers = self.messages.filter(role=ChatMessage.Role.ASSISTANT).select_related("execution", "rewriting")
+        return Usage.of(run for answer in answers for run in answer.runs)
+
+
+class ChatMessage(models.Model):
+    """A question, or the answer to one."""
+
+    class Role(models.TextChoices):
+        USER = "user", "User"
+        ASSISTANT = "assistant", "Assistant"
+
+    class Mode(models.TextChoices):
+        MODEL = "model", "Answer of a language model"
+        EXTRACTIVE = "extractive", "Passages as they are"
+        UNKNOWN = "unknown", "Nothing relevant is known"
+        FAILED = "failed", "Broken off"
+
+    session = models.ForeignKey(ChatSession, on_delete=models.CASCADE, related_name="messages")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    content = models.TextField(blank=True)
+    reply_to = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.CASCADE, related_name="answer", help_text="Its question."
+    )
+    mode = models.CharField(max_length=10, choices=Mode.choices, blank=True, help_text="How an answer was made.")
+    search_query = models.TextField(blank=True, help_text="What was searched for.")
+    citations = models.JSONField(default=list, blank=True, help_text="What each [n] of the text names.")
+    dropped = models.JSONField(default=list, blank=True, help_text="Markers of the model that named nothing.")
+    # No database constraints: rows of runs are written on a connection of their own.
+    execution = models.ForeignKey(
+        "pgknowbase_agents.AgentExecution",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        related_name="+",
+        help_text="The run that answered.",
+    )
+    rewriting = models.ForeignKey(
+        "pgknowbase_agents.AgentExecution",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        db_constraint=False,
+        related_name="+",
+        help_text="The run that made a question of its own of it.",
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "pgknowbase_chat_message"
+        ordering = ["pk"]
+        indexes = [models.Index(fields=["session", "id"], name="pgknowbase_chat_message_order")]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.content[:60]}"
+
+    @property
+    def runs(self) -> list[Any]:
+        """The rows of the runs behind an answer."""
+        return [run for run in (self.rewriting, self.execution) if run is not None]
+
+    @property
+    def usage(self) -> Usage:
+        """Of the runs behind an answer."""
+        return Usage.of(self.runs)
