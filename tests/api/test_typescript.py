@@ -125,6 +125,8 @@ def test_client_works(compiled, library, users, live_server):
         "similar": ["bob's", "nobody's"],
         "same": True,
         "models": told["models"],
+        "agents": ["echo"],
+        "runs": 0,
         "refused": [422, "/limit"],
     }
     assert "blog.Article" in told["models"]

@@ -1,6 +1,6 @@
 // Compiled by the tests, and run by them against a live server: node usage.js BASE_URL TOKEN ID
 import { KnowbaseClient, ProblemError } from "./client.js";
-import type { ExternalDataSyncRequest, ModelIntegrationStatus, SearchPage } from "./client.js";
+import type { AgentInfo, ExternalDataSyncRequest, ModelIntegrationStatus, SearchPage } from "./client.js";
 
 declare const process: { argv: string[] };
 
@@ -15,6 +15,14 @@ const first = await client.sync(request, { idempotencyKey: "once" });
 const second = await client.sync(request, { idempotencyKey: "once" });
 const sources: ModelIntegrationStatus[] = (await client.status()).sources;
 
+const agents: AgentInfo[] = (await client.listAgents()).results;
+const runs = await client.listExecutions({ status: "FAILED", limit: 1 });
+
+void (() => client.runAgent({ agent_name: "echo" }, { prompt: "x" }, { idempotencyKey: "once" }));
+// @ts-expect-error no prompt
+void (() => client.runAgent({ agent_name: "echo" }, {}));
+// @ts-expect-error a pattern that there is not
+void (() => client.executeWorkflow({ pattern: "round", agents: ["echo"], prompt: "x" }));
 // @ts-expect-error a leg that there is not
 void (() => client.search({ query: "x", leg: "third" }));
 // @ts-expect-error no query
@@ -38,6 +46,8 @@ console.log(
     similar: similar.results.map((result) => result.title),
     same: first.processing_time === second.processing_time,
     models: sources.map((source) => source.model_name),
+    agents: agents.map((agent) => agent.name).filter((name) => name === "echo"),
+    runs: runs.results.length,
     refused,
   }),
 );

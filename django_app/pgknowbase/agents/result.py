@@ -32,9 +32,13 @@ class AgentStream(Generic[Output]):
         """The text so far at each step, or with ``delta`` what is new; for agents whose output is text."""
         return cast("AsyncIterator[str]", self._stream.stream_text(delta=delta))
 
-    def stream_output(self) -> AsyncIterator[Output]:
-        """The output so far at each step, as far as it is valid."""
-        return cast("AsyncIterator[Output]", self._stream.stream_output())
+    async def stream_output(self) -> AsyncIterator[Output]:
+        """The output so far at each step, as far as it is valid; nothing where the run has to wait for a person."""
+        from pgknowbase.agents.adapter.results import is_request
+
+        async for output in self._stream.stream_output():
+            if not is_request(output):
+                yield output
 
     async def get_output(self) -> Output:
         """Wait for the end; the whole output."""

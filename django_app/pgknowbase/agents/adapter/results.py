@@ -29,6 +29,11 @@ def decisions(call: Call) -> DeferredToolResults | None:
     return results
 
 
+def is_request(output: object) -> bool:
+    """Whether this stands for calls that a person has to allow, instead of an output."""
+    return isinstance(output, DeferredToolRequests)
+
+
 def take_output(outcome: Outcome, output: Any) -> None:
     """The run ended by itself: with its output, or with calls that a person has to allow."""
     if not isinstance(output, DeferredToolRequests):

@@ -36,7 +36,7 @@ class RunRequest(Body):
     prompt: Text = Field(min_length=1, max_length=LONGEST_PROMPT, examples=["Summarise the news of today"])
     deps: ActingFor | None = None
     timeout: float | None = Field(
-        None, gt=0, le=LONGEST_RUN, description="Seconds, if fewer than the agent's own; not for the background."
+        None, ge=1, le=LONGEST_RUN, description="Seconds, if fewer than the agent's own; not for the background."
     )
     stream: bool = Field(False, description="Answer with server-sent events.")
     background: bool = Field(False, description="Leave it to a worker and answer 202.")
@@ -58,7 +58,7 @@ class WorkflowRequest(Body):
     prompt: Text = Field(min_length=1, max_length=LONGEST_PROMPT)
     name: Text = Field("", max_length=200, description="What to call it; default: its pattern.")
     deps: ActingFor | None = None
-    timeout: float | None = Field(None, gt=0, le=LONGEST_RUN, description="Seconds of the whole.")
+    timeout: float | None = Field(None, ge=1, le=LONGEST_RUN, description="Seconds of the whole.")
     concurrency: int | None = Field(None, ge=1, le=MOST_AGENTS, description="Of a parallel one: runs at once.")
 
 

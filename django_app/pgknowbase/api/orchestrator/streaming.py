@@ -9,7 +9,7 @@ from pgknowbase.agents.agent import DjangoAgent
 from pgknowbase.agents.deps import DjangoDeps
 from pgknowbase.agents.models import AgentExecution
 from pgknowbase.agents.recording.database import alias
-from pgknowbase.agents.recording.values import as_json
+from pgknowbase.agents.recording.values import as_json, as_text
 from pgknowbase.api.agent_problems import problem_of
 from pgknowbase.api.events import Event
 from pgknowbase.api.links import execution_url
@@ -52,12 +52,14 @@ async def _run(agent: Agent, prompt: str, tell: Callable[[Event], None], **optio
         async with agent.run_stream(prompt, **options) as answer:
             key = answer.execution_id
             tell(Event("started", {"execution_id": str(key), "url": execution_url(key)}))
-            if agent.output_type is str:
-                async for piece in answer.stream_text(delta=True):
-                    tell(Event("text", {"text": piece}))
-            else:
-                async for output in answer.stream_output():
+            said = ""
+            # Not stream_text(): it fails where the answer is a call that waits for a person.
+            async for output in answer.stream_output():
+                if agent.output_type is not str:
                     tell(Event("partial", {"output": as_json(output)}))
+                elif output != said:
+                    tell(Event("text", {"text": as_text(output[len(said) :])}))
+                    said = output
     except ApprovalNeededError:
         tell(Event("waiting", summary_of(await _row(key))))
     else:
