@@ -67,6 +67,80 @@ export interface ApprovalPage {
   next_offset: number | null;
 }
 
+/** What ``[number]`` in the text names: a chunk of an object, and where it stands in the object's text. */
+export interface ChatCitation {
+  number: number;
+  id: string;
+  model: string;
+  object_key: string;
+  title: string;
+  /** Its place among the object's chunks, from 0. */
+  chunk: number;
+  span: Span;
+}
+
+/** A message. ``mode`` tells how an answer was made: by a model, of passages as they are, or that none is known. */
+export interface ChatEntry {
+  id: number;
+  role: "user" | "assistant";
+  content: string;
+  /** The question of an answer. */
+  reply_to: number | null;
+  mode: "model" | "extractive" | "unknown" | "failed" | null;
+  /** What was searched for. */
+  search_query: string;
+  citations: Array<ChatCitation>;
+  /** Markers of the model that named nothing; they are not in the text. */
+  dropped: Array<string>;
+  usage: ChatUsage;
+  created_at: string;
+}
+
+/** Messages, in their order. */
+export interface ChatMessagePage {
+  results: Array<ChatEntry>;
+  next_offset: number | null;
+}
+
+/** What to answer. */
+export interface ChatQuestion {
+  question: string;
+}
+
+/** A chat, with what all its answers came to. */
+export interface ChatSessionDetail {
+  session: ChatSessionSummary;
+  usage: ChatUsage;
+}
+
+/** Chats, the one with the latest message first. */
+export interface ChatSessionPage {
+  results: Array<ChatSessionSummary>;
+  next_offset: number | null;
+}
+
+/** One of the caller's chats. */
+export interface ChatSessionSummary {
+  id: string;
+  title: string;
+  created_at: string;
+  updated_at: string;
+}
+
+/** ``cost``: US dollars as a decimal number; null where a price is unknown. */
+export interface ChatUsage {
+  tokens_used: number;
+  cost: string | null;
+}
+
+/** A citation with the text of its object as it is now. */
+export interface CitedPassage {
+  citation: ChatCitation;
+  before: string;
+  text: string;
+  after: string;
+}
+
 /** What a person says of a tool call. */
 export interface DecisionRequest {
   approve: boolean;
@@ -236,34 +310,6 @@ export interface ReactionStatus {
   done?: number;
   oldest_pending?: string | null;
   last_finished?: string | null;
-}
-
-/** One run: answered at its end, or streamed, or left to a worker. */
-export interface RunRequest {
-  prompt: string;
-  deps?: ActingFor | null;
-  /** Seconds, if fewer than the agent's own; not for the background. */
-  timeout?: number | null;
-  /** Answer with server-sent events. */
-  stream?: boolean;
-  /** Leave it to a worker and answer 202. */
-  background?: boolean;
-}
-
-/** What a run came to. */
-export interface RunResult {
-  execution_id: string;
-  /** Path of the execution. */
-  url: string;
-  agent_name: string;
-  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
-  /** Text, or JSON as the agent's output type has it. */
-  output: unknown;
-  /** Seconds. */
-  execution_time: number;
-  tokens_used: number;
-  /** US dollars; null where a price is unknown. */
-  cost: string | null;
 }
 
 /** Results, best first. ``next_offset``: pass it as ``offset`` for the next page; null on the last one. */
@@ -585,6 +631,16 @@ export interface ListWorkflowsQuery {
   created_before?: string | null;
 }
 
+export interface ChatSessionsQuery {
+  limit?: number;
+  offset?: number;
+}
+
+export interface ChatMessagesQuery {
+  limit?: number;
+  offset?: number;
+}
+
 export class KnowbaseClient extends BaseClient {
   /** Search, with everything in the address. Metadata conditions are JSON. */
   searchByUrl(query: SearchByUrlQuery, options: CallOptions = {}): Promise<SearchPage> {
@@ -624,11 +680,6 @@ export class KnowbaseClient extends BaseClient {
   /** The agents that the caller may run. */
   listAgents(options: CallOptions = {}): Promise<AgentList> {
     return this.call<AgentList>("GET", "orchestrator/ai-agents/", { ...options });
-  }
-
-  /** Run an agent as the caller. 202: it waits for a worker, or for a person's approval. Heeds Idempotency-Key. */
-  runAgent(path: { agent_name: string }, body: RunRequest, options: PostOptions = {}): Promise<RunResult | ExecutionSummary> {
-    return this.call<RunResult | ExecutionSummary>("POST", "orchestrator/ai-agents/{agent_name}/run/", { body, path, ...options });
   }
 
   /** Tool calls that wait for a person: of the caller's runs, or of all for those who may view or decide them. */
@@ -674,5 +725,40 @@ export class KnowbaseClient extends BaseClient {
   /** One run of a workflow, with the runs of its agents. */
   workflow(path: { workflow_id: string }, options: CallOptions = {}): Promise<WorkflowDetail> {
     return this.call<WorkflowDetail>("GET", "orchestrator/workflows/{workflow_id}/", { path, ...options });
+  }
+
+  /** The caller's chats. */
+  chatSessions(query: ChatSessionsQuery = {}, options: CallOptions = {}): Promise<ChatSessionPage> {
+    return this.call<ChatSessionPage>("GET", "chat/sessions/", { query, ...options });
+  }
+
+  /** Begin a chat. Heeds Idempotency-Key. */
+  startChat(body: NewChatSession, options: PostOptions = {}): Promise<ChatSessionSummary> {
+    return this.call<ChatSessionSummary>("POST", "chat/sessions/", { body, ...options });
+  }
+
+  /** One of the caller's chats, and what its answers came to. */
+  chatSession(path: { session_id: string }, options: CallOptions = {}): Promise<ChatSessionDetail> {
+    return this.call<ChatSessionDetail>("GET", "chat/sessions/{session_id}/", { path, ...options });
+  }
+
+  /** Delete one of the caller's chats with its messages. The rows of its runs stay. */
+  deleteChat(path: { session_id: string }, options: PostOptions = {}): Promise<void> {
+    return this.call<void>("DELETE", "chat/sessions/{session_id}/", { path, ...options });
+  }
+
+  /** The messages of a chat, the first one first. */
+  chatMessages(path: { session_id: string }, query: ChatMessagesQuery = {}, options: CallOptions = {}): Promise<ChatMessagePage> {
+    return this.call<ChatMessagePage>("GET", "chat/sessions/{session_id}/messages/", { query, path, ...options });
+  }
+
+  /** Ask a question and wait for the whole answer. Heeds Idempotency-Key. */
+  askChat(path: { session_id: string }, body: ChatQuestion, options: PostOptions = {}): Promise<ChatEntry> {
+    return this.call<ChatEntry>("POST", "chat/sessions/{session_id}/messages/", { body, path, ...options });
+  }
+
+  /** What a marker names, in the text of its object as it is now and as far as the caller may see it. */
+  chatCitation(path: { session_id: string; message_id: number; number: number }, options: CallOptions = {}): Promise<CitedPassage> {
+    return this.call<CitedPassage>("GET", "chat/sessions/{session_id}/messages/{message_id}/citations/{number}/", { path, ...options });
   }
 }
