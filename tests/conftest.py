@@ -5,7 +5,8 @@ import sys
 from urllib.parse import quote, urlencode
 
 import pytest
-from django.db import connection
+from asgiref.sync import SyncToAsync
+from django.db import connection, connections
 
 from pgknowbase.models import OutboxEvent
 from pgknowbase.worker import Worker
@@ -62,3 +63,11 @@ def manage(transactional_db, database_url):
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(autouse=True)
+def loops_of_tests_leave_no_connection():
+    """``asyncio.run`` does the ORM's work on one thread that outlives it."""
+    yield
+    if SyncToAsync.single_thread_executor._threads:
+        SyncToAsync.single_thread_executor.submit(connections.close_all).result()

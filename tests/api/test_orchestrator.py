@@ -297,7 +297,7 @@ def test_without_the_app(monkeypatch, settings):
     assert "orchestrator/" in routers()
     installed = apps.is_installed
     monkeypatch.setattr(apps, "is_installed", lambda name: name != "pgknowbase.agents" and installed(name))
-    assert list(routers()) == ["knowledge/"]
+    assert list(routers()) == ["knowledge/", "chat/"]
     asked = {"ROUTERS": get_settings().api.routers}
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "API": asked}
     with pytest.raises(ConfigurationError, match=r"'pgknowbase\.agents' is not installed: add it to INSTALLED_APPS"):

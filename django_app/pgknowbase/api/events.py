@@ -17,6 +17,16 @@ from pgknowbase.api.problems import Problem
 
 HEARTBEAT_SECONDS = 15.0
 MEDIA_TYPE = "text/event-stream"
+# For the OpenAPI document: what each event has.
+CONTENT = {
+    MEDIA_TYPE: {
+        "schema": {
+            "type": "object",
+            "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+            "required": ["event", "data"],
+        }
+    }
+}
 # A comment: clients ignore it, proxies see that the connection lives.
 HEARTBEAT = b":\n\n"
 # nginx would hold events back.

@@ -39,7 +39,8 @@ def _operations(document: Schema) -> Iterator[Schema]:
 
 def _streams(operation: Schema) -> bool:
     """Whether it answers with events, which the client has no method for."""
-    return any("text/event-stream" in one.get("content", {}) for one in operation["responses"].values())
+    bodies = [one.get("content", {}) for status, one in operation["responses"].items() if str(status).startswith("2")]
+    return any("text/event-stream" in body and "application/json" not in body for body in bodies)
 
 
 def _reachable(operations: list[Schema], schemas: Schema) -> set[str]:

@@ -11,7 +11,7 @@ from ninja import Query, Router
 from ninja.responses import Status
 
 from pgknowbase.api.callers import caller_of
-from pgknowbase.api.events import Event, event_stream
+from pgknowbase.api.events import CONTENT, Event, event_stream
 from pgknowbase.api.idempotency import idempotent
 from pgknowbase.api.problems import Problem, unauthenticated
 from pgknowbase.chat import conversation, record
@@ -40,7 +40,7 @@ STREAMED = {
     "responses": {
         200: {
             "description": "Events: found (query, passages), text (text), answered (the message); or problem.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": CONTENT,
         }
     }
 }

@@ -14,7 +14,7 @@ from pgknowbase.agents.models import AgentExecution
 from pgknowbase.agents.recording.budgets import left
 from pgknowbase.agents.recording.database import alias
 from pgknowbase.agents.registry import agents_for, get_agent
-from pgknowbase.api.events import event_stream
+from pgknowbase.api.events import CONTENT, event_stream
 from pgknowbase.api.idempotency import HEADER, idempotent
 from pgknowbase.api.orchestrator.answers import result_of, summary_of
 from pgknowbase.api.orchestrator.base import deps_for, router, signed_in
@@ -30,7 +30,7 @@ EVENTS = {
         200: {
             "description": "The result; with `stream` the events `started`, `text` or `partial`, and at last `result`,"
             " `waiting` or `problem`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": CONTENT,
         }
     }
 }

@@ -312,6 +312,34 @@ export interface ReactionStatus {
   last_finished?: string | null;
 }
 
+/** One run: answered at its end, or streamed, or left to a worker. */
+export interface RunRequest {
+  prompt: string;
+  deps?: ActingFor | null;
+  /** Seconds, if fewer than the agent's own; not for the background. */
+  timeout?: number | null;
+  /** Answer with server-sent events. */
+  stream?: boolean;
+  /** Leave it to a worker and answer 202. */
+  background?: boolean;
+}
+
+/** What a run came to. */
+export interface RunResult {
+  execution_id: string;
+  /** Path of the execution. */
+  url: string;
+  agent_name: string;
+  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  /** Text, or JSON as the agent's output type has it. */
+  output: unknown;
+  /** Seconds. */
+  execution_time: number;
+  tokens_used: number;
+  /** US dollars; null where a price is unknown. */
+  cost: string | null;
+}
+
 /** Results, best first. ``next_offset``: pass it as ``offset`` for the next page; null on the last one. */
 export interface SearchPage {
   results: Array<SearchResult>;
@@ -680,6 +708,11 @@ export class KnowbaseClient extends BaseClient {
   /** The agents that the caller may run. */
   listAgents(options: CallOptions = {}): Promise<AgentList> {
     return this.call<AgentList>("GET", "orchestrator/ai-agents/", { ...options });
+  }
+
+  /** Run an agent as the caller. 202: it waits for a worker, or for a person's approval. Heeds Idempotency-Key. */
+  runAgent(path: { agent_name: string }, body: RunRequest, options: PostOptions = {}): Promise<RunResult | ExecutionSummary> {
+    return this.call<RunResult | ExecutionSummary>("POST", "orchestrator/ai-agents/{agent_name}/run/", { body, path, ...options });
   }
 
   /** Tool calls that wait for a person: of the caller's runs, or of all for those who may view or decide them. */
