@@ -66,7 +66,16 @@ class Migration(migrations.Migration):
                 ("storage", models.TextField(default="vector")),
                 (
                     "chunk_bytes",
-                    models.IntegerField(editable=False, help_text="About what a chunk takes in the store."),
+                    models.GeneratedField(
+                        db_persist=True,
+                        expression=1000
+                        + models.Case(
+                            models.When(storage="halfvec", then=2), default=4, output_field=models.IntegerField()
+                        )
+                        * models.F("dimensions"),
+                        help_text="About what a chunk takes in the store.",
+                        output_field=models.IntegerField(),
+                    ),
                 ),
                 ("embedding", models.TextField(default="default")),
                 ("vectorizer_id", models.IntegerField(unique=True)),

@@ -93,9 +93,9 @@ def die_at(point):
         plain()
         here()
 
-    def copy(using, schema, table, oid, chunks, plain=gateway.copy_chunks):
+    def copy(using, schema, table, storage, oid, chunks, plain=gateway.copy_chunks):
         here()
-        plain(using, schema, table, oid, (row for row in chunks if here() is None))
+        plain(using, schema, table, storage, oid, (row for row in chunks if here() is None))
         here()
 
     connection.ensure_connection()

@@ -25,7 +25,14 @@ class EmbeddingSpace(models.Model):
     splitter = models.TextField(default="recursive")
     index = models.TextField(default="halfvec")
     storage = models.TextField(default="vector")
-    chunk_bytes = models.IntegerField(editable=False, help_text="About what a chunk takes in the store.")
+    chunk_bytes = models.GeneratedField(
+        expression=1000
+        + models.Case(models.When(storage="halfvec", then=2), default=4, output_field=models.IntegerField())
+        * models.F("dimensions"),
+        output_field=models.IntegerField(),
+        db_persist=True,
+        help_text="About what a chunk takes in the store.",
+    )
     embedding = models.TextField(default="default", help_text="Entry of EMBEDDINGS that it was made with.")
     vectorizer_id = models.IntegerField(unique=True)
     store_schema = models.TextField()
