@@ -1,7 +1,6 @@
 -- The words of a search text, at most 100: what each is in every language of the sources (NULL: of all), as a tsquery; how
 -- often it stands there; and how many documents are of a language that has it for a stop word. Those count as
 -- documents that contain it: else a word such as 'the' would be a rare one wherever few documents are not in English.
--- A single character of a script that is cut into pairs finds the pairs that begin with it.
 CREATE OR REPLACE FUNCTION pgknowbase_query_words_v1(query text, sources integer[])
 RETURNS TABLE (token bigint, language text, word text, times bigint, stopped float8)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
@@ -13,13 +12,8 @@ AS $pgknowbase$
     ), placed AS (
         SELECT p.place, jsonb_object_agg(s.language, w.word) AS words, sum(s.documents) AS documents
         FROM spoken AS s
-        CROSS JOIN LATERAL unnest(pgknowbase_words_v1(s.language, query)) AS u
-        CROSS JOIN LATERAL unnest(u.positions) AS p (place)
-        CROSS JOIN LATERAL (
-            SELECT quote_literal(u.lexeme) || CASE
-                WHEN length(u.lexeme) > 1 OR pgknowbase_bigrams_v1(repeat(u.lexeme, 3)) = repeat(u.lexeme, 3) THEN ''
-                ELSE ':*' END AS word
-        ) AS w
+        CROSS JOIN LATERAL pgknowbase_asked_words_v1(s.language, query) AS w
+        CROSS JOIN LATERAL unnest(w.positions) AS p (place)
         GROUP BY p.place
     ), token AS (
         SELECT row_number() OVER (ORDER BY min(p.place)) AS token, p.words, count(*) AS times,

@@ -11,8 +11,8 @@ BEGIN
         FROM pgknowbase_chunk AS c WHERE c.source = of_source AND c.id = of_key
         ORDER BY c.chunk_seq LIMIT 200
     ), words AS MATERIALIZED (
-        SELECT k.language, string_agg(quote_literal(u.lexeme), '|')::tsquery AS query
-        FROM pgknowbase_keywords AS k CROSS JOIN LATERAL unnest(pgknowbase_words_v1(k.language, query)) AS u
+        SELECT k.language, string_agg(w.word, '|')::tsquery AS query
+        FROM pgknowbase_keywords AS k CROSS JOIN LATERAL pgknowbase_asked_words_v1(k.language, query) AS w
         WHERE k.source = of_source AND k.id = of_key GROUP BY k.language
     )
     SELECT p.chunk_seq, p.chunk

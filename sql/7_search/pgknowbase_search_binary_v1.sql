@@ -89,14 +89,7 @@ BEGIN
                     RETURN;
                 END IF;
             END IF;
-            _least := coalesce(_least, (
-                SELECT min(lowest.threshold) FROM (
-                    SELECT (
-                        SELECT x.similarity_threshold FROM pgknowbase_externaldata AS x
-                        WHERE x.content_type_id = t.id ORDER BY x.similarity_threshold LIMIT 1
-                    ) AS threshold
-                    FROM django_content_type AS t WHERE sources IS NULL OR t.id = ANY (sources)
-                ) AS lowest));
+            _least := coalesce(_least, pgknowbase_least_threshold_v1(sources));
         END IF;
     END LOOP;
     reranked := cardinality(_ids);

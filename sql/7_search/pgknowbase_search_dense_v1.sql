@@ -20,9 +20,9 @@
 -- The score is the similarity. A span is where the chunk stands in the document's content, in characters from 0.
 --
 -- Otherwise the vector index, that of the only source where it has one (pgknowbase_index build --model), is walked
--- outwards from the query until max_hits objects have passed, or no better one can
--- follow; a binary index as pgknowbase_search_binary_v1 tells. Where filters let few pass, or the index gives up early, the
--- answer comes from pgknowbase_search_exact_v1.
+-- outwards from the query until max_hits objects have passed, or no better one can follow; a binary index as
+-- pgknowbase_search_binary_v1 tells. Where filters let few pass, or the index gives up early, the answer comes from
+-- pgknowbase_search_exact_v1.
 --
 --   SELECT object_key, similarity, chunk FROM pgknowbase_search_dense_v1(
 --       (SELECT embedding FROM pgknowbase_chunk LIMIT 1), 10);
@@ -171,14 +171,7 @@ BEGIN
                         EXIT;
                     END IF;
                 END IF;
-                _least := coalesce(_least, (
-                    SELECT min(lowest.threshold) FROM (
-                        SELECT (
-                            SELECT x.similarity_threshold FROM pgknowbase_externaldata AS x
-                            WHERE x.content_type_id = t.id ORDER BY x.similarity_threshold LIMIT 1
-                        ) AS threshold
-                        FROM django_content_type AS t WHERE sources IS NULL OR t.id = ANY (sources)
-                    ) AS lowest));
+                _least := coalesce(_least, pgknowbase_least_threshold_v1(sources));
             END IF;
         END LOOP;
         IF _plan = 'walk' AND NOT _enough THEN -- by itself, because a condition with a SELECT in it costs a plan each time
@@ -191,8 +184,9 @@ BEGIN
 
     IF note_plan THEN
         PERFORM set_config('pgknowbase.search_plan', jsonb_build_object(
-            'plan', _plan, 'passing', _passing, 'walked', _walked, 'reranked', _reranked, 'ef_search', _ef_search::integer, 'index', _index, 'exact_below', exact_below,
-            'store_bytes', _space.size, 'small_bytes', _space.small)::text, true);
+            'plan', _plan, 'passing', _passing, 'walked', _walked, 'reranked', _reranked,
+            'ef_search', _ef_search::integer, 'index', _index, 'exact_below', exact_below, 'store_bytes', _space.size,
+            'small_bytes', _space.small)::text, true);
     END IF;
     IF _plan NOT IN ('walk', 'walk_binary') THEN
         RETURN QUERY SELECT * FROM pgknowbase_search_exact_v1(

@@ -36,7 +36,7 @@ BEGIN
         SELECT s.id
         FROM (
             SELECT e.id, e.updated_at FROM pgknowbase_externaldata AS e
-            WHERE e.status <> 'completed' AND e.status IN ('pending', 'processing')
+            WHERE e.status IN ('pending', 'processing') AND e.status <> 'completed' -- the condition of the partial index
                 AND (sources IS NULL OR e.content_type_id = ANY (sources))
             LIMIT 20 * at_most
         ) AS s
@@ -77,10 +77,7 @@ BEGIN
         FROM waiting AS w
     ), asked AS MATERIALIZED (
         SELECT l.language, (
-            SELECT string_agg(quote_literal(u.lexeme) || CASE
-                WHEN length(u.lexeme) > 1 OR pgknowbase_bigrams_v1(repeat(u.lexeme, 3)) = repeat(u.lexeme, 3) THEN ''
-                ELSE ':*' END, '|')::tsquery
-            FROM unnest(pgknowbase_words_v1(l.language, query)) AS u) AS words
+            SELECT string_agg(w.word, '|')::tsquery FROM pgknowbase_asked_words_v1(l.language, query) AS w) AS words
         FROM (SELECT f.language FROM fresh AS f UNION SELECT w.language FROM waiting AS w) AS l
     )
     SELECT t.source, t.key, t.id, t.passes, coalesce(ts_rank(t.words, a.words, 1), 0)::float8

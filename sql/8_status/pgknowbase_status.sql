@@ -1,5 +1,6 @@
 -- Per source model: how many objects the index knows, in which state, what still waits, for how long, and what was
--- embedded lately. outbox counts changed rows, and changes of related rows once. All columns but source and the two moments are plain numbers, for exporters.
+-- embedded lately. outbox counts changed rows, and changes of related rows once. All columns but source and the two
+-- moments are plain numbers, for exporters.
 CREATE OR REPLACE VIEW pgknowbase_status WITH (security_invoker = true) AS
 SELECT t.app_label || '.' || t.model AS source,
     coalesce(e.total, 0) AS total,

@@ -47,6 +47,14 @@ def test_keyword_search(animals):
     assert titles(Article.keyword_search("zebra", limit=1)) == ["both"]
 
 
+@pytest.mark.parametrize("asked", ["猫", "猫科", "zebra"])
+def test_chunk_that_has_the_words(animals, index, asked):
+    Article.objects.create(title="long", body=" ".join(f"{n}狗狗狗 filler" for n in range(400)) + " 猫科 zebra ende")
+    index()
+    found = {row.title: row for row in Article.objects.keyword_search(asked)}
+    assert asked in found["long"].matched_chunk
+
+
 def test_hybrid_search_finds_by_either_and_prefers_both(animals):
     found = list(Article.objects.hybrid_search("zebra", limit=4, threshold=0.5))
     assert titles(found) == ["both", "words", "meaning"]
