@@ -1,6 +1,7 @@
 """Settings of the test project: an embedded Postgres of its own for each run, or the server that DATABASE_URL names.
 
-PGKNOWBASE_TEST_POSTGRES is the major version of the embedded one, PGKNOWBASE_TEST_WORKER more settings of the worker.
+PGKNOWBASE_TEST_POSTGRES is the major version of the embedded one, PGKNOWBASE_TEST_WORKER and
+PGKNOWBASE_TEST_AGENTS more settings of the worker and of agents.
 """
 
 import atexit
@@ -94,5 +95,6 @@ PGKNOWBASE = {
         "POLL_INTERVAL": 0.02,
         **json.loads(os.environ.get("PGKNOWBASE_TEST_WORKER", "{}")),
     },
+    "AGENTS": json.loads(os.environ.get("PGKNOWBASE_TEST_AGENTS", "{}")),
     "REACTIONS": {"RETRY_DELAY": 60, "MAX_ATTEMPTS": 3},
 }

@@ -54,6 +54,17 @@ class NotYetIndexedError(PgKnowbaseError):
     """An object did not become searchable while somebody waited for it; the message says what it waits for."""
 
 
+class TryLaterError(PgKnowbaseError):
+    """Raised by a reaction that cannot run yet: it runs again later, and this try does not count.
+
+    ``delay`` in seconds, or None for ``REACTIONS["RETRY_DELAY_MAX"]``.
+    """
+
+    def __init__(self, message: str, *, delay: float | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
 class SearchError(PgKnowbaseError):
     """A search was asked for something that cannot be answered."""
 

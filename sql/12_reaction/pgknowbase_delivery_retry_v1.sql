@@ -8,7 +8,7 @@ DECLARE
 BEGIN
     FOR _failed IN
         SELECT d.id, d.error FROM pgknowbase_delivery AS d
-        WHERE d.id = ANY (deliveries) AND (d.state = 'dead' OR d.state = 'pending' AND d.attempts > 0)
+        WHERE d.id = ANY (deliveries) AND (d.state = 'dead' OR d.state = 'pending' AND d.error <> '')
         ORDER BY d.id FOR UPDATE OF d
     LOOP
         UPDATE pgknowbase_delivery AS d SET attempts = 0 WHERE d.id = _failed.id;

@@ -1,4 +1,5 @@
--- Records what became of a run: 'done', 'skipped' (nothing is kept of it), 'again' after delay seconds, or 'dead'.
+-- Records what became of a run: 'done', 'skipped' (nothing is kept of it), 'again' after delay seconds, 'later' (the same,
+-- and the try does not count), or 'dead'.
 -- False if the run was given to another worker meanwhile. A success takes older dead letters of the row along.
 CREATE OR REPLACE FUNCTION pgknowbase_delivery_settle_v1(
     delivery bigint, token timestamptz, outcome text, reason text, delay float8) RETURNS boolean
@@ -13,7 +14,8 @@ BEGIN
         RETURN false;
     ELSIF outcome = 'skipped' THEN
         DELETE FROM pgknowbase_delivery AS d WHERE d.id = delivery;
-    ELSIF outcome = 'again' THEN
+    ELSIF outcome IN ('again', 'later') THEN
+        UPDATE pgknowbase_delivery AS d SET attempts = d.attempts - 1 WHERE d.id = delivery AND outcome = 'later';
         PERFORM pgknowbase_delivery_again_v1(delivery, reason, delay);
     ELSE
         UPDATE pgknowbase_delivery AS d

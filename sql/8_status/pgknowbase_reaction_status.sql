@@ -12,9 +12,9 @@ SELECT coalesce(d.reaction, e.reaction) AS reaction,
     d.last_finished
 FROM (
     SELECT reaction,
-        count(*) FILTER (WHERE state = 'pending' AND attempts = 0) AS pending,
+        count(*) FILTER (WHERE state = 'pending' AND error = '') AS pending,
         count(*) FILTER (WHERE state = 'running') AS running,
-        count(*) FILTER (WHERE state = 'pending' AND attempts > 0) AS failed,
+        count(*) FILTER (WHERE state = 'pending' AND error <> '') AS failed,
         count(*) FILTER (WHERE state = 'dead') AS dead,
         count(*) FILTER (WHERE state = 'done') AS done,
         min(created_at) FILTER (WHERE state IN ('pending', 'running')) AS oldest,

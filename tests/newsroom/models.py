@@ -66,6 +66,20 @@ class Shift(models.Model):
         return self.text
 
 
+class Wire(models.Model):
+    """What an agent reads."""
+
+    headline = models.TextField(default="")
+    text = models.TextField(default="")
+    status = models.TextField(default="new")
+    access_token = models.TextField(default="hidden")
+    summary = models.TextField(default="")
+    score = models.FloatField(null=True)
+
+    def __str__(self):
+        return self.headline
+
+
 class Call(models.Model):
     """What the reactions were called with."""
 

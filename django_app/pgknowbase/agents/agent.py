@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
 
-from pgknowbase.agents import registry
+from pgknowbase.agents import reacting, registry
 from pgknowbase.agents.adapter import Engine, model_label
 from pgknowbase.agents.adapter.models import HOW
 from pgknowbase.agents.deps import DjangoDeps
@@ -24,6 +24,9 @@ from pgknowbase.errors import (
     RunFailedError,
     RunTimeoutError,
 )
+
+if TYPE_CHECKING:
+    from pgknowbase.reactions import Change
 
 Deps = TypeVar("Deps")
 Output = TypeVar("Output")
@@ -45,6 +48,7 @@ class DjangoAgent(Generic[Deps, Output]):
         toolsets: see ``pgknowbase.agents.toolsets``.
         permissions: by the tool's name ``"allow"``, ``"deny"`` or ``"ask"``; left out, a tool is allowed.
         model_settings: of pydantic-ai, such as ``{"temperature": 0}``.
+        prompt_for_change, deps_for_change, on_output: for ``on_change``; see ``run_for_change``.
         register: whether the registry knows it.
     """
 
@@ -63,6 +67,9 @@ class DjangoAgent(Generic[Deps, Output]):
         toolsets: Sequence[Any] = (),
         permissions: Mapping[str, Permission] | None = None,
         model_settings: dict[str, Any] | None = None,
+        prompt_for_change: Callable[["Change"], Any] | None = None,
+        deps_for_change: Callable[["Change"], Any] | None = None,
+        on_output: Callable[["Change", Any], Any] | None = None,
         register: bool = True,
     ) -> None:
         self.name = name
@@ -72,6 +79,11 @@ class DjangoAgent(Generic[Deps, Output]):
         self.timeout = timeout
         self.max_retries = max_retries
         self.permissions = _checked(name, permissions or {})
+        self._hooks = reacting.Hooks(
+            prompt=prompt_for_change or reacting.prompt_for,
+            deps=deps_for_change or reacting.deps_of(name, deps_type),
+            output=on_output,
+        )
         self._engine = Engine(
             name=name,
             deps_type=deps_type,
@@ -123,6 +135,11 @@ class DjangoAgent(Generic[Deps, Output]):
         self._engine.register("output_validator", function)
         return function
 
+    def on_output(self, function: Function, /) -> Function:
+        """Register what is called with the change and the output, after a run for a change; sync or async."""
+        self._hooks.output = function
+        return function
+
     # Running it
 
     async def run(
@@ -133,11 +150,13 @@ class DjangoAgent(Generic[Deps, Output]):
         model: Any = None,
         timeout: float | None = None,
         message_history: list[Any] | None = None,
+        idempotency_key: str = "",
         place: Place | None = None,
     ) -> AgentResult[Output]:
         """Run it; its row is there, RUNNING and committed, before the provider is asked.
 
         ``message_history``: ``messages`` of an earlier result, to go on from. ``place``: of a step in a workflow.
+        ``idempotency_key``: kept on the row; the database refuses a second one under way or completed.
 
         Raises:
             NoModelError: no model is configured, or it cannot be reached as the settings are.
@@ -145,7 +164,7 @@ class DjangoAgent(Generic[Deps, Output]):
             ApprovalNeededError: it is paused until a person decides.
             RunTimeoutError, RunCancelledError, RunFailedError: with ``execution_id``.
         """
-        begun = await self._begin(prompt, deps, model=model, place=place)
+        begun = await self._begin(prompt, deps, model=model, place=place, key=idempotency_key)
         return await self._work(begun, prompt, deps, model=model, timeout=timeout, history=message_history)
 
     def run_sync(self, prompt: str, **options: Any) -> AgentResult[Output]:
@@ -211,9 +230,20 @@ class DjangoAgent(Generic[Deps, Output]):
         prompt, history = (None, row.messages) if decisions else (row.input_prompt, None)
         return await self._work(begun, prompt, deps, history=history, decisions=decisions)
 
+    async def run_for_change(self, change: "Change") -> Output:
+        """Run it for a change of a row, once for each ``idempotency_key``, and give the output to ``on_output``.
+
+        It is what ``on_change(Model)(agent)`` calls; docs/reactions.md#agents says what is asked, and as whom.
+
+        Raises:
+            TryLaterError: a budget is used up, a person has to decide, or another process is at it.
+        """
+        output: Output = await reacting.react(self, self._hooks, change)
+        return output
+
     # The parts of a run
 
-    async def _begin(self, prompt: str, deps: Any, *, model: Any, place: Place | None) -> Any:
+    async def _begin(self, prompt: str, deps: Any, *, model: Any, place: Place | None, key: str = "") -> Any:
         from pgknowbase.agents.models import AgentExecution
         from pgknowbase.agents.recording import rows
         from pgknowbase.agents.recording.values import as_text
@@ -223,6 +253,7 @@ class DjangoAgent(Generic[Deps, Output]):
             user_id=getattr(deps, "user_id", None),
             model=self.model_name(model),
             input_prompt=as_text(prompt),
+            idempotency_key=key,
             workflow_id=place.workflow_id if place else None,
             order=place.order if place else None,
             step=place.step if place else "",

@@ -176,4 +176,5 @@ def _default_name(target: Any, model: type[models.Model]) -> str:
     """``app.function``: the app is that of the function's module, else that of the model."""
     own = getattr(target, "__name__", None) or getattr(target, "name", None) or type(target).__name__
     config = apps.get_containing_app_config(getattr(target, "__module__", None) or "")
-    return f"{config.label if config and config.name != 'pgknowbase' else model._meta.app_label}.{own}"
+    ours = config is None or config.name.partition(".")[0] == "pgknowbase"  # an agent's class, not its app
+    return f"{model._meta.app_label if config is None or ours else config.label}.{own}"

@@ -9,7 +9,7 @@ from pgknowbase.errors import ConfigurationError
 from pgknowbase.models import Delivery, DeliveryState
 from pgknowbase.reactions.registry import reactions
 
-FAILED = Q(state=DeliveryState.DEAD) | Q(state=DeliveryState.PENDING, attempts__gt=0)
+FAILED = Q(state=DeliveryState.DEAD) | (Q(state=DeliveryState.PENDING) & ~Q(error=""))
 BATCH = 1000
 
 

@@ -14,7 +14,7 @@ from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import PgKnowbaseError
+from pgknowbase.errors import PgKnowbaseError, TryLaterError
 from pgknowbase.keys import parse_key
 from pgknowbase.reactions.chain import marked, parse_chain
 from pgknowbase.reactions.change import OPS, Change
@@ -22,6 +22,8 @@ from pgknowbase.reactions.deadline import ReactionTimeoutError, deadline
 from pgknowbase.reactions.registry import Reaction
 
 LONGEST_ERROR = 10_000
+# A coroutine that was cancelled may write down that it was.
+GRACE = 5.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: ``done``, ``skipped``, ``again`` after ``delay`` seconds, or ``dead``."""
+    """What became of a run: ``done``, ``skipped``, ``dead``, or again after ``delay`` seconds: ``again``, ``later``."""
 
     state: str
     error: str = ""
@@ -57,6 +59,8 @@ def run(claimed: Claimed, reaction: Reaction, using: str) -> Outcome:
         return Outcome("dead", claimed.error)
     try:
         return Outcome("done" if _called(claimed, reaction, using) else "skipped")
+    except TryLaterError as error:
+        return Outcome("later", _told(error), settings.retry_delay_max if error.delay is None else error.delay)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad row never stops the others
         text = _told(error)
     if claimed.attempts >= most:
@@ -75,10 +79,12 @@ def _called(claimed: Claimed, reaction: Reaction, using: str) -> bool:
         change = _change(claimed, reaction, using, len(chain))
         if change is None:
             return False
-        with marked((*chain, (reaction.name, claimed.object_key)), using), deadline(timeout):
-            result = reaction.call(change)
+        with marked((*chain, (reaction.name, claimed.object_key)), using):
+            with deadline(timeout):
+                result = reaction.call(change)
             if inspect.isawaitable(result):
-                async_to_sync(_awaited)(result, timeout)
+                with deadline(timeout + GRACE):
+                    async_to_sync(_awaited)(result, timeout)
     return True
 
 

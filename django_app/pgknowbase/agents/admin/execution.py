@@ -46,7 +46,7 @@ class AgentExecutionAdmin(RunAdmin):
         (None, {"fields": ("agent_name", "model", "user_column", "status_column", "prompt_column", "output_column")}),
         ("Error", {"fields": ("error_column", "attempts", "cancel_requested")}),
         ("Use", {"fields": ("requests", "input_tokens", "output_tokens", "tokens_used", "cost_column", "time")}),
-        ("Origin", {"fields": ("id", "background", "task_id", "workflow_column", "order", "step")}),
+        ("Origin", {"fields": ("id", "background", "task_id", "workflow_column", "order", "step", "idempotency_key")}),
         ("Times", {"fields": ("created_at", "started_at", "completed_at", "heartbeat_at")}),
         ("Calls of tools", {"fields": ("calls_column", "approvals_column")}),
         ("Messages", {"fields": ("messages_column",)}),

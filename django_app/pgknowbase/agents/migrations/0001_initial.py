@@ -122,6 +122,15 @@ class Migration(migrations.Migration):
                         blank=True, help_text="Of the queue, for a run in the background.", max_length=100
                     ),
                 ),
+                (
+                    "idempotency_key",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Of the change of a row for which the agent runs.",
+                        max_length=200,
+                    ),
+                ),
                 ("attempts", models.PositiveIntegerField(default=0)),
                 ("cancel_requested", models.BooleanField(default=False)),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
@@ -392,6 +401,18 @@ class Migration(migrations.Migration):
                 condition=models.Q(("status__in", ["PENDING", "RUNNING"])),
                 fields=["heartbeat_at"],
                 name="pgknowbase_exec_active",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="agentexecution",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("status__in", ["PENDING", "RUNNING", "COMPLETED"]),
+                    models.Q(("idempotency_key", ""), _negated=True),
+                ),
+                fields=("agent_name", "idempotency_key"),
+                name="pgknowbase_exec_once",
+                violation_error_message="A run of this agent with that key is under way, or has completed.",
             ),
         ),
     ]

@@ -44,6 +44,9 @@ class AgentExecution(models.Model):
     background = models.BooleanField(default=False)
     session_data = models.JSONField(default=dict, blank=True, help_text="Of the deps of a run in the background.")
     task_id = models.CharField(max_length=100, blank=True, help_text="Of the queue, for a run in the background.")
+    idempotency_key = models.CharField(
+        max_length=200, blank=True, default="", help_text="Of the change of a row for which the agent runs."
+    )
     attempts = models.PositiveIntegerField(default=0)
     cancel_requested = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now)
@@ -54,6 +57,14 @@ class AgentExecution(models.Model):
     class Meta:
         db_table = "pgknowbase_agent_execution"
         ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["agent_name", "idempotency_key"],
+                condition=models.Q(status__in=["PENDING", "RUNNING", "COMPLETED"]) & ~models.Q(idempotency_key=""),
+                name="pgknowbase_exec_once",
+                violation_error_message="A run of this agent with that key is under way, or has completed.",
+            ),
+        ]
         indexes = [
             models.Index(fields=["agent_name", "-created_at"], name="pgknowbase_exec_agent"),
             models.Index(fields=["user", "-created_at"], name="pgknowbase_exec_user"),

@@ -152,6 +152,16 @@ def _undecided(execution: AgentExecution) -> bool:
     return execution.approvals.filter(status=ApprovalRequest.Status.PENDING).exists()
 
 
+def of_key(agent_name: str, key: str) -> AgentExecution | None:
+    """The run of an agent with that idempotency key that waits, is under way or has completed."""
+    live = [Status.PENDING, Status.RUNNING, Status.COMPLETED]
+    return (
+        AgentExecution.objects.using(alias())
+        .filter(agent_name=agent_name, idempotency_key=key, status__in=live)
+        .first()
+    )
+
+
 def agent_of(execution_id: UUID) -> str | None:
     """The agent of a run, or None if there is no such run."""
     return AgentExecution.objects.using(alias()).filter(pk=execution_id).values_list("agent_name", flat=True).first()

@@ -5,6 +5,14 @@ from typing import Any
 from pgknowbase.agents.adapter import RunContext
 from pgknowbase.errors import AgentError, ToolRefusedError
 
+# Never shown to a model, whatever the settings list.
+SECRET = ("password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "session_data", "otp", "hash")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a field of that name sounds like a secret."""
+    return any(part in name.casefold() for part in SECRET)
+
 
 async def caller(ctx: RunContext[Any]) -> Any:
     """The user of the run, or None for a visitor.

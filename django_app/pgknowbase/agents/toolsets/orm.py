@@ -10,7 +10,7 @@ from django.db import DatabaseError, models
 
 from pgknowbase.agents.adapter import RunContext, toolset
 from pgknowbase.agents.recording.values import as_json
-from pgknowbase.agents.toolsets.access import signed_in
+from pgknowbase.agents.toolsets.access import is_secret, signed_in
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import ToolRefusedError
 from pgknowbase.search.visibility import visible_rows
@@ -18,8 +18,6 @@ from pgknowbase.search.visibility import visible_rows
 LOOKUPS = frozenset(
     ("exact", "iexact", "contains", "icontains", "startswith", "istartswith", "in", "gt", "gte", "lt", "lte", "isnull")
 )
-# Never read, whatever the settings list.
-SECRET = ("password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "session_data", "otp", "hash")
 MOST = 100
 
 
@@ -105,7 +103,7 @@ def _viewable(allowed: Mapping[str, list[str]], user: Any) -> dict[str, list[str
     for label, fields in allowed.items():
         options = apps.get_model(label)._meta
         if user.has_perm(f"{options.app_label}.view_{options.model_name}"):
-            found[options.label] = [name for name in fields if not _is_secret(name)]
+            found[options.label] = [name for name in fields if not is_secret(name)]
     return found
 
 
@@ -121,7 +119,3 @@ def _condition(fields: list[str], model: str, key: str) -> str:
 def _field(fields: list[str], model: str, name: str) -> None:
     if name not in fields:
         raise ToolRefusedError(f"{model!r} has no field {name!r} to ask for: use one of {', '.join(fields)}.")
-
-
-def _is_secret(name: str) -> bool:
-    return any(part in name.casefold() for part in SECRET)
