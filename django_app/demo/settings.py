@@ -74,5 +74,6 @@ PGKNOWBASE = {
             "DIMENSIONS": 384,
         },
     },
+    "AGENTS": {"MODEL": os.environ.get("DEMO_MODEL", "")},
     "CHAT": {"MODEL": os.environ.get("DEMO_MODEL", "")},
 }

@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from demo.library.models import Entry, Module
+from demo.library.models import Draft, Entry, Module
 
 
 @admin.register(Module)
@@ -23,3 +23,12 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     list_select_related = ["module"]
     search_fields = ["qualname"]
     autocomplete_fields = ["module"]
+
+
+@admin.register(Draft)
+class DraftAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Drafts; what the worker finds out about one stands there a moment after it is saved."""
+
+    list_display = ["title", "language", "reading_ease", "summary"]
+    search_fields = ["title"]
+    readonly_fields = ["summary", "keywords", "related", "language", "reading_ease", "analysed_by", "analysed_at"]

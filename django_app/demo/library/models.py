@@ -1,4 +1,4 @@
-"""Two source models: modules, and the classes, functions and methods in them."""
+"""Two source models, modules and what is in them; and drafts, which a reaction analyses."""
 
 from typing import Any
 
@@ -115,6 +115,26 @@ class Entry(ExternalDataMixin, models.Model):
     def get_external_tags(self) -> list[str]:
         """``["python", "function"]``"""
         return [self.module.library, self.kind]
+
+
+class Draft(models.Model):
+    """An article that somebody writes; what follows the body is found by the worker, see ``reactions``."""
+
+    title = models.CharField(max_length=200)
+    body = models.TextField()
+    summary = models.TextField(blank=True, db_default="", default="")
+    keywords = models.JSONField(null=True, blank=True)
+    related = models.JSONField(null=True, blank=True, help_text="The nearest entries.")
+    language = models.CharField(max_length=30, blank=True, db_default="", default="")
+    reading_ease = models.FloatField(null=True, blank=True, help_text="Flesch: 100 is easy, 0 is hard. English only.")
+    analysed_by = models.CharField(max_length=200, blank=True, db_default="", default="")
+    analysed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.title
 
 
 def first_line(text: str) -> str:

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from demo.library.management.commands.load_library import positive
 from demo.library.models import Entry, Module
 from demo.library.tour.changes import CHANGES, WARM_UP, apply, restored, show_change, wait_until_restored
+from demo.library.tour.drafts import show_draft
 from demo.library.tour.indexing import count_index, count_sources, drain
 from demo.library.tour.processes import ManagedProcess
 from demo.library.tour.questions import QUESTIONS, answer, warm_up
@@ -36,7 +37,7 @@ def port_number(text: str) -> int:
 
 
 class Command(BaseCommand):
-    """Migrates, loads, indexes, searches, changes rows and shows the index follow."""
+    """Migrates, loads, indexes, searches, changes rows and shows the index follow, and a reaction."""
 
     help = "Show pgknowbase on the documentation of Python and Django; a second run does only what is left."
     requires_system_checks = []
@@ -67,8 +68,12 @@ class Command(BaseCommand):
             self.stdout.write(f"  {counts.completed:,} rows, {counts.chunks:,} chunks in {seconds:.1f} s")
         with self._step("Search"):
             self._ask()
-        with self._step("Change rows while a worker runs"):
-            self._change()
+        with self._worker() as worker:
+            with self._step("Change rows while a worker runs"):
+                self._change(worker)
+            with self._step("Insert a draft with psql: a reaction analyses it"):
+                for line in show_draft(worker):
+                    self.stdout.write(line)
         seconds = time.perf_counter() - started
         self.stdout.write(f"\n{count_sources():,} rows, {counts.chunks:,} chunks, all in {seconds:.1f} s\n\n")
         self.stdout.write(NEXT_STEPS)
@@ -104,16 +109,16 @@ class Command(BaseCommand):
             for line in answer(question):
                 self.stdout.write(line)
 
-    def _change(self) -> None:
-        with ManagedProcess(
-            "pgknowbase_worker", log=self._logs / "worker.log", environment={"DJANGO_DEBUG": "0"}
-        ) as worker:
-            with restored(CHANGES):
-                self.stdout.write(f"  the worker is up: {apply(WARM_UP, worker) / 1000:.1f} s")
-                for change in CHANGES:
-                    for line in show_change(change, worker):
-                        self.stdout.write(line)
-            self.stdout.write(f"  both rows restored, index back after {wait_until_restored(CHANGES, worker):.0f} ms")
+    def _worker(self) -> ManagedProcess:
+        return ManagedProcess("pgknowbase_worker", log=self._logs / "worker.log", environment={"DJANGO_DEBUG": "0"})
+
+    def _change(self, worker: ManagedProcess) -> None:
+        with restored(CHANGES):
+            self.stdout.write(f"  the worker is up: {apply(WARM_UP, worker) / 1000:.1f} s")
+            for change in CHANGES:
+                for line in show_change(change, worker):
+                    self.stdout.write(line)
+        self.stdout.write(f"  both rows restored, index back after {wait_until_restored(CHANGES, worker):.0f} ms")
 
     def _serve(self, port: int) -> None:
         with self._step(f"Serve on port {port}"):
