@@ -66,6 +66,8 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
+# Of the chat, and of the agent that sums up drafts.
+DEMO_MODEL = os.environ.get("DEMO_MODEL", "")
 PGKNOWBASE = {
     "EMBEDDINGS": {
         "default": {
@@ -74,6 +76,6 @@ PGKNOWBASE = {
             "DIMENSIONS": 384,
         },
     },
-    "AGENTS": {"MODEL": os.environ.get("DEMO_MODEL", "")},
-    "CHAT": {"MODEL": os.environ.get("DEMO_MODEL", "")},
+    "AGENTS": {"MODEL": DEMO_MODEL},
+    "CHAT": {"MODEL": DEMO_MODEL},
 }

@@ -11,7 +11,7 @@ from pgknowbase import gateway
 from pgknowbase.relay.language import language_of
 
 TELLING_WORDS = Path(__file__).with_name("telling_words.sql").read_text()
-MOST_KEYWORDS = 6
+MOST_KEYWORDS = 5
 MOST_RELATED = 3
 MOST_WEIGHTS = 50
 LONGEST_QUESTION = 4000
@@ -36,7 +36,7 @@ def analyse(title: str, body: str) -> Analysis:
     text = f"{title}\n{body}"
     language = language_of(text, gateway.languages(connection.alias))
     weights = _weights(text, language)
-    nearest = Entry.objects.semantic_search(text[:LONGEST_QUESTION], limit=MOST_RELATED)
+    nearest = Entry.objects.hybrid_search(text[:LONGEST_QUESTION], limit=MOST_RELATED)
     return Analysis(
         summary=_best_sentence(body, weights),
         keywords=list(weights)[:MOST_KEYWORDS],

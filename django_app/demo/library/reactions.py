@@ -1,6 +1,7 @@
 """What the worker does with a draft that was committed, by whatever program."""
 
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -21,5 +22,5 @@ def analyse_draft(change: Change, *, by: str = "words and vectors", **said: Any)
 
 # One name for both, so that the triggers are the same with a language model and without.
 on_change(Draft, fields=["title", "body"], name="library.analyse_draft")(
-    summariser(analyse_draft) if settings.PGKNOWBASE.get("AGENTS", {}).get("MODEL") else analyse_draft
+    summariser(analyse_draft) if getattr(settings, "DEMO_MODEL", "") and find_spec("pydantic_ai") else analyse_draft
 )

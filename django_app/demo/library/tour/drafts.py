@@ -28,6 +28,6 @@ def show_draft(worker: ManagedProcess) -> Iterator[str]:
     draft = Draft.objects.get(title=TITLE)
     yield f"  analysed by {draft.analysed_by}, {milliseconds:.0f} ms after the commit"
     yield f"    summary   {shorten(draft.summary)}"
-    yield f"    keywords  {', '.join(draft.keywords)}"
-    yield f"    related   {', '.join(draft.related)}"
+    yield f"    keywords  {', '.join(draft.keywords or [])}"
+    yield f"    related   {', '.join(draft.related or [])}"
     yield f"    language  {draft.language}, reading ease {draft.reading_ease:.0f}"
