@@ -153,10 +153,3 @@ def test_client_of_one_run_is_not_used_by_the_next(provider):
     for number in range(5):
         assert agent.run_sync(f"n {number}").output == f"n {number}"
     assert asyncio.run(agent.run("in a loop of its own")).output == "in a loop of its own"
-
-
-async def test_many_at_once(provider):
-    agent = make_agent()
-    results = await asyncio.gather(*(agent.run(f"n {number}") for number in range(50)))
-    assert [result.output for result in results] == [f"n {number}" for number in range(50)]
-    assert await AgentExecution.objects.filter(status=Status.COMPLETED).acount() == 50
