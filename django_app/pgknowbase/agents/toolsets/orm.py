@@ -19,7 +19,10 @@ LOOKUPS = frozenset(
     ("exact", "iexact", "contains", "icontains", "startswith", "istartswith", "in", "gt", "gte", "lt", "lte", "isnull")
 )
 # Never read, whatever the settings list.
-SECRET = ("password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "session_data", "otp", "hash")
+SECRET = (
+    *("password", "passwd", "passphrase", "secret", "token", "credential", "session", "otp", "hash", "digest", "salt"),
+    *("api_key", "apikey", "private_key", "access_key"),
+)
 MOST = 100
 
 
