@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from datetime import timedelta
 from decimal import Decimal
 
@@ -172,6 +173,40 @@ def test_sweep_marks_runs_of_dead_processes_and_no_others():
     assert (dead.status, dead.error) == (Status.FAILED, ERROR)
     assert dead.tools.get().status == "FAILED"
     assert alive.status == Status.RUNNING
+
+
+def test_process_that_is_killed_in_mid_run(manage, tmp_path):
+    mark = tmp_path / "mark"
+    process = manage("run_agent", "sleeper", str(mark))
+    deadline = time.monotonic() + 120
+    while not mark.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert mark.exists(), process.communicate()
+    row = AgentExecution.objects.get()
+    assert (row.status, row.background, row.input_prompt) == (Status.RUNNING, False, str(mark))
+    process.kill()
+    process.wait()
+    assert sweep().failed == 0  # it may still be alive
+    AgentExecution.objects.update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    assert sweep().failed == 1
+    row.refresh_from_db()
+    assert (row.status, row.error) == (Status.FAILED, ERROR)
+    assert row.completed_at
+    assert sweep().failed == 0
+
+
+def test_call_of_a_run_that_was_swept_is_not_overwritten():
+    agent = make_agent()
+
+    @agent.tool_plain
+    def slow() -> str:
+        """Slow."""
+        ToolExecution.objects.update(status="FAILED", error="swept")
+        return "late"
+
+    agent.run_sync("x", model=TestModel())
+    call = ToolExecution.objects.get()
+    assert (call.status, call.error, call.result) == ("FAILED", "swept", None)
 
 
 def test_run_that_was_swept_does_not_overwrite_the_row():

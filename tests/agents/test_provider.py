@@ -136,6 +136,56 @@ def test_slow_provider_runs_into_the_timeout(provider):
     assert AgentExecution.objects.get().status == Status.FAILED
 
 
+async def read(agent):
+    """The whole answer, streamed."""
+    async with agent.run_stream("x") as answer:
+        return "".join([piece async for piece in answer.stream_text(delta=True)])
+
+
+@pytest.mark.parametrize("fault", [Fault.rate_limit(0), Fault.server_error(500), Fault.server_error(503)], ids=str)
+async def test_fault_before_a_stream_begins_is_tried_again(provider, fault):
+    provider.fail_next(fault)
+    assert await read(make_agent()) == "x"
+    assert len(provider.requests) == 2
+    assert (await AgentExecution.objects.aget()).status == Status.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.rate_limit(0), Fault.server_error(500), Fault.server_error(401), Fault.disconnect(), Fault.malformed_json()],
+    ids=str,
+)
+async def test_fault_of_a_stream_that_stays_is_recorded_without_the_key(provider, fault):
+    provider.fail_always(fault)
+    with pytest.raises(RunFailedError) as caught:
+        await read(make_agent(max_retries=1))
+    row = await AgentExecution.objects.aget(pk=caught.value.execution_id)
+    assert row.status == Status.FAILED
+    assert row.error
+    assert row.completed_at
+    assert KEY not in row.error + str(row.messages) + str(caught.value)
+
+
+async def test_slow_stream_runs_into_the_timeout(provider):
+    provider.fail_always(Fault.timeout(30))
+    with pytest.raises(RunTimeoutError):
+        await read(make_agent(timeout=0.3))
+    assert (await AgentExecution.objects.aget()).status == Status.FAILED
+
+
+def test_provider_that_says_how_long_to_wait_is_obeyed(provider, caplog):
+    provider.fail_next(Fault.rate_limit(1))
+    assert make_agent().run_sync("x").output == "x"
+    assert "again in 1.0 s" in caplog.text
+
+
+def test_wait_that_is_longer_than_the_run_may_last_is_no_wait(provider):
+    provider.fail_next(Fault.rate_limit(3600))
+    with pytest.raises(RunFailedError, match="429"):
+        make_agent(timeout=600).run_sync("x")
+    assert len(provider.requests) == 1
+
+
 async def test_disconnect_in_mid_stream_is_a_failure(provider):
     provider.fail_always(Fault.disconnect())
     got = []
@@ -153,10 +203,3 @@ def test_client_of_one_run_is_not_used_by_the_next(provider):
     for number in range(5):
         assert agent.run_sync(f"n {number}").output == f"n {number}"
     assert asyncio.run(agent.run("in a loop of its own")).output == "in a loop of its own"
-
-
-async def test_many_at_once(provider):
-    agent = make_agent()
-    results = await asyncio.gather(*(agent.run(f"n {number}") for number in range(50)))
-    assert [result.output for result in results] == [f"n {number}" for number in range(50)]
-    assert await AgentExecution.objects.filter(status=Status.COMPLETED).acount() == 50

@@ -116,6 +116,52 @@ def test_receivers_see_every_change_of_status():
     assert seen == [("RUNNING", True), ("COMPLETED", False), ("RUNNING", True), ("FAILED", False)]
 
 
+def test_run_costs_three_statements_and_each_tool_call_two(django_assert_num_queries):
+    plain, tooled = make_agent(), make_agent()
+    tooled.tool_plain(lambda: "seen", name="look")
+    plain.run_sync("x", model=TestModel())
+    with django_assert_num_queries(3):  # budgets, INSERT, UPDATE
+        plain.run_sync("x", model=TestModel())
+    with django_assert_num_queries(5):
+        tooled.run_sync("x", model=TestModel())
+
+
+@pytest.mark.parametrize(("refused", "left"), [("RUNNING", []), ("COMPLETED", ["RUNNING"])])
+def test_receiver_that_fails_takes_its_change_along(refused, left):
+    def fail(instance, **kwargs):
+        User.objects.create_user(f"saw {instance.status}")
+        if instance.status == refused:
+            raise RuntimeError("not in this house")
+
+    post_save.connect(fail, sender=AgentExecution)
+    try:
+        with pytest.raises(RuntimeError, match="house"):
+            make_agent().run_sync("x", model=TestModel())
+    finally:
+        post_save.disconnect(fail, sender=AgentExecution)
+    assert list(AgentExecution.objects.values_list("status", flat=True)) == left
+    assert User.objects.count() == len(left)
+
+
+def test_what_others_change_meanwhile_is_kept():
+    seen = []
+
+    async def answer(messages, info):
+        await AgentExecution.objects.aupdate(cancel_requested=True)
+        return ModelResponse(parts=[TextPart("x")])
+
+    def receive(instance, created, update_fields, **kwargs):
+        seen.append((created, instance.output_data, "status" in (update_fields or ("status",))))
+
+    post_save.connect(receive, sender=AgentExecution)
+    try:
+        make_agent().run_sync("x", model=FunctionModel(answer))
+    finally:
+        post_save.disconnect(receive, sender=AgentExecution)
+    assert AgentExecution.objects.get().cancel_requested
+    assert seen == [(True, None, True), (False, "x", True)]
+
+
 def test_no_model_is_an_error_that_says_so(settings):
     with pytest.raises(NoModelError, match=r"'tester' has no model.*PGKNOWBASE\['AGENTS'\]\['MODEL'\]"):
         make_agent().run_sync("x")

@@ -141,6 +141,55 @@ def test_orm_refuses(call, rows, query, said):
     assert said in row.error
 
 
+SECRETS = {
+    "auth.User": ["username", "password"],
+    "sessions.Session": ["session_key", "session_data", "expire_date"],
+    "pgknowbase_api.ApiToken": ["name", "prefix", "digest", "user", "user__password"],
+    "blog.Article": ["title", "author", "author__password"],
+}
+
+
+def test_orm_never_tells_secrets_whatever_is_listed(call):
+    boss = User.objects.create_superuser("boss", password="of the boss")
+    shown = call(orm_tools(SECRETS), "list_models", by=boss).result
+    assert shown == {
+        "auth.User": ["username"],
+        "sessions.Session": ["expire_date"],
+        "pgknowbase_api.ApiToken": ["name", "prefix", "user"],
+        "blog.Article": ["title", "author"],
+    }
+    for model, fields in SECRETS.items():
+        for field in sorted({*fields} - {*shown[model]}):
+            for key in (field, f"{field}__startswith"):
+                for tool in ("query_model", "count_model"):
+                    row = call(orm_tools(SECRETS), tool, {"model": model, "filters": {key: "m"}}, by=boss)
+                    assert (row.status, row.result) == ("REFUSED", None), (model, key)
+            row = call(orm_tools(SECRETS), "query_model", {"model": model, "order_by": [f"-{field}"]}, by=boss)
+            assert (row.status, row.result) == ("REFUSED", None), (model, field)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"author__pk": 1},
+        {"author__username": "ann"},
+        {"author__groups__permissions__codename": "x"},
+        {"author__exact__password": "x"},
+        {"title__startswith__password": "x"},
+        {"pk__in": [1]},
+        {"author_id": 1},
+        {"title__exact": {"$ne": ""}},
+        {"author__in": {"a": 1}},
+        {"title__icontains__x": "y"},
+    ],
+    ids=str,
+)
+def test_orm_refuses_ways_around(call, rows, filters):
+    model = {"blog.Article": ["title", "author"]}
+    row = call(orm_tools(model), "query_model", {"model": "blog.Article", "filters": filters})
+    assert row.status == "REFUSED" or row.result == []
+
+
 def test_orm_asks_for_the_permission_to_view(call, user, set_agents):
     set_agents(ORM=MODELS)
     assert "cannot be asked" in call(named("orm"), "query_model", {"model": "blog.Article"}).error
@@ -203,6 +252,26 @@ def test_files_refuse_what_is_outside(call, tmp_path, user, tool, path):
     assert not (tmp_path / "root" / "x").exists()
     if tool != "delete_file":  # to delete a name of the user's own harms nothing outside
         assert (row.status, row.result) == ("REFUSED", None)
+
+
+def test_files_in_folders_that_became_symlinks(call, tmp_path, user):
+    tools, home = file_tools(tmp_path / "root"), tmp_path / "root" / f"user-{user.pk}"
+    call(tools, "write_file", {"path": "a/b/c.txt", "text": "own"})
+    outside = tmp_path / "outside"
+    (outside / "b").mkdir(parents=True)
+    (outside / "b" / "c.txt").write_text("secret")
+    (home / "a").rename(home / "old")
+    (home / "a").symlink_to(outside)
+    for tool in ("read_file", "write_file", "delete_file"):
+        more = {"text": "!"} if tool == "write_file" else {}
+        row = call(tools, tool, {"path": "a/b/c.txt", **more})
+        assert (row.status, row.result) == ("REFUSED", None)
+    for folder in ("a", "a/b", "..", "/", "../outside", "old/../../.."):
+        row = call(tools, "list_files", {"folder": folder})
+        assert "secret" not in str(row.result)
+        assert row.status == "REFUSED" or folder == "/", folder
+    assert (outside / "b" / "c.txt").read_text() == "secret"
+    assert call(tools, "list_files").result == ["old/"]
 
 
 def test_files_of_another_user(call, tmp_path, user):

@@ -1,6 +1,6 @@
 """What users, agents and all runs may spend in a day, asked before the first request."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -38,16 +38,20 @@ class Left:
     cost: Decimal | None = None
 
 
-def left(using: str, agent_name: str, user_id: Any) -> Left:
+def scopes(using: str, agent_name: str, user_id: Any) -> list[Scope]:
+    """The budgets that bound a run, in the order in which they are locked."""
+    return sorted((each for each in _scopes(using, agent_name, user_id) if each.bounded), key=lambda each: each.who)
+
+
+def left(using: str, bounds: Iterable[Scope]) -> Left:
     """What today's budgets leave for a run that begins now; call it in the transaction that writes its row.
 
     Raises:
         BudgetExceededError: nothing is left of one of them.
     """
-    scopes = sorted((each for each in _scopes(using, agent_name, user_id) if each.bounded), key=lambda each: each.who)
     tokens: list[int] = []
     cost: list[Decimal] = []
-    for scope in scopes:
+    for scope in bounds:
         # One at a time: two runs that begin together must not both take the last one.
         gateway.fetch(using, gateway.LOCK_NAME, f"pgknowbase budget {scope.who}")
         spent = _spent(using, scope)

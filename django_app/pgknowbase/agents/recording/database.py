@@ -2,13 +2,15 @@
 
 import contextvars
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.apps import apps
-from django.db import connections
+from django.db import connections, models, transaction
+from django.db.models.signals import post_save, pre_save
 
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import ConfigurationError
@@ -45,6 +47,30 @@ def committed(write: Callable[[], T]) -> T:
     if tests:
         return write()
     return _elsewhere().submit(contextvars.copy_context().run, _closing, write).result()
+
+
+def with_receivers(model: type[models.Model]) -> AbstractContextManager[None]:
+    """Around one statement: a transaction, if receivers of ``post_save`` may write or raise in it too.
+
+    A statement alone is one by itself, and two round trips cheaper.
+    """
+    return transaction.atomic(alias()) if post_save.has_listeners(model) else nullcontext()
+
+
+def saved_while(row: models.Model, fields: Collection[str], **condition: Any) -> bool:
+    """As ``row.save(update_fields=fields)`` with its signals, in one statement that asks whether ``condition`` holds.
+
+    False if it does not, or if the row is gone: nothing is written then.
+    """
+    model, using, names = type(row), alias(), frozenset(fields)
+    sent: dict[str, Any] = {"sender": model, "instance": row, "raw": False, "using": using, "update_fields": names}
+    with with_receivers(model):
+        pre_save.send(**sent)
+        values = {name: getattr(row, name) for name in fields}
+        if not model._base_manager.using(using).filter(pk=row.pk, **condition).update(**values):
+            return False
+        post_save.send(created=False, **sent)
+        return True
 
 
 def _closing(write: Callable[[], T]) -> T:

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status, ToolExecution
 from pgknowbase.agents.outcome import End, Outcome
-from pgknowbase.agents.recording.budgets import Left, left
-from pgknowbase.agents.recording.database import alias, committed
+from pgknowbase.agents.recording.budgets import Left, left, scopes
+from pgknowbase.agents.recording.database import alias, committed, saved_while, with_receivers
 from pgknowbase.agents.recording.values import LONGEST_ERROR, as_json, as_text
 
 STATUS = {
@@ -21,6 +21,11 @@ STATUS = {
     End.TIMEOUT: Status.FAILED,
     End.CANCELLED: Status.CANCELLED,
 }
+# What an outcome changes. Others may change the rest of the row meanwhile.
+TAKEN = (
+    *("status", "model", "output_data", "error", "messages", "execution_time", "cost", "requests"),
+    *("input_tokens", "output_tokens", "tokens_used", "heartbeat_at", "completed_at"),
+)
 
 
 @dataclass(kw_only=True)
@@ -46,8 +51,10 @@ def begin(execution: AgentExecution) -> Begun:
     using = alias()
 
     def write() -> Left:
-        with transaction.atomic(using):
-            rest = left(using, execution.agent_name, execution.user_id)
+        bounds = scopes(using, execution.agent_name, execution.user_id)
+        # The locks of budgets last until the row counts.
+        with transaction.atomic(using) if bounds else with_receivers(AgentExecution):
+            rest = left(using, bounds)
             _set_running(execution)
             execution.save(using=using, force_insert=True)
             return rest
@@ -68,7 +75,8 @@ def resume(execution_id: UUID) -> Begun | None:
             execution = AgentExecution.objects.using(using).select_for_update().filter(pk=execution_id).first()
             if execution is None or execution.status != Status.PENDING or _undecided(execution):
                 return None
-            rest = left(using, execution.agent_name, execution.user_id) if execution.started_at is None else Left()
+            first = execution.started_at is None
+            rest = left(using, scopes(using, execution.agent_name, execution.user_id)) if first else Left()
             _set_running(execution)
             execution.save(using=using, update_fields=["status", "started_at", "heartbeat_at", "attempts"])
             return Begun(execution=execution, left=rest)
@@ -78,19 +86,18 @@ def resume(execution_id: UUID) -> Begun | None:
 
 def end(begun: Begun, outcome: Outcome) -> bool:
     """Write what came of it; False if the row is no longer this process's to end."""
-    using, mine = alias(), begun.execution
+    row = begun.execution
+    _take(row, outcome, begun.seconds)
+    mine = {"status": Status.RUNNING, "attempts": row.attempts}
 
     def write() -> bool:
-        with transaction.atomic(using):
-            row = AgentExecution.objects.using(using).select_for_update().filter(pk=mine.pk).first()
-            if row is None or row.status != Status.RUNNING or row.attempts != mine.attempts:
-                return False
-            _take(row, outcome, begun.seconds)
-            row.save(using=using)
-            if outcome.end is End.PAUSED:
+        if outcome.end is not End.PAUSED:
+            return saved_while(row, TAKEN, **mine)
+        with transaction.atomic(alias()):
+            paused = saved_while(row, TAKEN, **mine)
+            if paused:
                 _ask(row, outcome)
-            begun.execution = row
-            return True
+            return paused
 
     return committed(write)
 

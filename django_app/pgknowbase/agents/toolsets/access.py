@@ -6,7 +6,10 @@ from pgknowbase.agents.adapter import RunContext
 from pgknowbase.errors import AgentError, ToolRefusedError
 
 # Never shown to a model, whatever the settings list.
-SECRET = ("password", "passwd", "secret", "token", "api_key", "apikey", "private_key", "session_data", "otp", "hash")
+SECRET = (
+    *("password", "passwd", "passphrase", "secret", "token", "credential", "session", "otp", "hash", "digest", "salt"),
+    *("api_key", "apikey", "private_key", "access_key"),
+)
 
 
 def is_secret(name: str) -> bool:

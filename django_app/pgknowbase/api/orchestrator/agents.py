@@ -11,7 +11,7 @@ from pgknowbase.agents.agent import DjangoAgent
 from pgknowbase.agents.background import run_in_background
 from pgknowbase.agents.deps import DjangoDeps
 from pgknowbase.agents.models import AgentExecution
-from pgknowbase.agents.recording.budgets import left
+from pgknowbase.agents.recording.budgets import left, scopes
 from pgknowbase.agents.recording.database import alias
 from pgknowbase.agents.registry import agents_for, get_agent
 from pgknowbase.api.events import CONTENT, event_stream
@@ -91,7 +91,7 @@ def check_budgets(agent_name: str, user_id: Any) -> None:
         BudgetExceededError: nothing is left of one.
     """
     with transaction.atomic(alias()):
-        left(alias(), agent_name, user_id)
+        left(alias(), scopes(alias(), agent_name, user_id))
 
 
 def _chosen(request: HttpRequest, agent_name: str, asked: RunRequest) -> tuple[Agent, DjangoDeps]:
