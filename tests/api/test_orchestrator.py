@@ -260,7 +260,10 @@ MATRIX = [
     ("post", EXECUTIONS + "{ended}/retry/", (401, 403, 202, 404, 403, 202, 202)),
     ("post", f"{WORKFLOWS}execute/", (401, 403, 200, 200, 200, 200, 200)),
     ("get", WORKFLOWS, (401, 403, 200, 200, 200, 200, 200)),
+    ("get", f"{ROOT}ai-workflows/", (401, 403, 200, 200, 200, 200, 200)),
     ("get", WORKFLOWS + "{workflow}/", (401, 403, 200, 404, 200, 404, 200)),
+    ("post", WORKFLOWS + "{workflow}/cancel/", (401, 403, 202, 404, 403, 404, 202)),
+    ("post", WORKFLOWS + "{workflow}/resume/", (401, 403, 202, 404, 403, 404, 202)),
     ("get", APPROVALS, (401, 403, 200, 200, 200, 200, 200)),
     ("post", APPROVALS + "{approval}/decide/", (401, 403, 403, 403, 403, 200, 200)),
 ]

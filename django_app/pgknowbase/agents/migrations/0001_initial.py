@@ -227,6 +227,15 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(blank=True, null=True)),
                 ("completed_at", models.DateTimeField(blank=True, null=True)),
                 ("heartbeat_at", models.DateTimeField(blank=True, null=True)),
+                ("background", models.BooleanField(default=False)),
+                (
+                    "task_id",
+                    models.CharField(blank=True, help_text="Of the queue, for one in the background.", max_length=100),
+                ),
+                (
+                    "attempts",
+                    models.PositiveIntegerField(default=0, help_text="Since a person last let it go on."),
+                ),
                 (
                     "parent",
                     models.ForeignKey(
