@@ -36,7 +36,9 @@ def run_workflow_in_background(
     # The admin imports this module, also without the extra.
     from pgknowbase.agents.workflow import SimpleOrchestrator
 
-    row = SimpleOrchestrator().planned(pattern, agents, workflow=workflow, prompt=prompt, deps=deps, **options)
+    row: WorkflowExecution = SimpleOrchestrator().planned(
+        pattern, agents, workflow=workflow, prompt=prompt, deps=deps, **options
+    )
     row.background = True
     with transaction.atomic(alias()):
         row.save(using=alias(), force_insert=True)

@@ -59,7 +59,7 @@ class SimpleOrchestrator:
         from pgknowbase.agents.workflow import rows
 
         node, label, kind = self._chosen(pattern, agents, workflow, concurrency)
-        options = {"timeout": timeout, "concurrency": concurrency}
+        options: dict[str, Any] = {"timeout": timeout, "concurrency": concurrency}
         defined = workflow if isinstance(workflow, str) else ""
         row = rows.new(node, kind, name=name or label, prompt=prompt, deps=deps, defined=defined, **options)
         await sync_to_async(rows.begin)(row)

@@ -133,7 +133,8 @@ def _check_budgets(agents: list[str], user_id: Any) -> None:
 
 
 def _changeable(caller: Caller, workflow_id: UUID) -> WorkflowExecution:
-    return own_or_granted(caller, _visible(caller, workflow_id))
+    row: WorkflowExecution = own_or_granted(caller, _visible(caller, workflow_id))
+    return row
 
 
 def _visible(caller: Caller, workflow_id: UUID) -> WorkflowExecution:
