@@ -12,11 +12,12 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 UNSEEN = """() => {
     const look = (each) => {
         const seen = getComputedStyle(each);
-        return [seen.outlineStyle, seen.outlineWidth, seen.boxShadow, seen.borderColor, seen.backgroundColor, seen.color,
-                seen.textDecorationLine].join();
+        return [seen.outlineStyle, seen.outlineWidth, seen.boxShadow, seen.borderColor, seen.backgroundColor,
+                seen.color, seen.textDecorationLine].join();
     };
     const reachable = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
-        .filter((each) => each.tabIndex >= 0 && !each.disabled && each.checkVisibility() && each.type !== "hidden");
+        .filter((each) => each.tabIndex >= 0 && !each.disabled && each.checkVisibility() && each.type !== "hidden")
+        .filter((each) => !each.closest("#nav-sidebar"));  // the same on all pages, and Django's
     return reachable.slice(0, 300).filter((each) => {
         document.activeElement.blur();
         const before = look(each);

@@ -23,8 +23,8 @@ class ChatMessageAdmin(RunAdmin):
     """Shows messages, the latest first. They are deleted with their session alone."""
 
     list_display = (
-        "content_short", "role", "mode_column", "user_column", "session_column", "cited_column", "model_column",
-        "tokens", "cost_column", "created_at",
+        "content_short", "role", "mode_column", "user_column", "session_column", "model_column", "tokens",
+        "cost_column", "created_at",
     )  # fmt: skip
     list_filter = ("role", "mode", MessageModelFilter, MessageUserFilter, "created_at")
     list_select_related = ("session", "session__user", "execution")
@@ -88,11 +88,6 @@ class ChatMessageAdmin(RunAdmin):
     def session_column(self, message: ChatMessage) -> SafeString:
         """The session."""
         return columns.page_link(self.admin_site, message.session, str(message.session)[:60])
-
-    @admin.display(description="citations")
-    def cited_column(self, message: ChatMessage) -> str:
-        """How many."""
-        return str(len(message.citations)) if message.mode else display.EMPTY
 
     @admin.display(description="model", ordering="execution__model")
     def model_column(self, message: ChatMessage) -> str:
