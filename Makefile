@@ -8,6 +8,8 @@ SHELL := /bin/bash
 .PHONY: help demo test test-matrix lint format bench bench-quality release-sql clean
 
 PYTHON ?= python3
+# A Postgres for each process, and each file of tests as a whole in one of them.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 # Arguments of demo, test and bench: make demo ARGS=--serve, make test ARGS='tests/migrations -x'
 ARGS ?=
 
@@ -49,7 +51,7 @@ demo: .venv-demo/.installed ## From nothing to searches over real rows; ARGS=--s
 	@.venv-demo/bin/python django_app/demo/manage.py demo $(ARGS)
 
 test: .venv/.installed ## The whole test suite; ARGS are pytest's
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 test-matrix: ## The suite on each Python, Django and Postgres that is here; ARGS are pytest's
 	@.ci/matrix $(ARGS)

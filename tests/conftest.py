@@ -66,6 +66,14 @@ def manage(transactional_db, database_url):
 
 
 @pytest.fixture(autouse=True)
+def nothing_waits(request, _django_db_marker):
+    """Tests that commit are followed by a TRUNCATE of Django's, which is captured like any other."""
+    if "_django_db_helper" in request.fixturenames or request.node.get_closest_marker("django_db"):
+        request.getfixturevalue("_django_db_helper")
+        OutboxEvent.objects.all().delete()
+
+
+@pytest.fixture(autouse=True)
 def loops_of_tests_leave_no_connection():
     """``asyncio.run`` does the ORM's work on one thread that outlives it."""
     yield

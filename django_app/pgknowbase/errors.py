@@ -129,6 +129,10 @@ class WorkflowError(AgentError):
         self.workflow_id = workflow_id
 
 
+class UnknownWorkflowError(WorkflowError):
+    """No workflow of that name is defined."""
+
+
 class ChatError(PgKnowbaseError):
     """A question cannot be taken, or a chat cannot be begun."""
 

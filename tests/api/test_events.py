@@ -11,6 +11,9 @@ from django.test import AsyncRequestFactory, RequestFactory
 from pgknowbase.api.events import HEARTBEAT, Event, event_stream
 from pgknowbase.api.problems import Problem
 
+# The end of a response closes old connections.
+pytestmark = pytest.mark.django_db
+
 
 class Source:
     """Events that remember how far they came and whether they were closed."""

@@ -21,6 +21,8 @@ const runs = await client.listExecutions({ status: "FAILED", limit: 1 });
 void (() => client.runAgent({ agent_name: "echo" }, { prompt: "x" }, { idempotencyKey: "once" }));
 // @ts-expect-error no prompt
 void (() => client.runAgent({ agent_name: "echo" }, {}));
+void (() => client.executeWorkflow({ workflow: "review", prompt: "x", background: true }, { idempotencyKey: "once" }));
+void (() => client.resumeWorkflow({ workflow_id: "x" }, { idempotencyKey: "once" }));
 // @ts-expect-error a pattern that there is not
 void (() => client.executeWorkflow({ pattern: "round", agents: ["echo"], prompt: "x" }));
 // @ts-expect-error a leg that there is not

@@ -9,6 +9,24 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
+UNSEEN = """() => {
+    const look = (each) => {
+        const seen = getComputedStyle(each);
+        return [seen.outlineStyle, seen.outlineWidth, seen.boxShadow, seen.borderColor, seen.backgroundColor,
+                seen.color, seen.textDecorationLine].join();
+    };
+    const reachable = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")]
+        .filter((each) => each.tabIndex >= 0 && !each.disabled && each.checkVisibility() && each.type !== "hidden")
+        .filter((each) => !each.closest("#nav-sidebar"));  // the same on all pages, and Django's
+    return reachable.slice(0, 300).filter((each) => {
+        document.activeElement.blur();
+        const before = look(each);
+        each.focus();
+        return document.activeElement === each && look(each) === before;
+    }).map((each) => each.outerHTML.slice(0, 120));
+}"""
+
+
 @dataclass
 class Visit:
     """What the browser said of one page."""
@@ -24,11 +42,19 @@ class Browser:
     def __init__(self, page):
         self.page = page
         self.errors = []
-        page.on("console", lambda message: self._note(message) if message.type == "error" else None)
+        page.on("console", lambda message: self._note(message) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        page.on("response", lambda got: self.errors.append(f"{got.status} {got.url}") if got.status >= 400 else None)
 
     def _note(self, message):
         self.errors.append(f"{message.text} ({message.location.get('url')})")
+
+    def unseen_focus(self):
+        """What looks the same with the keyboard's focus as without."""
+        self.page.add_style_tag(content="* { transition: none !important; }")
+        self.page.keyboard.press("Tab")  # from here on the focus counts as the keyboard's
+        return self.page.evaluate(UNSEEN)
 
     def visit(self, url):
         self.errors.clear()
@@ -36,13 +62,25 @@ class Browser:
         return Visit(response.status, self.page.title(), list(self.errors))
 
 
-@pytest.fixture
-def browse(live_server):
-    """Do something with a ``Browser``, in its thread: ``browse(client, lambda browser: ...)``."""
+@pytest.fixture(scope="session")
+def chromium():
+    """One for all tests, and the thread that it lives in."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here")
     sync_api = pytest.importorskip("playwright.sync_api")
-    pool = ThreadPoolExecutor(max_workers=1)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        playwright = pool.submit(lambda: sync_api.sync_playwright().start()).result(timeout=120)
+        options = {"executable_path": CHROMIUM, "args": ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]}
+        browser = pool.submit(lambda: playwright.chromium.launch(**options)).result(timeout=120)
+        yield pool, browser
+        pool.submit(browser.close).result(timeout=60)
+        pool.submit(playwright.stop).result(timeout=60)
+
+
+@pytest.fixture
+def browse(live_server, chromium):
+    """Do something with a ``Browser``, in its thread: ``browse(client, lambda browser: ...)``."""
+    pool, running = chromium
 
     def run(client, do, **options):
         cookies = [
@@ -50,20 +88,15 @@ def browse(live_server):
         ]
 
         def work():
-            with sync_api.sync_playwright() as playwright:
-                chromium = playwright.chromium.launch(
-                    executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
-                )
-                try:
-                    context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-                    context.add_cookies(cookies)
-                    # Chromium asks every site for it; whether there is one is the project's business.
-                    context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
-                    return do(Browser(context.new_page()))
-                finally:
-                    chromium.close()
+            context = running.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+            try:
+                context.add_cookies(cookies)
+                # Chromium asks every site for it; whether there is one is the project's business.
+                context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
+                return do(Browser(context.new_page()))
+            finally:
+                context.close()
 
         return pool.submit(work).result(timeout=300)
 
-    yield run
-    pool.shutdown()
+    return run

@@ -9,10 +9,13 @@ from uuid import uuid4
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
 from pgknowbase.agents.models import AgentExecution, Status
+from pgknowbase.api.tokens import create_token
+from pgknowbase.chat import ask
 from pgknowbase.models import (
     Delivery,
     Expansion,
@@ -25,10 +28,11 @@ from pgknowbase.models import (
 from pgknowbase.worker import Worker
 from tests.agents.test_admin import fill
 from tests.blog.models import Article, Note
+from tests.chat.test_admin import talk
 
 pytestmark = pytest.mark.django_db(transaction=True)
-APPS = ("pgknowbase", "pgknowbase_agents", "pgknowbase_api")
 # PGKNOWBASE_SCREENSHOTS=docs/images makes the pictures of the README anew.
+SCREENS = os.environ.get("PGKNOWBASE_SCREENS")  # a folder for pictures of all pages
 PICTURES = os.environ.get("PGKNOWBASE_SCREENSHOTS")
 TEXTS = {
     "Repairing a bicycle": "A worn chain skips under load. Clean it, measure it, replace it before the sprockets go.",
@@ -57,39 +61,71 @@ def rows(root):
     Article.objects.create(title="Waits", body="in the outbox")
     Expansion.objects.create(source="blog.Article", path="category", object_keys=["1"])
     now = timezone.now()
+    Delivery.objects.create(
+        reaction="analyse", model="blog.Article", object_key="1", op="U", state="dead", event=1, error="It broke."
+    )
+    ReactionEvent.objects.create(reaction="analyse", object_keys=["1", "2"], op="U")
+    RecallMeasurement.objects.create(
+        space="default", model="(all)", selectivity=1, passing=5, queries=10, max_hits=10, ef_search=40, recall=0.98,
+        milliseconds=1.5, exact_milliseconds=9, target=0.95,
+    )  # fmt: skip
+    RenderCost.objects.get_or_create(
+        source="blog.Note",
+        defaults={"rows": 9, "seconds": 0.5, "statements": 20, "slowest_share": 0.5, "querying_statements": 2},
+    )
+    create_token(User.objects.get(username="root"), name="browser", scopes=["search"])
+    ask(talk(User.objects.get(username="root"), ("wheels", "model"), ("moons", "unknown")), "repair a bicycle")
     WorkerHeartbeat.objects.create(id=uuid4(), host="host", pid=1, role="both", started_at=now, beat_at=now)
 
 
-def models():
-    return [model for model in admin.site._registry if model._meta.app_label in APPS]
+def admins():
+    """What pgknowbase's apps have in the admin; a new one comes by itself."""
+    found = {model: shown for model, shown in admin.site._registry.items() if is_ours(model._meta.app_config.name)}
+    assert len(found) >= 18
+    return found
 
 
-def pages(site):
-    """The lists, and the page of the first row of each that has one."""
+def is_ours(app):
+    return app == "pgknowbase" or app.startswith("pgknowbase.")
+
+
+def pages(site, user):
+    """For each model the list and the page of its last row, and where there are such the form and the deletion."""
+    request = RequestFactory().get("/")
+    request.user = user
     found = {}
-    for model in models():
+    for model, shown in admins().items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        row = model._base_manager.order_by("pk").last()
+        assert row is not None, f"{model._meta.label} has no row: make one in the fixture `rows`"
         found[f"{model.__name__} list"] = reverse(f"{name}_changelist")
-        row = model._base_manager.first()
-        if row is not None:
-            found[f"{model.__name__} form"] = reverse(f"{name}_change", args=[row.pk])
-        if model.__name__ in ("AgentDefinition", "AgentBudget", "ApiToken"):
+        found[f"{model.__name__} form"] = reverse(f"{name}_change", args=[row.pk])
+        if shown.has_add_permission(request):
             found[f"{model.__name__} new"] = reverse(f"{name}_add")
+        if shown.has_delete_permission(request, row):
+            found[f"{model.__name__} deletion"] = reverse(f"{name}_delete", args=[row.pk])
+    found["index"] = reverse("admin:index")
     found["metrics"] = reverse("admin:pgknowbase_agents_metrics")
     found["knowledge"] = f"{reverse('admin:pgknowbase_knowledge')}?q=bicycle"
     return {name: f"{site}{path}" for name, path in found.items()}
 
 
 def test_every_list_and_form(browse, root, rows, live_server):
-    wanted = pages(live_server.url)
-    without_rows = {model.__name__ for model in models() if f"{model.__name__} form" not in wanted}
-    # These have their own tests; they are filled by workers and commands alone.
-    assert without_rows <= {one.__name__ for one in (Delivery, ReactionEvent, RecallMeasurement, RenderCost)} | {
-        "ApiToken"
-    }
-    seen = browse(root, lambda browser: {name: browser.visit(url) for name, url in wanted.items()})
-    assert {name: visit.errors for name, visit in seen.items() if visit.errors} == {}
-    assert {name: visit.status for name, visit in seen.items() if visit.status != 200} == {}
+    wanted = pages(live_server.url, User.objects.get(username="root"))
+
+    def work(browser):
+        seen = {}
+        for name, url in wanted.items():
+            seen[name] = browser.visit(url), browser.unseen_focus(), browser.page.locator("#result_list").count()
+            if SCREENS:
+                browser.page.screenshot(path=str(Path(SCREENS) / f"{name}.png"))
+        return seen
+
+    seen = browse(root, work)
+    assert {name: visit.errors for name, (visit, _, _) in seen.items() if visit.errors} == {}
+    assert {name: visit.status for name, (visit, _, _) in seen.items() if visit.status != 200} == {}
+    assert {name: unseen for name, (_, unseen, _) in seen.items() if unseen} == {}
+    assert [name for name, (_, _, lists) in seen.items() if name.endswith(" list") and not lists] == []
 
 
 def test_actions_work_by_mouse(browse, root, rows, live_server):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pgknowbase.agents.deps import DjangoDeps
     from pgknowbase.agents.registry import agent_names, get_agent
     from pgknowbase.agents.result import AgentResult
-    from pgknowbase.agents.workflow import SimpleOrchestrator, Step
+    from pgknowbase.agents.workflow import SimpleOrchestrator, Step, define_workflow
 
 __all__ = [
     "AgentResult",
@@ -25,6 +25,7 @@ __all__ = [
     "Step",
     "TestModel",
     "agent_names",
+    "define_workflow",
     "get_agent",
 ]
 
@@ -38,6 +39,7 @@ _PLACES = {
     "Step": "workflow",
     "TestModel": "adapter",
     "agent_names": "registry",
+    "define_workflow": "workflow",
     "get_agent": "registry",
 }
 

@@ -16,6 +16,7 @@ from pgknowbase.errors import (
     RunError,
     RunTimeoutError,
     UnknownAgentError,
+    UnknownWorkflowError,
     WorkflowError,
 )
 
@@ -25,6 +26,7 @@ RUNS: list[tuple[type[AgentError], int, str]] = [
     (ApprovalNeededError, 409, "approval"),
     (RunError, 502, "run-failed"),
     (UnknownAgentError, 404, "not-found"),
+    (UnknownWorkflowError, 404, "not-found"),
     (NoModelError, 503, "no-model"),
     (ApprovalError, 409, "decided"),
 ]
@@ -34,7 +36,7 @@ def problem_of(error: AgentError) -> Problem:
     """The problem that tells of ``error``."""
     if isinstance(error, BudgetExceededError):
         return _budget(error)
-    if isinstance(error, WorkflowError):
+    if isinstance(error, WorkflowError) and not isinstance(error, UnknownWorkflowError):
         return _workflow(error)
     for kind, status, name in RUNS:
         if isinstance(error, kind):

@@ -41,7 +41,10 @@ class WorkflowExecutionAdmin(RunAdmin):
         (None, {"fields": ("workflow_name", "pattern", "user_column", "status_column", "agents", "prompt_column")}),
         ("Outcome", {"fields": ("output_column", "error_column", "progress_column", "steps_column")}),
         ("Use", {"fields": ("total_tokens", "cost_column", "time")}),
-        ("State", {"fields": ("id", "parent_column", "state_column", "config_column")}),
+        (
+            "State",
+            {"fields": ("id", "background", "task_id", "attempts", "parent_column", "state_column", "config_column")},
+        ),
         ("Times", {"fields": ("created_at", "started_at", "completed_at", "heartbeat_at")}),
     )
     readonly_fields = (

@@ -3,10 +3,18 @@
 from pgknowbase.agents.background.queue import (
     continue_run,
     retry_execution,
-    retry_workflow,
     run_again,
     run_in_background,
 )
 from pgknowbase.agents.background.sweeping import sweep_runs
+from pgknowbase.agents.background.workflows import retry_workflow, run_workflow_in_background
 
-__all__ = ["continue_run", "retry_execution", "retry_workflow", "run_again", "run_in_background", "sweep_runs"]
+__all__ = [
+    "continue_run",
+    "retry_execution",
+    "retry_workflow",
+    "run_again",
+    "run_in_background",
+    "run_workflow_in_background",
+    "sweep_runs",
+]

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from pgknowbase.agents.models import AgentExecution, Status, WorkflowExecution
+from pgknowbase.agents.models import AgentExecution, Status
 from pgknowbase.agents.recording.database import alias
 from pgknowbase.agents.recording.values import as_json, as_text
 from pgknowbase.agents.registry import get_agent
@@ -41,25 +41,6 @@ def retry_execution(execution_id: UUID) -> AgentExecution | None:
     return run_again(row) if row is not None and is_retryable(row) else None
 
 
-def retry_workflow(workflow_id: UUID) -> bool:
-    """Let a worker take up a workflow that failed or is paused, False if neither; finished steps do not run again.
-
-    Its agents are those of the registry, and its parts those of a pattern: others only your own code can resume.
-    """
-    from pgknowbase.agents.background.tasks import take_up
-
-    using = alias()
-    with transaction.atomic(using):
-        rows = WorkflowExecution.objects.using(using).select_for_update().filter(pk=workflow_id)
-        row = rows.filter(status__in=[Status.FAILED, Status.PENDING]).first()
-        if row is None:
-            return False
-        row.status, row.completed_at = Status.PENDING, None
-        row.save(using=using, update_fields=["status", "completed_at"])
-        _on_queue(take_up).enqueue(str(workflow_id))
-    return True
-
-
 def _queued(agent: Any, prompt: str, user_id: Any, session_data: Any) -> AgentExecution:
     row = AgentExecution(
         agent_name=agent.name,
@@ -85,11 +66,20 @@ def run_again(execution: AgentExecution) -> AgentExecution:
         UnknownAgentError: the agent is gone, or no longer for this user.
         NoModelError: it has no model.
     """
-    user = execution.user
-    if execution.user_id is not None and (user is None or not user.is_active):
-        raise AgentError(f"User {execution.user_id!r} is gone or not active: run the agent for somebody else.")
-    agent = get_agent(execution.agent_name, user=user)
+    agent = get_agent(execution.agent_name, user=active_user(execution))
     return _queued(agent, execution.input_prompt, execution.user_id, execution.session_data)
+
+
+def active_user(row: Any) -> Any:
+    """The user of a run or a workflow, None if it has none.
+
+    Raises:
+        AgentError: the user is gone or not active.
+    """
+    user = row.user
+    if row.user_id is not None and (user is None or not user.is_active):
+        raise AgentError(f"User {row.user_id!r} is gone or not active: run the agent for somebody else.")
+    return user
 
 
 def continue_run(execution_id: UUID) -> bool:
@@ -108,10 +98,11 @@ def enqueue(execution_id: UUID) -> str:
     """A task for one run; returns its id."""
     from pgknowbase.agents.background.tasks import work
 
-    return str(_on_queue(work).enqueue(str(execution_id)).id)
+    return str(on_queue(work).enqueue(str(execution_id)).id)
 
 
-def _on_queue(task: Any) -> Any:
+def on_queue(task: Any) -> Any:
+    """The task for the queue that the settings name."""
     settings = get_settings().agents
     return task.using(queue_name=settings.task_queue, backend=settings.task_backend)
 

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from pgknowbase.agents.background.queue import enqueue, is_queued
+from pgknowbase.agents.background.workflows import queue_again, queue_lost
 from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status
 from pgknowbase.agents.recording.database import alias
 from pgknowbase.agents.recording.sweep import Swept, sweep
@@ -20,8 +21,8 @@ _last = 0.0
 
 def sweep_runs() -> Swept:
     """Runs of dead processes are failed or queued again; so are runs whose task was lost with its worker."""
-    swept = sweep(enqueue)
-    swept.queued += _lost()
+    swept = sweep(enqueue, queue_again)
+    swept.queued += _lost() + queue_lost()
     return swept
 
 

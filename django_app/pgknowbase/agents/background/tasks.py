@@ -8,8 +8,10 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 
+from pgknowbase.agents.background.workflows import after_step
 from pgknowbase.agents.recording import rows
 from pgknowbase.agents.registry import get_agent
+from pgknowbase.agents.workflow import SimpleOrchestrator
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import AgentError, MissingExtraError, RunError
 
@@ -44,13 +46,12 @@ def work(execution_id: str) -> None:
     except AgentError as error:
         logger.warning("%s", error)
         rows.refuse(key, str(error))
+    after_step(key)
 
 
 @task
 def take_up(workflow_id: str) -> None:
     """Go on with a workflow. Whatever comes of it is in its row."""
-    from pgknowbase.agents.workflow import SimpleOrchestrator
-
     try:
         async_to_sync(SimpleOrchestrator().resume)(UUID(workflow_id))
     except AgentError as error:

@@ -236,6 +236,15 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(blank=True, null=True)),
                 ("completed_at", models.DateTimeField(blank=True, null=True)),
                 ("heartbeat_at", models.DateTimeField(blank=True, null=True)),
+                ("background", models.BooleanField(default=False)),
+                (
+                    "task_id",
+                    models.CharField(blank=True, help_text="Of the queue, for one in the background.", max_length=100),
+                ),
+                (
+                    "attempts",
+                    models.PositiveIntegerField(default=0, help_text="Since a person last let it go on."),
+                ),
                 (
                     "parent",
                     models.ForeignKey(
@@ -301,8 +310,11 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "pgknowbase_agent_budget",
                 "constraints": [
+                    models.UniqueConstraint(fields=("user", "agent_name"), name="pgknowbase_agent_budget_user"),
                     models.UniqueConstraint(
-                        fields=("user", "agent_name"), name="pgknowbase_agent_budget_scope", nulls_distinct=False
+                        condition=models.Q(("user", None)),
+                        fields=("agent_name",),
+                        name="pgknowbase_agent_budget_everyone",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(

@@ -16,8 +16,10 @@ class AgentBudget(models.Model):
     class Meta:
         db_table = "pgknowbase_agent_budget"
         constraints = [
+            # Not nulls_distinct=False, for which each check of the models would ask a server for its version.
+            models.UniqueConstraint(fields=["user", "agent_name"], name="pgknowbase_agent_budget_user"),
             models.UniqueConstraint(
-                fields=["user", "agent_name"], nulls_distinct=False, name="pgknowbase_agent_budget_scope"
+                fields=["agent_name"], condition=models.Q(user=None), name="pgknowbase_agent_budget_everyone"
             ),
             models.CheckConstraint(
                 condition=models.Q(user__isnull=False) | ~models.Q(agent_name=""),

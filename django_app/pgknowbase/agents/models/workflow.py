@@ -40,6 +40,9 @@ class WorkflowExecution(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     heartbeat_at = models.DateTimeField(null=True, blank=True)
+    background = models.BooleanField(default=False)
+    task_id = models.CharField(max_length=100, blank=True, help_text="Of the queue, for one in the background.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Since a person last let it go on.")
 
     class Meta:
         db_table = "pgknowbase_workflow_execution"

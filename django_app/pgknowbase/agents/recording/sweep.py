@@ -25,11 +25,13 @@ class Swept:
     workflows: int = 0
 
 
-def sweep(enqueue: Callable[[UUID], str] | None = None) -> Swept:
+def sweep(
+    enqueue: Callable[[UUID], str] | None = None, take_up: Callable[[WorkflowExecution], None] | None = None
+) -> Swept:
     """Mark runs as failed whose process has been silent for ``DEAD_AFTER`` seconds.
 
-    Runs in the background are queued again by ``enqueue`` up to ``MAX_ATTEMPTS`` times. Any process may call this, any
-    number at once.
+    Those in the background are queued again up to ``MAX_ATTEMPTS`` times, runs by ``enqueue``, workflows by
+    ``take_up``. Any process may call this, any number at once.
     """
     using, swept = alias(), Swept()
     silent = timezone.now() - timedelta(seconds=get_settings().agents.dead_after)
@@ -42,8 +44,12 @@ def sweep(enqueue: Callable[[UUID], str] | None = None) -> Swept:
                 _fail(execution)
                 swept.failed += 1
         for workflow in _locked(WorkflowExecution, silent):
-            _fail(workflow)
-            swept.workflows += 1
+            if take_up is not None and workflow.background and workflow.attempts < get_settings().agents.max_attempts:
+                take_up(workflow)
+                swept.queued += 1
+            else:
+                _fail(workflow)
+                swept.workflows += 1
     return swept
 
 

@@ -2,6 +2,7 @@
 
 from pgknowbase.agents.workflow.nodes import Conditional, Parallel, Sequential, Step
 from pgknowbase.agents.workflow.orchestrator import SimpleOrchestrator
+from pgknowbase.agents.workflow.registry import define_workflow
 from pgknowbase.agents.workflow.report import StepResult, WorkflowResult
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "Step",
     "StepResult",
     "WorkflowResult",
+    "define_workflow",
 ]

@@ -10,14 +10,18 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from pgknowbase.agents.agent import DjangoAgent
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.workflow.nodes import Member, Node, as_node, count, member_name, named, steps_of
+from pgknowbase.agents.workflow.nodes import Member, Node, as_node, member_name, named
+from pgknowbase.agents.workflow.registry import PATTERNS, get_workflow
 from pgknowbase.agents.workflow.report import WorkflowResult
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import ApprovalNeededError, WorkflowError
 
 
 class SimpleOrchestrator:
-    """Runs agents together. Agents are those of the registry, and those given to ``register_agent``."""
+    """Runs agents together.
+
+    Agents and workflows are those of the registries, and those given to ``register_agent`` and ``define``.
+    """
 
     def __init__(self) -> None:
         self._agents: dict[str, DjangoAgent[Any, Any]] = {}
@@ -52,27 +56,24 @@ class SimpleOrchestrator:
             WorkflowError: a step failed, or it took too long; with ``workflow_id``.
             ApprovalNeededError: a step waits for a person; ``resume`` it afterwards.
         """
-        from pgknowbase.agents.models import WorkflowExecution
-        from pgknowbase.agents.recording.values import as_text
         from pgknowbase.agents.workflow import rows
 
         node, label, kind = self._chosen(pattern, agents, workflow, concurrency)
-        row = WorkflowExecution(
-            workflow_name=name or label,
-            user_id=getattr(deps, "user_id", None),
-            pattern=kind,
-            agents=[step.name for step in steps_of(node)],
-            initial_prompt=as_text(prompt),
-            total_steps=count(node),
-            config={
-                "timeout": timeout,
-                "concurrency": concurrency,
-                "defined": workflow if isinstance(workflow, str) else "",
-                "session_data": getattr(deps, "session_data", {}),
-            },
-        )
+        options: dict[str, Any] = {"timeout": timeout, "concurrency": concurrency}
+        defined = workflow if isinstance(workflow, str) else ""
+        row = rows.new(node, kind, name=name or label, prompt=prompt, deps=deps, defined=defined, **options)
         await sync_to_async(rows.begin)(row)
         return await self._work(row, node, deps)
+
+    def planned(
+        self, pattern: str | None = None, agents: Sequence[str] = (), *, workflow: str | None = None, **options: Any
+    ) -> Any:
+        """The row of a workflow for somebody else to run, not saved. Takes what ``execute`` takes, by name."""
+        from pgknowbase.agents.workflow import rows
+
+        node, label, kind = self._chosen(pattern, agents, workflow, options.get("concurrency"))
+        label = options.pop("name", "") or label
+        return rows.new(node, kind, name=label, defined=workflow or "", **options)
 
     def execute_sync(self, pattern: str | None = None, agents: Sequence[Member] = (), **options: Any) -> WorkflowResult:
         """``execute`` for sync code."""
@@ -148,7 +149,7 @@ class SimpleOrchestrator:
         if pattern is not None:
             return named(pattern, agents, concurrency=concurrency), pattern, pattern
         node = self._defined(workflow) if isinstance(workflow, str) else as_node(workflow)
-        return node, workflow if isinstance(workflow, str) else member_name(node), type(node).__name__.lower()
+        return node, workflow if isinstance(workflow, str) else member_name(node), PATTERNS[type(node)]
 
     def _known(self, row: Any, workflow: Member | None) -> Node:
         if workflow is not None:
@@ -165,11 +166,7 @@ class SimpleOrchestrator:
         return flat
 
     def _defined(self, name: str) -> Node:
-        try:
-            return self._workflows[name]
-        except KeyError:
-            known = ", ".join(map(repr, sorted(self._workflows))) or "none"
-            raise WorkflowError(f"Workflow {name!r} is not defined: define() it first. Known: {known}.") from None
+        return self._workflows[name] if name in self._workflows else get_workflow(name).node
 
     def _agent(self, name: str) -> DjangoAgent[Any, Any]:
         from pgknowbase.agents.registry import get_agent

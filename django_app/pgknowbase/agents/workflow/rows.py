@@ -12,8 +12,37 @@ from django.utils import timezone
 from pgknowbase.agents.models import AgentExecution, Status, WorkflowExecution
 from pgknowbase.agents.recording.database import alias, committed
 from pgknowbase.agents.recording.values import LONGEST_ERROR, as_json, as_text
+from pgknowbase.agents.workflow.nodes import Node, count, steps_of
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import WorkflowError
+
+
+def new(
+    node: Node,
+    pattern: str,
+    *,
+    name: str,
+    prompt: str,
+    deps: Any = None,
+    defined: str = "",
+    timeout: float | None = None,
+    concurrency: int | None = None,
+) -> WorkflowExecution:
+    """A row that is not saved. ``defined``: the name under which ``node`` was defined."""
+    return WorkflowExecution(
+        workflow_name=name,
+        user_id=getattr(deps, "user_id", None),
+        pattern=pattern,
+        agents=[step.name for step in steps_of(node)],
+        initial_prompt=as_text(prompt),
+        total_steps=count(node),
+        config={
+            "timeout": timeout,
+            "concurrency": concurrency,
+            "defined": defined,
+            "session_data": as_json(getattr(deps, "session_data", {})),
+        },
+    )
 
 
 def begin(row: WorkflowExecution) -> None:
@@ -44,7 +73,8 @@ def take(workflow_id: UUID) -> WorkflowExecution:
                 raise WorkflowError(f"Workflow {workflow_id} runs: wait for it.", workflow_id=workflow_id)
             _set_running(row)
             row.error = ""
-            row.save(using=using, update_fields=["status", "started_at", "heartbeat_at", "error"])
+            row.attempts += 1
+            row.save(using=using, update_fields=["status", "started_at", "heartbeat_at", "error", "attempts"])
             return row
 
     return committed(write)
@@ -77,7 +107,7 @@ def end(row: WorkflowExecution, status: Status, *, seconds: float, output: Any =
         row.total_tokens, row.total_cost = found["tokens"] or 0, None if found["unpriced"] else found["cost"]
         row.status, row.final_output, row.error = ended, as_json(output), as_text(said)[:LONGEST_ERROR]
         row.execution_time = (row.execution_time or 0) + seconds
-        row.heartbeat_at = None
+        row.heartbeat_at = timezone.now() if ended == Status.PENDING else None
         row.completed_at = None if ended == Status.PENDING else timezone.now()
         if ended == Status.COMPLETED:
             row.progress = 100

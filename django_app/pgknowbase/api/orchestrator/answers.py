@@ -23,8 +23,9 @@ from pgknowbase.api.orchestrator.shapes import (
 RUN = ("id", "agent_name", "status", "model", "background", "error", "execution_time", "tokens_used", "workflow_id",
        "step", "created_at", "started_at", "completed_at")  # fmt: skip
 DETAIL = ("input_prompt", "output_data", "requests", "input_tokens", "output_tokens")
-WORKFLOW = ("id", "workflow_name", "pattern", "agents", "status", "error", "progress", "completed_steps",
-            "total_steps", "total_tokens", "execution_time", "created_at", "completed_at")  # fmt: skip
+WORKFLOW = ("id", "workflow_name", "pattern", "agents", "status", "background", "error", "progress",
+            "completed_steps", "total_steps", "total_tokens", "execution_time", "created_at",
+            "completed_at")  # fmt: skip
 TOOL = ("tool_name", "tool_call_id", "arguments", "result", "status", "error", "execution_time", "started_at",
         "completed_at")  # fmt: skip
 APPROVAL = ("id", "execution_id", "tool_name", "arguments", "status", "reason", "requested_at", "decided_at")

@@ -55,6 +55,19 @@ def visible(model: type[Row], caller: Caller, *, owner: str = "user_id") -> Quer
     return rows.filter(**{owner: caller.user.pk if caller.user else None})
 
 
+def own_or_granted(caller: Caller, row: Any) -> Any:
+    """The row, if it is the caller's own or the caller may change those of others.
+
+    Raises:
+        Problem: 403.
+    """
+    own = caller.user is not None and row.user_id == caller.user.pk
+    if not own and not may(caller, "change", type(row)):
+        needed = permission("change", type(row))
+        raise Problem(403, "permission", f"{row.pk} is somebody else's, which needs {needed!r}: ask an administrator.")
+    return row
+
+
 def may(caller: Caller, action: str, model: type[Model]) -> bool:
     """Whether the caller holds a permission of the model."""
     return bool(caller.user and caller.user.has_perm(permission(action, model)))

@@ -15,7 +15,7 @@ from pgknowbase.api.callers import Caller
 from pgknowbase.api.idempotency import idempotent
 from pgknowbase.api.orchestrator.agents import check_budgets
 from pgknowbase.api.orchestrator.answers import detail_of, summary_of
-from pgknowbase.api.orchestrator.base import may, paged, permission, router, signed_in, visible
+from pgknowbase.api.orchestrator.base import own_or_granted, paged, router, signed_in, visible
 from pgknowbase.api.orchestrator.shapes import ExecutionDetail, ExecutionFilter, ExecutionPage, ExecutionSummary
 from pgknowbase.api.parameters import check_names
 from pgknowbase.api.problems import Problem
@@ -80,9 +80,5 @@ def _visible(caller: Caller, execution_id: UUID) -> AgentExecution:
 
 
 def _changeable(caller: Caller, execution_id: UUID) -> AgentExecution:
-    row = _visible(caller, execution_id)
-    own = caller.user is not None and row.user_id == caller.user.pk
-    if not own and not may(caller, "change", AgentExecution):
-        needed = permission("change", AgentExecution)
-        raise Problem(403, "permission", f"The run is somebody else's, which needs {needed!r}: ask an administrator.")
-    return row
+    run: AgentExecution = own_or_granted(caller, _visible(caller, execution_id))
+    return run

@@ -51,15 +51,25 @@ class RunRequest(Body):
 
 
 class WorkflowRequest(Body):
-    """Several agents as one."""
+    """Several agents as one: a workflow defined in code, or a pattern with agents."""
 
-    pattern: Pattern = Field(description="In 'conditional' the first agent chooses one of the others.")
-    agents: list[Text] = Field(min_length=1, max_length=MOST_AGENTS, examples=[["content_analyzer", "writer"]])
+    workflow: Text | None = Field(None, min_length=1, max_length=200, description="The name of one that is defined.")
+    pattern: Pattern | None = Field(None, description="In 'conditional' the first agent chooses one of the others.")
+    agents: list[Text] = Field([], max_length=MOST_AGENTS, examples=[["content_analyzer", "writer"]])
     prompt: Text = Field(min_length=1, max_length=LONGEST_PROMPT)
-    name: Text = Field("", max_length=200, description="What to call it; default: its pattern.")
+    name: Text = Field("", max_length=200, description="What to call it; default: its workflow or pattern.")
     deps: ActingFor | None = None
     timeout: float | None = Field(None, ge=1, le=LONGEST_RUN, description="Seconds of the whole.")
     concurrency: int | None = Field(None, ge=1, le=MOST_AGENTS, description="Of a parallel one: runs at once.")
+    background: bool = Field(False, description="Leave it to a worker and answer 202.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "WorkflowRequest":
+        if self.workflow is not None and (self.pattern is not None or self.agents):
+            raise ValueError("a defined workflow has its agents: leave out pattern and agents")
+        if self.workflow is None and (self.pattern is None or not self.agents):
+            raise ValueError("name a workflow, or a pattern and its agents")
+        return self
 
 
 class DecisionRequest(Body):
@@ -112,6 +122,21 @@ class AgentList(BaseModel):
     """By name."""
 
     results: list[AgentInfo]
+
+
+class WorkflowInfo(BaseModel):
+    """A workflow that is defined in code and that the caller may run."""
+
+    name: str
+    description: str
+    pattern: str = Field(description="Of its outermost part.")
+    agents: list[str] = Field(description="Those that may run, in their order.")
+
+
+class WorkflowList(BaseModel):
+    """By name."""
+
+    results: list[WorkflowInfo]
 
 
 class RunResult(BaseModel):
@@ -231,6 +256,7 @@ class WorkflowSummary(BaseModel):
     agents: list[str]
     user_id: int | str | None
     status: RunStatus
+    background: bool
     error: str
     progress: int = Field(description="Percent.")
     completed_steps: int

@@ -519,6 +519,7 @@ export interface WorkflowDetail {
   agents: Array<string>;
   user_id: number | string | null;
   status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  background: boolean;
   error: string;
   /** Percent. */
   progress: number;
@@ -534,25 +535,44 @@ export interface WorkflowDetail {
   executions: Array<ExecutionSummary>;
 }
 
+/** A workflow that is defined in code and that the caller may run. */
+export interface WorkflowInfo {
+  name: string;
+  description: string;
+  /** Of its outermost part. */
+  pattern: string;
+  /** Those that may run, in their order. */
+  agents: Array<string>;
+}
+
+/** By name. */
+export interface WorkflowList {
+  results: Array<WorkflowInfo>;
+}
+
 /** The latest first. ``next_offset``: of the next page; null on the last one. */
 export interface WorkflowPage {
   results: Array<WorkflowSummary>;
   next_offset: number | null;
 }
 
-/** Several agents as one. */
+/** Several agents as one: a workflow defined in code, or a pattern with agents. */
 export interface WorkflowRequest {
+  /** The name of one that is defined. */
+  workflow?: string | null;
   /** In 'conditional' the first agent chooses one of the others. */
-  pattern: "sequential" | "parallel" | "conditional";
-  agents: Array<string>;
+  pattern?: "sequential" | "parallel" | "conditional" | null;
+  agents?: Array<string>;
   prompt: string;
-  /** What to call it; default: its pattern. */
+  /** What to call it; default: its workflow or pattern. */
   name?: string;
   deps?: ActingFor | null;
   /** Seconds of the whole. */
   timeout?: number | null;
   /** Of a parallel one: runs at once. */
   concurrency?: number | null;
+  /** Leave it to a worker and answer 202. */
+  background?: boolean;
 }
 
 /** A run of a workflow. */
@@ -565,6 +585,7 @@ export interface WorkflowSummary {
   agents: Array<string>;
   user_id: number | string | null;
   status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  background: boolean;
   error: string;
   /** Percent. */
   progress: number;
@@ -745,7 +766,12 @@ export class KnowbaseClient extends BaseClient {
     return this.call<ExecutionSummary>("POST", "orchestrator/executions/{execution_id}/retry/", { path, ...options });
   }
 
-  /** Run several agents as one, as the caller. 202: a step waits for approval. Heeds Idempotency-Key. */
+  /** The workflows defined in code whose agents the caller may all run. */
+  listDefinedWorkflows(options: CallOptions = {}): Promise<WorkflowList> {
+    return this.call<WorkflowList>("GET", "orchestrator/ai-workflows/", { ...options });
+  }
+
+  /** Run several agents as one, as the caller. 202: it waits, for a worker or an approval. Heeds Idempotency-Key. */
   executeWorkflow(body: WorkflowRequest, options: PostOptions = {}): Promise<WorkflowAnswer | WorkflowSummary> {
     return this.call<WorkflowAnswer | WorkflowSummary>("POST", "orchestrator/workflows/execute/", { body, ...options });
   }
@@ -758,6 +784,16 @@ export class KnowbaseClient extends BaseClient {
   /** One run of a workflow, with the runs of its agents. */
   workflow(path: { workflow_id: string }, options: CallOptions = {}): Promise<WorkflowDetail> {
     return this.call<WorkflowDetail>("GET", "orchestrator/workflows/{workflow_id}/", { path, ...options });
+  }
+
+  /** Cancel a workflow with its runs: no step begins after it. */
+  cancelWorkflow(path: { workflow_id: string }, options: PostOptions = {}): Promise<WorkflowSummary> {
+    return this.call<WorkflowSummary>("POST", "orchestrator/workflows/{workflow_id}/cancel/", { path, ...options });
+  }
+
+  /** Let a worker go on with one that failed or was interrupted; finished steps stay. Heeds Idempotency-Key. */
+  resumeWorkflow(path: { workflow_id: string }, options: PostOptions = {}): Promise<WorkflowSummary> {
+    return this.call<WorkflowSummary>("POST", "orchestrator/workflows/{workflow_id}/resume/", { path, ...options });
   }
 
   /** The caller's chats. */

@@ -1,0 +1,122 @@
+"""Workflows in the queue: begun there, taken up again, and gone on with after an approval."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from pgknowbase.agents.background.queue import active_user, is_queued, on_queue
+from pgknowbase.agents.models import ACTIVE, FINAL, AgentExecution, Status, WorkflowExecution
+from pgknowbase.agents.recording.database import alias
+from pgknowbase.agents.registry import get_agent
+from pgknowbase.conf import get_settings
+
+
+def run_workflow_in_background(
+    pattern: str | None = None,
+    agents: Sequence[str] = (),
+    *,
+    prompt: str,
+    workflow: str | None = None,
+    deps: Any = None,
+    **options: Any,
+) -> WorkflowExecution:
+    """A workflow for a worker of the queue, PENDING. Row and task belong to the caller's transaction.
+
+    Agents and workflow are those of the registries, by name; ``options`` are ``name``, ``timeout`` and ``concurrency``.
+    Of ``deps`` go along ``user_id`` and ``session_data``.
+
+    Raises:
+        WorkflowError: the pattern or the workflow is unknown, or there are too few agents.
+    """
+    # The admin imports this module, also without the extra.
+    from pgknowbase.agents.workflow import SimpleOrchestrator
+
+    row: WorkflowExecution = SimpleOrchestrator().planned(
+        pattern, agents, workflow=workflow, prompt=prompt, deps=deps, **options
+    )
+    row.background = True
+    with transaction.atomic(alias()):
+        row.save(using=alias(), force_insert=True)
+        queue_again(row)
+    return row
+
+
+def retry_workflow(workflow_id: UUID) -> bool:
+    """Let a worker take up a workflow that failed, is paused, or whose process died, False if it is none of these.
+
+    Finished steps do not run again. Its agents are those of the registry, and its parts those of a pattern or of a
+    workflow defined by name: others only your own code can resume. It is its user's, who must be able to use them.
+
+    Raises:
+        UnknownAgentError: an agent is gone, or no longer for this user.
+        AgentError: the user is gone or not active.
+    """
+    using = alias()
+    with transaction.atomic(using):
+        stopped = Q(status__in=[Status.FAILED, Status.PENDING]) | Q(status=Status.RUNNING, heartbeat_at__lt=_silent())
+        rows = WorkflowExecution.objects.using(using).select_for_update().filter(stopped)
+        row = rows.filter(pk=workflow_id).first()
+        if row is None:
+            return False
+        user = active_user(row)
+        for name in dict.fromkeys(row.agents):
+            get_agent(name, user=user)
+        row.completed_at, row.background, row.attempts = None, True, 0
+        row.save(using=using, update_fields=["completed_at", "background", "attempts"])
+        queue_again(row)
+    return True
+
+
+def queue_again(row: WorkflowExecution) -> None:
+    """A task for one workflow, which waits then."""
+    from pgknowbase.agents.background.tasks import take_up
+
+    row.status, row.heartbeat_at = Status.PENDING, timezone.now()
+    row.save(using=alias(), update_fields=["status", "heartbeat_at"])
+    # Without a queue the task runs within enqueue(), and the row is another when it returns.
+    row.task_id = str(on_queue(take_up).enqueue(str(row.pk)).id)
+    WorkflowExecution.objects.using(alias()).filter(pk=row.pk).update(task_id=row.task_id)
+
+
+def after_step(execution_id: UUID) -> None:
+    """Go on with the workflow in the background that waited for this run; it fails where the run did."""
+    using = alias()
+    run = AgentExecution.objects.using(using).filter(pk=execution_id, workflow__background=True).first()
+    if run is None or run.status not in FINAL:
+        return
+    with transaction.atomic(using):
+        row = _waiting().select_for_update().filter(pk=run.workflow_id).first()
+        if row is not None and run.status == Status.COMPLETED:
+            queue_again(row)
+        elif row is not None:
+            row.status, row.completed_at, row.error = Status.FAILED, timezone.now(), f"{run.step}: {run.error}"
+            row.save(using=using, update_fields=["status", "completed_at", "error"])
+
+
+def queue_lost() -> int:
+    """Queue workflows in the background that wait although no task stands for them, and no run of theirs waits."""
+    using, found = alias(), 0
+    with transaction.atomic(using):
+        rows = _waiting().filter(heartbeat_at__lt=_silent())
+        for row in rows.select_for_update(skip_locked=True).order_by("pk"):
+            if is_queued(row.task_id):
+                WorkflowExecution.objects.using(using).filter(pk=row.pk).update(heartbeat_at=timezone.now())
+                continue
+            queue_again(row)
+            found += 1
+    return found
+
+
+def _waiting() -> Any:
+    active = AgentExecution.objects.using(alias()).filter(workflow=OuterRef("pk"), status__in=ACTIVE)
+    rows = WorkflowExecution.objects.using(alias()).filter(background=True, status=Status.PENDING)
+    return rows.exclude(Exists(active))
+
+
+def _silent() -> Any:
+    return timezone.now() - timedelta(seconds=get_settings().agents.dead_after)

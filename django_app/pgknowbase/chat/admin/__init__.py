@@ -1,0 +1,6 @@
+"""Chats in Django's admin: sessions with their messages, to be read, exported and deleted. Needs no extra."""
+
+from pgknowbase.chat.admin.messages import ChatMessageAdmin
+from pgknowbase.chat.admin.sessions import ChatSessionAdmin
+
+__all__ = ["ChatMessageAdmin", "ChatSessionAdmin"]

@@ -1,0 +1,117 @@
+"""The admin of ``ChatSession``: what users asked, and what they were told."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from pgknowbase.admin import display
+from pgknowbase.agents.admin.base import RunAdmin
+from pgknowbase.agents.admin.columns import user_lookup, user_name
+from pgknowbase.chat.admin import columns
+from pgknowbase.chat.admin.filters import ModeFilter, ModelFilter, UserFilter
+from pgknowbase.chat.models import ChatMessage, ChatSession
+
+SHOWN = 100
+
+
+@admin.register(ChatSession)
+class ChatSessionAdmin(RunAdmin):
+    """Shows sessions with their messages. Who may delete sessions deletes them; nobody edits them."""
+
+    moment = "updated_at"
+    list_display = (
+        "title_column", "user_column", "messages_column", "modes_column", "tokens", "cost_column", "updated_at",
+        "models_column",
+    )  # fmt: skip
+    list_filter = (UserFilter, "updated_at", ModelFilter, ModeFilter)
+    list_select_related = ("user",)
+    search_help_text = "Searches title, messages and user."
+    ordering = ("-updated_at",)
+    fields = ("user_column", "created_at", "updated_at", "tokens", "cost_column", "conversation_column")
+    readonly_fields = ("user_column", "tokens", "cost_column", "conversation_column")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = columns.with_totals(super().get_queryset(request))
+        return rows
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("title", "messages__content", user_lookup())
+
+    @property
+    def exported(self) -> dict[str, str]:  # type: ignore[override]
+        """What a file holds of each session."""
+        totals = {name: f"total_{name}" for name in ("messages", "tokens", "cost")}
+        names = ("modes", "models", "created_at", "updated_at")
+        return {"id": "id", "title": "title", "user": user_lookup(), **totals, **{name: name for name in names}}
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.granted(request, "delete")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whoever may delete sessions may see which."""
+        return super().has_view_permission(request, obj) or self.granted(request, "delete")
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Messages go with their session; by themselves nobody deletes them."""
+        listed, counts, needed, protected = super().get_deleted_objects(objs, request)
+        return listed, counts, needed - {ChatMessage._meta.verbose_name}, protected
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        found = super().get_object(request, object_id, from_field)
+        if found is not None:
+            found.seen_by = request  # links depend on who looks, and columns are not told
+        return found
+
+    # Columns
+
+    @admin.display(description="title", ordering="title")
+    def title_column(self, session: ChatSession) -> SafeString:
+        """The title, or the key."""
+        return display.text(str(session), longest=90)
+
+    @admin.display(description="user", ordering="user_id")
+    def user_column(self, session: ChatSession) -> str:
+        """Whose it is."""
+        return user_name(session)
+
+    @admin.display(description="messages", ordering="total_messages")
+    def messages_column(self, session: Any) -> str:
+        """How many."""
+        return f"{session.total_messages:,}"
+
+    @admin.display(description="answers")
+    def modes_column(self, session: Any) -> SafeString | str:
+        """The kinds of its answers."""
+        return columns.mode_labels(session.modes)
+
+    @admin.display(description="models")
+    def models_column(self, session: Any) -> str:
+        """The language models that answered."""
+        return ", ".join(filter(None, session.models or [])) or display.EMPTY
+
+    @admin.display(description="tokens", ordering="total_tokens")
+    def tokens(self, session: Any) -> str:
+        """Of all answers."""
+        return f"{session.total_tokens:,}"
+
+    @admin.display(description="cost", ordering="total_cost")
+    def cost_column(self, session: Any) -> str:
+        """In dollars, where all prices are known."""
+        return columns.cost(session)
+
+    @admin.display(description="messages")
+    def conversation_column(self, session: Any) -> SafeString:
+        """The messages in their order."""
+        messages = list(session.messages.select_related("execution", "rewriting").order_by("pk")[:SHOWN])
+        shown = columns.conversation(messages, self.admin_site, session.seen_by)
+        if session.total_messages <= SHOWN or not display.may_open(self.admin_site, ChatMessage, session.seen_by):
+            return shown
+        name = f"admin:{ChatMessage._meta.app_label}_{ChatMessage._meta.model_name}_changelist"
+        address = f"{reverse(name, current_app=self.admin_site.name)}?session__id__exact={session.pk}"
+        link = format_html('<p><a href="{}">All {} messages</a></p>', address, f"{session.total_messages:,}")
+        return format_html("{}{}", shown, link)
