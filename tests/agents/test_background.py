@@ -12,10 +12,10 @@ from django_tasks_db.models import DBTaskResult
 
 from pgknowbase.agents import DjangoDeps, TestModel
 from pgknowbase.agents.background import run_in_background, sweep_runs
-from pgknowbase.agents.background.tasks import work
+from pgknowbase.agents.background.tasks import backend, work
 from pgknowbase.agents.models import AgentExecution, Status
 from pgknowbase.agents.registry import _agents
-from pgknowbase.errors import UnknownAgentError
+from pgknowbase.errors import AgentError, UnknownAgentError
 from tests.agents.agents import echo
 from tests.agents.conftest import work_off
 
@@ -34,6 +34,14 @@ def test_run(user):
     row.refresh_from_db()
     assert (row.status, row.output_data, row.attempts) == (Status.COMPLETED, "said", 1)
     assert row.started_at >= row.created_at
+
+
+def test_backend_that_keeps_no_queue_is_refused(settings):
+    module = type(backend()).__mro__[1].__module__.partition(".backends")[0]
+    settings.TASKS = {"default": {"BACKEND": f"{module}.backends.immediate.ImmediateBackend"}}
+    with pytest.raises(AgentError, match="set a backend with a queue"), transaction.atomic():
+        run_in_background("echo", "hello")
+    assert not AgentExecution.objects.exists()
 
 
 def test_belongs_to_the_callers_transaction():

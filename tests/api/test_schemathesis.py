@@ -62,7 +62,8 @@ def test_no_request_breaks_it(library, provider, users, live_server, monkeypatch
         *("listAgents", "runAgent", "listExecutions", "execution", "cancelExecution", "retryExecution"),
         *("chatSessions", "startChat", "chatSession", "deleteChat", "chatMessages", "askChat", "streamChat"),
         "chatCitation",
-        *("executeWorkflow", "listWorkflows", "workflow", "listApprovals", "decideApproval"),
+        *("listDefinedWorkflows", "executeWorkflow", "listWorkflows", "workflow", "cancelWorkflow", "resumeWorkflow"),
+        *("listApprovals", "decideApproval"),
     }
     # The generated requests came further than the doors.
     assert AgentExecution.objects.filter(status="COMPLETED").exists()

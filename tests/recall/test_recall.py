@@ -142,13 +142,13 @@ def test_command_measures_saves_and_keeps_history(settings):
 
 def test_saved_number_is_what_searches_use(queries):
     bench = everything(queries)
-    for ef_search in (20, 200):
+    for ef_search in (10, 200):
         EmbeddingSpace.objects.update(ef_search=ef_search)
         found = [gateway.fetch("default", gateway.SIMILARITIES, literal(v), 10, None, None, None, 0) for v in queries]
         mine = [[similarity for (similarity,) in rows] for rows in found]
         mean = sum(recall(a, b) for a, b in zip(mine, bench.exact[0], strict=True)) / len(mine)
         assert mean == pytest.approx(bench.at(ef_search).recall)
-    assert bench.at(20).recall < bench.at(200).recall
+    assert bench.at(10).recall < bench.at(200).recall
 
 
 def test_nothing_outlasts_a_measurement(queries):

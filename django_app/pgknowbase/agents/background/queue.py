@@ -102,7 +102,14 @@ def enqueue(execution_id: UUID) -> str:
 
 
 def on_queue(task: Any) -> Any:
-    """The task for the queue that the settings name."""
+    """The task for the queue that the settings name.
+
+    Raises:
+        AgentError: that is no queue.
+    """
+    from pgknowbase.agents.background.tasks import backend
+
+    backend()
     settings = get_settings().agents
     return task.using(queue_name=settings.task_queue, backend=settings.task_backend)
 

@@ -59,5 +59,16 @@ def take_up(workflow_id: str) -> None:
 
 
 def backend() -> Any:
-    """The backend of the queue that the settings name."""
-    return tasks.task_backends[get_settings().agents.task_backend]
+    """The backend of the queue that the settings name.
+
+    Raises:
+        AgentError: it keeps no queue.
+    """
+    name = get_settings().agents.task_backend
+    chosen = tasks.task_backends[name]
+    if isinstance(chosen, import_module(f"{tasks.__name__}.backends.immediate").ImmediateBackend):
+        raise AgentError(
+            f"TASKS[{name!r}] does each task at once, in its caller: set a backend with a queue, such as"
+            " 'django_tasks_db.DatabaseBackend'."
+        )
+    return chosen
