@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_bm25_v1(
     external_data_ids bigint[] DEFAULT NULL, exclude bigint DEFAULT NULL, k1 float8 DEFAULT 1.2,
     b float8 DEFAULT 0.75, most_candidates integer DEFAULT 10000, note_plan boolean DEFAULT false)
 RETURNS TABLE (source integer, object_key text, external_data_id bigint, score float8)
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 100
 SET search_path FROM CURRENT
 SET plan_cache_mode = 'force_custom_plan'
 SET max_parallel_workers_per_gather = 0

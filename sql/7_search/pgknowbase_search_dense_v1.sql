@@ -37,7 +37,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_dense_v1(
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
     similarity float8, keyword_score float8, score float8)
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10
 SET search_path FROM CURRENT
 SET hnsw.iterative_scan = 'strict_order'
 SET hnsw.ef_search = 100

@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_exact_v1(
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
     similarity float8, keyword_score float8, score float8)
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10
 SET search_path FROM CURRENT
 SET plan_cache_mode = 'force_custom_plan'
 SET max_parallel_workers_per_gather = 0 -- starting one takes longer than the scan

@@ -9,9 +9,10 @@
 --   note_plan     leave what was done in the settings pgknowbase.search_plan, keyword_plan and hybrid_plan, as JSON
 --   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
 --
--- The legs bring at least 100 objects each. A similarity counts from 0, the least of them, to 1, the best; a BM25 score
--- as its share of the best one. The weight falls with the agreement of the legs: how much BM25 gives the ten objects
--- nearest in meaning, as a share of what it gives its own best ten.
+-- The legs bring at least 100 objects each. A similarity counts from 0, that of the hundredth and of all behind it, to
+-- 1, the best; a BM25 score as its share of the best one. So a score is the same whatever is asked for, and pages follow
+-- each other. The weight falls with the agreement of the legs: how much BM25 gives the ten objects nearest in meaning,
+-- as a share of what it gives its own best ten.
 --
 --   SELECT object_key, score, similarity, keyword_score FROM pgknowbase_search_hybrid_v1('gzip', :'vector', 10);
 CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(
@@ -25,7 +26,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
     similarity float8, keyword_score float8, score float8)
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10 SET search_path FROM CURRENT SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
@@ -58,8 +59,8 @@ BEGIN
         UNION ALL SELECT f.external_data_id, f.chunk_seq, f.chunk, f.similarity FROM far AS f
     ), measured AS (
         SELECT
-            (SELECT min(n.similarity) FROM near AS n) AS least,
-            (SELECT nullif(max(n.similarity) - min(n.similarity), 0) FROM near AS n) AS spread,
+            (SELECT min(n.similarity) FROM near AS n WHERE n.place <= 100) AS least,
+            (SELECT nullif(max(n.similarity) - min(n.similarity), 0) FROM near AS n WHERE n.place <= 100) AS spread,
             (SELECT max(w.score) FROM worded AS w) AS best,
             coalesce(
                 (SELECT sum(w.score) FROM worded AS w JOIN near AS n USING (external_data_id) WHERE n.place <= 10)

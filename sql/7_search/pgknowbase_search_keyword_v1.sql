@@ -17,7 +17,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_keyword_v1(
 RETURNS TABLE (
     source integer, object_key text, external_data_id bigint, chunk_seq integer, chunk text, span int4range,
     similarity float8, keyword_score float8, score float8)
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10 SET search_path FROM CURRENT SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 BEGIN

@@ -142,13 +142,17 @@ def test_command_measures_saves_and_keeps_history(settings):
 
 def test_saved_number_is_what_searches_use(queries):
     bench = everything(queries)
-    for ef_search in (10, 200):
+    for ef_search in (20, 200):
         EmbeddingSpace.objects.update(ef_search=ef_search)
         found = [gateway.fetch("default", gateway.SIMILARITIES, literal(v), 10, None, None, None, 0) for v in queries]
         mine = [[similarity for (similarity,) in rows] for rows in found]
         mean = sum(recall(a, b) for a, b in zip(mine, bench.exact[0], strict=True)) / len(mine)
         assert mean == pytest.approx(bench.at(ef_search).recall)
-    assert bench.at(10).recall < bench.at(200).recall
+        sql(
+            "SELECT count(*) FROM pgknowbase_search_dense_v1(%s::halfvec, 10, exact_below => 0, note_plan => true)",
+            literal(queries[0]),
+        )
+        assert sql("SELECT (current_setting('pgknowbase.search_plan')::jsonb ->> 'ef_search')::int") == [(ef_search,)]
 
 
 def test_nothing_outlasts_a_measurement(queries):

@@ -64,6 +64,19 @@ def test_hybrid_search_finds_by_either_and_prefers_both(animals):
     assert len(Article.objects.hybrid_search("zebra", limit=50, threshold=-1)) == 34
 
 
+def test_pages_follow_each_other(index, provider):
+    provider.vector = lambda text: nearness(text if "near" in text else QUERY)
+    for n in range(260):
+        words = "zebra " * (n % 7) + "filler " * (n % 11)
+        Article.objects.create(title=f"{n}", body=f"near 0.{999 - n} {words}")
+    index()
+    whole = list(Article.objects.hybrid_search("zebra", limit=200, threshold=-1))
+    for limit, offset in ((10, 0), (10, 10), (50, 60), (1, 199)):
+        page = list(Article.objects.hybrid_search("zebra", limit=limit, offset=offset, threshold=-1))
+        told = [(row.title, pytest.approx(row.score)) for row in whole[offset : offset + limit]]
+        assert [(row.title, row.score) for row in page] == told
+
+
 def test_weight_decides(animals):
     only_words = titles(Article.objects.hybrid_search("zebra", limit=3, threshold=-1, dense_weight=0))
     assert set(only_words[:2]) == {"both", "words"}
@@ -201,3 +214,21 @@ def test_hostile_text_is_text(animals, text):
     list(Article.objects.keyword_search(text))
     list(Article.objects.hybrid_search(text))
     assert titles(Article.objects.keyword_search("zebra"))
+
+
+def test_search_text_of_another_collation_reads_no_more(animals):
+    """The parameters of a function take over the collation of what is passed, and an index serves one."""
+    store = "FROM pg_stat_xact_user_tables WHERE relname ~ '^pgknowbase_store'"
+    read = f"SELECT sum(seq_tup_read + idx_tup_fetch)::int {store}"
+    with connection.cursor() as cursor:
+
+        def chunks_read(query):
+            cursor.execute(read)
+            (before,) = cursor.fetchone()
+            cursor.execute(f"SELECT count(chunk) FROM pgknowbase_search_keyword_v1({query}, 10)")
+            assert cursor.fetchone() == (2,)
+            cursor.execute(read)
+            return cursor.fetchone()[0] - before
+
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        assert chunks_read("'zebra' COLLATE \"C\"") == chunks_read("'zebra'") == 2

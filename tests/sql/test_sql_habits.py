@@ -81,11 +81,15 @@ def test_function_says_what_it_is(function):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_function_that_switches_a_path_off_switches_the_compiler_off(function):
-    """Before Postgres 18 the path's cost rises above jit_above_cost, and each statement is compiled."""
+def test_function_whose_plan_looks_dear_switches_the_compiler_off(function):
+    """Above jit_above_cost each statement is compiled: paths that are switched off cost that much before Postgres 18,
+    and functions in a join of a search are taken for a thousand rows each."""
     stated = settings(function)
     switched = {name for name in stated if name.startswith("enable_")}
-    assert not switched or "jit" in stated
+    joins = function.funcname[-1].sval.startswith("pgknowbase_search_") and "search_binary" not in str(
+        function.funcname
+    )
+    assert not (switched or joins) or "jit" in stated
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
