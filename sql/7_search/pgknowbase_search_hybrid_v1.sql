@@ -10,9 +10,9 @@
 --   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
 --
 -- The legs bring at least 100 objects each. A similarity counts from 0, that of the hundredth and of all behind it, to
--- 1, the best; a BM25 score as its share of the best one. So a score is the same whatever is asked for, and pages follow
--- each other. The weight falls with the agreement of the legs: how much BM25 gives the ten objects nearest in meaning,
--- as a share of what it gives its own best ten.
+-- 1, the best; a BM25 score as its share of the best one. So, but for what an index or the bounded work misses, a score
+-- is the same whatever is asked for, and pages follow each other. The weight falls with the agreement of the legs: how
+-- much BM25 gives the ten objects nearest in meaning, as a share of what it gives its own best ten.
 --
 --   SELECT object_key, score, similarity, keyword_score FROM pgknowbase_search_hybrid_v1('gzip', :'vector', 10);
 CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(

@@ -107,7 +107,7 @@ class _Question:
         data = ExternalData.objects.using(self.using).of_key(self.source, self.key).first()
         reasons = [*self._of_the_row(data)]
         if data is None:
-            return Verdict((*(reasons or [Reason("not_indexed")]), *self._perhaps()))
+            return Verdict((*(reasons or [Reason("not_indexed")]), *self._perhaps(reasons)))
         reasons += [*self._of_the_entry(data), *self._of_the_filters(data)]
         near = None if self.leg == "keyword" else self._alone(data, TextQuery(self.text))
         worded = None if self.leg == "semantic" else self._alone(data, KeywordQuery(self.text))
@@ -124,7 +124,7 @@ class _Question:
         if rank is not None and rank <= self.options.offset + self.options.limit and rank > self.options.offset:
             return replace(verdict, reasons=(Reason("found", f"It has place {rank}."), *reasons))
         reasons += self._of_the_score(verdict, near, worded, bool(reasons))
-        return replace(verdict, reasons=(*reasons, *self._perhaps()))
+        return replace(verdict, reasons=(*reasons, *self._perhaps(reasons)))
 
     def _of_the_row(self, data: Any) -> Iterator[Reason]:
         if self.among is not None and self.source.model not in self.among:
@@ -134,18 +134,20 @@ class _Question:
             yield Reason("no_row", "" if data is None else "The index still has it.")
         elif kept_out := self._hook():
             yield kept_out
-        if self._events().filter(path="", object_keys__contains=[self.key]).exists():
+        if self._has_event():
             yield Reason("outbox")
 
-    def _events(self) -> Any:
+    def _has_event(self) -> bool:
         from pgknowbase.models import OutboxEvent
 
-        return OutboxEvent.objects.using(self.using).filter(source=self.source.label)
+        events = OutboxEvent.objects.using(self.using).filter(source=self.source.label, path="")
+        return events.filter(object_keys__contains=[self.key]).exists()
 
-    def _perhaps(self) -> Iterator[Reason]:
+    def _perhaps(self, reasons: Sequence[Reason]) -> Iterator[Reason]:
         """A change of which only the relay can say which objects it concerns."""
-        direct = self._events().filter(path="", object_keys__contains=[self.key]).exists()
-        if not direct and gateway.fetch(self.using, gateway.WAITING, self.source.label, [self.key]):
+        if Reason("outbox") not in reasons and gateway.fetch(
+            self.using, gateway.WAITING, self.source.label, [self.key]
+        ):
             yield Reason("outbox", "It is one of related rows or of the whole table, and may concern this object.")
 
     def _hook(self) -> Reason | None:

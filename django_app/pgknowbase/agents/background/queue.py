@@ -52,9 +52,8 @@ def _queued(agent: Any, prompt: str, user_id: Any, session_data: Any) -> AgentEx
         heartbeat_at=timezone.now(),
     )
     with transaction.atomic(alias()):
-        row.save(using=alias(), force_insert=True)
         row.task_id = enqueue(row.pk)
-        AgentExecution.objects.using(alias()).filter(pk=row.pk).update(task_id=row.task_id)
+        row.save(using=alias(), force_insert=True)
     return row
 
 

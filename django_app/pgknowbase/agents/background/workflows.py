@@ -77,10 +77,8 @@ def queue_again(row: WorkflowExecution) -> None:
     from pgknowbase.agents.background.tasks import take_up
 
     row.status, row.heartbeat_at = Status.PENDING, timezone.now()
-    row.save(using=alias(), update_fields=["status", "heartbeat_at"])
-    # Without a queue the task runs within enqueue(), and the row is another when it returns.
     row.task_id = str(on_queue(take_up).enqueue(str(row.pk)).id)
-    WorkflowExecution.objects.using(alias()).filter(pk=row.pk).update(task_id=row.task_id)
+    row.save(using=alias(), update_fields=["status", "heartbeat_at", "task_id"])
 
 
 def after_step(execution_id: UUID) -> None:
