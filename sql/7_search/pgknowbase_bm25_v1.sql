@@ -21,6 +21,10 @@ SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
+    -- What filters leave out is not known. Where there are none, fewer documents have to be scored, and looked up.
+    _filtered CONSTANT boolean := num_nonnulls(
+        viewer, metadata, matching, tags, changed_from, changed_before, object_keys, external_data_ids) > 0;
+    _looked_up bigint := CASE WHEN _filtered THEN 2147483647 ELSE 2::bigint * max_hits + 100 END;
     _documents float8;
     _length float8;
     _large boolean;
@@ -49,9 +53,8 @@ BEGIN
     _large := _documents > most_candidates;
     IF _large THEN
         _terms := pgknowbase_word_frequencies_v1(_terms, sources, most_candidates);
-        -- What filters leave out of the candidates is not known; where there are none, fewer will do.
-        IF coalesce(viewer, metadata::text, matching::text, tags::text, changed_from::text, changed_before::text) IS NULL THEN
-            _candidates := least(most_candidates, greatest(3000, 10::bigint * max_hits));
+        IF NOT _filtered THEN
+            _candidates := least(most_candidates, greatest(3000, 6::bigint * max_hits));
         END IF;
     END IF;
     _wanted := CASE WHEN _large THEN pgknowbase_word_candidates_v1(_terms, _documents, _candidates, k1) ELSE _words END;
@@ -66,21 +69,25 @@ BEGIN
             FROM jsonb_to_recordset(_terms) AS t (
                 token bigint, language text, word text, times bigint, stopped float8, levels float8[])
         ), counted AS MATERIALIZED (
-            SELECT k.source, k.id, k.length, t.token,
+            SELECT k.place, k.source, k.id, k.length, t.token,
                 width_bucket(ts_rank('{1, 1, 1, 1}', k.words, t.word) * 1.64493406685, _steps) AS times
             FROM (
-                SELECT w.source, w.id, w.language, w.length, w.words
-                FROM pgknowbase_keywords AS w
-                WHERE NOT _narrow AND w.words @@ _wanted AND (sources IS NULL OR w.source = ANY (sources))
-                UNION ALL
-                SELECT w.source, w.id, w.language, w.length, w.words
-                FROM pgknowbase_externaldata AS e
-                JOIN pgknowbase_keywords AS w ON w.source = e.content_type_id AND w.id = e.object_key
-                WHERE _narrow AND w.words @@ _words
-                    AND (object_keys IS NULL OR e.object_key = ANY (object_keys))
-                    AND (external_data_ids IS NULL OR e.id = ANY (external_data_ids))
-                    AND pgknowbase_passes_v1(e, sources, viewer, metadata, matching, tags, changed_from, changed_before)
-                LIMIT CASE WHEN _narrow THEN 10 * most_candidates ELSE most_candidates END
+                SELECT row_number() OVER () AS place, c.*
+                FROM (
+                    SELECT w.source, w.id, w.language, w.length, w.words
+                    FROM pgknowbase_keywords AS w
+                    WHERE NOT _narrow AND w.words @@ _wanted AND (sources IS NULL OR w.source = ANY (sources))
+                    UNION ALL
+                    SELECT w.source, w.id, w.language, w.length, w.words
+                    FROM pgknowbase_externaldata AS e
+                    JOIN pgknowbase_keywords AS w ON w.source = e.content_type_id AND w.id = e.object_key
+                    WHERE _narrow AND w.words @@ _words
+                        AND (object_keys IS NULL OR e.object_key = ANY (object_keys))
+                        AND (external_data_ids IS NULL OR e.id = ANY (external_data_ids))
+                        AND pgknowbase_passes_v1(
+                            e, sources, viewer, metadata, matching, tags, changed_from, changed_before)
+                    LIMIT CASE WHEN _narrow THEN 10 * most_candidates ELSE most_candidates END
+                ) AS c
             ) AS k
             JOIN term AS t ON t.language = k.language
             WHERE k.words @@ t.word
@@ -94,14 +101,17 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT least(coalesce(t.documents, d.documents) + t.stopped, _documents) AS documents
             ) AS f
-        ), scored AS (
-            SELECT c.source, c.id,
+        ), scored AS MATERIALIZED (
+            -- The place says all; what is equal in it is compared quickly.
+            SELECT c.place, c.source, c.id,
                 sum(w.weight * c.times * (k1 + 1) / (c.times + k1 * (1 - b + b * c.length / _length))) AS score
             FROM counted AS c JOIN weighed AS w ON w.token = c.token
-            GROUP BY c.source, c.id
+            GROUP BY c.place, c.source, c.id
+        ), best AS (
+            SELECT s.source, s.id, s.score FROM scored AS s ORDER BY s.score DESC FETCH FIRST (_looked_up) ROWS WITH TIES
         ), passing AS (
             SELECT s.source, s.id, e.id AS external_data_id, s.score
-            FROM scored AS s JOIN pgknowbase_externaldata AS e ON e.content_type_id = s.source AND e.object_key = s.id
+            FROM best AS s JOIN pgknowbase_externaldata AS e ON e.content_type_id = s.source AND e.object_key = s.id
             WHERE pgknowbase_passes_v1(e, sources, viewer, metadata, matching, tags, changed_from, changed_before)
                 AND (object_keys IS NULL OR e.object_key = ANY (object_keys))
                 AND (external_data_ids IS NULL OR e.id = ANY (external_data_ids))
@@ -109,11 +119,15 @@ BEGIN
             ORDER BY s.score DESC, e.id
             LIMIT max_hits
         )
-        SELECT jsonb_agg(p), CASE WHEN note_plan THEN (SELECT count(DISTINCT (c.source, c.id)) FROM counted AS c) END
-        INTO _found, _scored FROM passing AS p;
-        EXIT WHEN NOT _large OR _narrow OR jsonb_array_length(_found) >= max_hits;
-        _narrow := true;
-        _plan := 'words_retried';
+        SELECT jsonb_agg(p), (SELECT count(*) FROM scored) INTO _found, _scored FROM passing AS p;
+        EXIT WHEN jsonb_array_length(_found) >= max_hits;
+        IF _scored > _looked_up THEN
+            _looked_up := 2147483647;
+        ELSE
+            EXIT WHEN NOT _large OR _narrow;
+            _narrow := true;
+            _plan := 'words_retried';
+        END IF;
     END LOOP;
     IF note_plan THEN
         PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(

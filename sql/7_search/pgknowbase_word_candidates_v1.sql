@@ -8,7 +8,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT 
 AS $pgknowbase$
     WITH term AS MATERIALIZED (
         SELECT t.token, t.words, t.levels, t.weight, row_number() OVER (ORDER BY t.weight DESC, t.token) AS place,
-            5.0 * at_most / count(*) OVER () AS room
+            20.0 * at_most / count(*) OVER () AS room
         FROM (
             SELECT r.token, r.levels, array_agg(DISTINCT r.word) AS words,
                 max(r.times * ln(1 + (corpus - f.documents + 0.5) / (f.documents + 0.5))) AS weight

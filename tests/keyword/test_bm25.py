@@ -137,6 +137,12 @@ def test_filters_leave_as_many_as_pass(put, source):
     assert "private" in dict(bm25("zebra"))
 
 
+def test_looks_further_when_the_best_are_not_active(put):
+    put({str(n): "zebra " + "owl " * n for n in range(150)})
+    sql("UPDATE pgknowbase_externaldata SET is_active = false WHERE object_key::integer < 120")
+    assert [key for key, _ in bm25("zebra", 2)] == ["120", "121"]
+
+
 def test_scores_do_not_depend_on_filters(put):
     texts = corpus(50)
     put(texts, "simple")
