@@ -3,9 +3,9 @@
 -- rare the word is among the documents of the sources. Each document is read in its own language.
 --
 -- In a corpus of more than most_candidates documents only so many are scored: those that have a rare word of the text, or
--- a common one often, or both (pgknowbase_word_candidates_v1). Where of these fewer than max_hits pass the filters, all
--- that pass are scored. note_plan leaves what was done in the setting pgknowbase.keyword_plan of this transaction, as
--- JSON.
+-- a common one often, or both (pgknowbase_word_candidates_v1). Where of these fewer than max_hits pass the filters, more
+-- are scored, and in the end all that pass. note_plan leaves what was done in the setting pgknowbase.keyword_plan of this
+-- transaction, as JSON.
 CREATE OR REPLACE FUNCTION pgknowbase_bm25_v1(
     query text, max_hits integer, sources integer[] DEFAULT NULL, viewer text DEFAULT NULL,
     metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
@@ -27,7 +27,7 @@ DECLARE
     _looked_up bigint := CASE WHEN _filtered THEN 2147483647 ELSE 2::bigint * max_hits + 100 END;
     _documents float8;
     _length float8;
-    _large boolean;
+    _large boolean := false;
     _terms jsonb;
     _words tsquery;
     _wanted tsquery;
@@ -50,16 +50,19 @@ BEGIN
         END IF;
         RETURN;
     END IF;
-    _large := _documents > most_candidates;
-    IF _large THEN
-        _terms := pgknowbase_word_frequencies_v1(_terms, sources, most_candidates);
+    IF _documents > most_candidates THEN
         IF NOT _filtered THEN
             _candidates := least(most_candidates, greatest(3000, 6::bigint * max_hits));
         END IF;
+        _terms := pgknowbase_word_frequencies_v1(_terms, sources, most_candidates);
+        _large := _candidates < (
+            SELECT sum(t.documents) FROM (
+                SELECT DISTINCT r.token, r.levels[1] AS documents
+                FROM jsonb_to_recordset(_terms) AS r (token bigint, levels float8[])) AS t);
     END IF;
     _wanted := CASE WHEN _large THEN pgknowbase_word_candidates_v1(_terms, _documents, _candidates, k1) ELSE _words END;
     _plan := CASE WHEN _large THEN 'words_rare' ELSE 'words_all' END;
-    _narrow := _large AND (object_keys IS NOT NULL OR external_data_ids IS NOT NULL);
+    _narrow := _documents > most_candidates AND (object_keys IS NOT NULL OR external_data_ids IS NOT NULL);
     -- ts_rank of one word is the sum of 1/n^2 up to the times that it stands there, over pi^2/6: it tells the times.
     SELECT array_agg(s.sum - 0.5 / (s.n * s.n)) INTO _steps
     FROM (SELECT n, sum(1.0 / (n * n)) OVER (ORDER BY n) AS sum FROM generate_series(1, 200) AS n) AS s;
@@ -125,13 +128,18 @@ BEGIN
             _looked_up := 2147483647;
         ELSE
             EXIT WHEN NOT _large OR _narrow;
-            _narrow := true;
-            _plan := 'words_retried';
+            IF _candidates < most_candidates THEN
+                _candidates := most_candidates;
+                _wanted := pgknowbase_word_candidates_v1(_terms, _documents, _candidates, k1);
+            ELSE
+                _narrow := true;
+                _plan := 'words_retried';
+            END IF;
         END IF;
     END LOOP;
     IF note_plan THEN
         PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(
-            'plan', CASE WHEN _narrow AND _plan = 'words_rare' THEN 'words_narrow' ELSE _plan END,
+            'plan', CASE WHEN _narrow AND _plan <> 'words_retried' THEN 'words_narrow' ELSE _plan END,
             'documents', _documents, 'candidates', _scored, 'most_candidates', _candidates,
             'words', CASE WHEN _narrow THEN _words ELSE _wanted END::text)::text, true);
     END IF;

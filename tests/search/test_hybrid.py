@@ -183,18 +183,20 @@ def test_explain_a_search_by_both(animals):
 
 
 @pytest.mark.parametrize(
-    ("options", "plan", "told"),
+    ("text", "options", "plan", "told"),
     [
-        ("", "words_rare", {"candidates": 2}),
-        ("object_keys => %(keys)s", "words_narrow", {"candidates": 1}),
-        ("tags => ARRAY['no']", "words_retried", {"candidates": 0}),
+        ("zebra", "", "words_all", {"candidates": 2}),
+        ("zebra filler", "", "words_rare", {"candidates": 2}),
+        ("zebra", "object_keys => %(keys)s", "words_narrow", {"candidates": 1}),
+        ("zebra filler", "tags => ARRAY['no']", "words_retried", {"candidates": 0}),
     ],
 )
-def test_which_documents_were_scored_in_a_large_corpus(animals, options, plan, told):
-    call = "SELECT count(*) FROM pgknowbase_search_keyword_v1('zebra', 1, most_candidates => 3, note_plan => true{})"
+def test_which_documents_were_scored_in_a_large_corpus(animals, text, options, plan, told):
+    call = "SELECT count(*) FROM pgknowbase_search_keyword_v1(%(text)s, 1, most_candidates => 3, note_plan => true{})"
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE pgknowbase_keywords")
-        cursor.execute(call.format(f", {options}" if options else ""), {"keys": [str(animals["both"].pk)]})
+        values = {"keys": [str(animals["both"].pk)], "text": text}
+        cursor.execute(call.format(f", {options}" if options else ""), values)
         cursor.execute("SELECT current_setting('pgknowbase.keyword_plan', true)")
         step = WordStep.of(cursor.fetchone()[0], asked=1, found=1)
     assert step.plan == plan
