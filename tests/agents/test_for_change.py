@@ -3,10 +3,12 @@
 import asyncio
 import json
 import signal
+import threading
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 from django.utils import timezone
 from pydantic_ai import ToolOutput
 from pydantic_ai.messages import ModelResponse, TextPart
@@ -14,6 +16,7 @@ from pydantic_ai.messages import ModelResponse, TextPart
 from demo.library.tour.psql import run_psql
 from pgknowbase.agents import DjangoDeps, FunctionModel, RunContext, TestModel
 from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status
+from pgknowbase.agents.recording.cancel import cancel_execution
 from pgknowbase.errors import AgentError, TryLaterError
 from pgknowbase.models import Delivery, ReactionEvent
 from pgknowbase.reactions import Change
@@ -221,7 +224,69 @@ def test_timeout_of_the_reaction_cancels_the_run(model, settings):
     Wire.objects.create(text="long")
     drain()
     assert Delivery.objects.get().error.startswith("ReactionTimeoutError")
+    assert (Delivery.objects.get().state, AgentExecution.objects.get().status) == ("pending", Status.CANCELLED)
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REACTIONS": {}}
+    model(TestModel(custom_output_args=SAID))
+    make_due()
+    drain()
+    assert Delivery.objects.get().state == "done"
+
+
+def sleeping(begun):
+    async def sleep(messages, info):
+        begun.set()
+        await asyncio.sleep(60)
+
+    return FunctionModel(sleep)
+
+
+def settled(wire, model):
+    """The delivery stays as it is until the row changes."""
+    make_due()
+    drain()
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.finished_at is None) == ("cancelled", False)
+    assert "was cancelled: change the row" in delivery.error
+    assert not failed_deliveries("default").exists()
+    assert AgentExecution.objects.count() == 1
+    model(TestModel(custom_output_args=SAID))
+    Wire.objects.update(text="newer")
+    drain()
+    wire.refresh_from_db()
+    assert (wire.summary, Delivery.objects.filter(state="done").count()) == ("short", 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_that_a_person_cancels_is_not_tried_again(model):
+    wire, begun = Wire.objects.create(text="long"), threading.Event()
+    model(sleeping(begun))
+
+    def cancel():
+        begun.wait(60)
+        try:
+            cancel_execution(AgentExecution.objects.get().pk)
+        finally:
+            connections.close_all()
+
+    person = threading.Thread(target=cancel)
+    person.start()
+    drain()
+    person.join(60)
     assert AgentExecution.objects.get().status == Status.CANCELLED
+    settled(wire, model)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", [Status.PENDING, Status.CANCELLED, Status.FAILED])
+def test_run_that_is_cancelled_between_two_tries_is_not_begun_again(model, status):
+    """One that waited for a person; one whose worker died before it settled; one that the sweep found dead."""
+    wire = Wire.objects.create(text="long")
+    model(saying(ValueError("broken")))
+    drain()
+    AgentExecution.objects.update(status=status, cancel_requested=status != Status.PENDING)
+    if status == Status.PENDING:
+        assert cancel_execution(AgentExecution.objects.get().pk)
+    settled(wire, model)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -11,7 +11,14 @@ from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
 
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.errors import AgentError, ApprovalNeededError, BudgetExceededError, TryLaterError
+from pgknowbase.errors import (
+    AgentError,
+    ApprovalNeededError,
+    BudgetExceededError,
+    ReactionCancelledError,
+    RunCancelledError,
+    TryLaterError,
+)
 from pgknowbase.reactions.change import Change
 
 if TYPE_CHECKING:
@@ -40,7 +47,7 @@ async def react(agent: "DjangoAgent[Any, Any]", hooks: Hooks, change: Change) ->
 
 async def _output(agent: "DjangoAgent[Any, Any]", hooks: Hooks, change: Change) -> Any:
     from pgknowbase.agents.adapter.results import restored
-    from pgknowbase.agents.models import Status
+    from pgknowbase.agents.models import ACTIVE, Status
     from pgknowbase.agents.recording import rows
     from pgknowbase.conf import get_settings
 
@@ -48,8 +55,10 @@ async def _output(agent: "DjangoAgent[Any, Any]", hooks: Hooks, change: Change) 
     before = await sync_to_async(rows.of_key)(agent.name, key)
     if before is not None and before.status == Status.COMPLETED:
         return restored(agent.output_type, before.output_data)
-    if before is not None:
+    if before is not None and before.status in ACTIVE:
         raise TryLaterError(f"Execution {before.pk} of agent {agent.name!r} has not ended: wait for it.", delay=soon)
+    if before is not None:
+        raise ReactionCancelledError(_cancelled(agent.name, before.pk))
     deps, prompt = await _called(hooks.deps, change), await _called(hooks.prompt, change)
     try:
         return (await agent.run(prompt, deps=deps, idempotency_key=key)).output
@@ -57,8 +66,14 @@ async def _output(agent: "DjangoAgent[Any, Any]", hooks: Hooks, change: Change) 
         raise TryLaterError(str(error)) from error
     except ApprovalNeededError as error:
         raise TryLaterError(str(error), delay=soon) from error
+    except RunCancelledError as error:
+        raise ReactionCancelledError(_cancelled(agent.name, error.execution_id)) from error
     except IntegrityError as error:
         raise TryLaterError(f"Agent {agent.name!r} has begun for this change elsewhere.", delay=soon) from error
+
+
+def _cancelled(name: str, execution_id: Any) -> str:
+    return f"Execution {execution_id} of agent {name!r} was cancelled: change the row, and it runs again."
 
 
 async def _called(function: Callable[..., Any], *values: Any) -> Any:
