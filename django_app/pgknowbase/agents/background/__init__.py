@@ -7,10 +7,11 @@ from pgknowbase.agents.background.queue import (
     run_in_background,
 )
 from pgknowbase.agents.background.sweeping import sweep_runs
-from pgknowbase.agents.background.workflows import retry_workflow, run_workflow_in_background
+from pgknowbase.agents.background.workflows import hand_over, retry_workflow, run_workflow_in_background
 
 __all__ = [
     "continue_run",
+    "hand_over",
     "retry_execution",
     "retry_workflow",
     "run_again",

@@ -82,12 +82,17 @@ def active_user(row: Any) -> Any:
 
 
 def continue_run(execution_id: UUID) -> bool:
-    """Let a worker go on with a run whose requests for approval are decided; False if it does not wait."""
+    """Let a worker go on with a run whose requests for approval are decided; False if it does not wait.
+
+    Raises:
+        AgentError: there is no queue, or a worker does not know the agent.
+    """
     with transaction.atomic(alias()):
         rows = AgentExecution.objects.using(alias()).select_for_update()
         row = rows.filter(pk=execution_id, status=Status.PENDING).first()
         if row is None:
             return False
+        get_agent(row.agent_name)
         row.background, row.heartbeat_at, row.task_id = True, timezone.now(), enqueue(row.pk)
         row.save(using=alias(), update_fields=["background", "heartbeat_at", "task_id"])
     return True

@@ -72,6 +72,23 @@ def retry_workflow(workflow_id: UUID) -> bool:
     return True
 
 
+def hand_over(workflow_id: UUID) -> None:
+    """Let a worker go on with a workflow that your own code began, once no run of it waits.
+
+    Raises:
+        AgentError: a worker does not know its parts or its agents.
+    """
+    from pgknowbase.agents.workflow import SimpleOrchestrator
+
+    using = alias()
+    with transaction.atomic(using):
+        row = WorkflowExecution.objects.using(using).select_for_update().get(pk=workflow_id)
+        if not row.background and row.status in ACTIVE:
+            SimpleOrchestrator().check_known(row)
+            row.background = True
+            row.save(using=using, update_fields=["background"])
+
+
 def queue_again(row: WorkflowExecution) -> None:
     """A task for one workflow, which waits then."""
     from pgknowbase.agents.background.tasks import take_up

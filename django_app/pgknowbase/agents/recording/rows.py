@@ -161,7 +161,7 @@ def _undecided(execution: AgentExecution) -> bool:
 
 
 def of_key(agent_name: str, key: str) -> AgentExecution | None:
-    """The run of an agent with that idempotency key that waits, is under way or completed, or that a person cancelled."""
+    """The run of an agent with that idempotency key that waits, runs or has completed, or was cancelled by a person."""
     runs = AgentExecution.objects.using(alias()).filter(agent_name=agent_name, idempotency_key=key)
     return runs.filter(Q(status__in=[*ACTIVE, Status.COMPLETED]) | Q(cancel_requested=True)).first()
 
