@@ -32,7 +32,7 @@ class ApprovalRequestAdmin(RunAdmin):
     action_form = ReasonForm
     acts_on = dict.fromkeys(("approve", "reject"), lambda row: row.status == ApprovalRequest.Status.PENDING)
     list_display = (
-        "tool_name", "status_column", "arguments_short", "agent", "user_column", "requested_at", "decided_at",
+        "tool_name", "status_column", "arguments_short", "agent", "user_column", "requested_at",
         "decided_by_column",
     )  # fmt: skip
     list_filter = ("status", ToolFilter, ExecutionAgentFilter, "requested_at")
