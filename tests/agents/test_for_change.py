@@ -14,7 +14,7 @@ from pydantic_ai import ToolOutput
 from pydantic_ai.messages import ModelResponse, TextPart
 
 from demo.library.tour.psql import run_psql
-from pgknowbase.agents import DjangoDeps, FunctionModel, RunContext, TestModel
+from pgknowbase.agents import DjangoDeps, FunctionModel, RunContext, TestModel, reacting
 from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status
 from pgknowbase.agents.recording.cancel import cancel_execution
 from pgknowbase.errors import AgentError, TryLaterError
@@ -345,9 +345,31 @@ async def test_prompt_quotes_the_row_as_data():
     assert len(first) > 20
     row = json.loads("\n".join(quoted))
     assert row["text"] == wire.text
-    assert row["headline"].endswith("x … (1 more characters)")
+    assert row["headline"].endswith("x … (cut: 1 more characters)")
     assert "access_token" not in row
     assert "id" not in row
+
+
+def test_prompt_is_bounded_as_a_whole(monkeypatch):
+    """A row of many large values: each keeps its beginning, short ones stay whole, and what is cut says so."""
+    large = {f"text{number}": f"{number}" + "x" * 300_000 for number in range(30)}
+    content = {"title": "Of gzip", **large, "tags": ["y" * 10] * 9_000, "year": 1996}
+    monkeypatch.setattr(reacting, "_content", lambda change: content)
+    prompt = reacting.prompt_for(change_of(Wire(pk=7)))
+    assert reacting.LONGEST_CONTENT / 2 < len(prompt) < reacting.LONGEST_CONTENT + 1_000
+    shown = json.loads(prompt[prompt.index("{") : prompt.rindex("}") + 1])
+    assert (shown["title"], shown["year"], list(shown)) == ("Of gzip", 1996, list(content))
+    cut = [name for name in content if str(shown[name]).endswith(" more characters)")]
+    assert cut == [*large, "tags"]
+    assert all(shown[name].startswith(content[name][:100]) for name in large)
+    assert {len(str(shown[name]).partition(" … (cut: ")[0]) for name in cut} == {1_500}
+
+
+def test_prompt_of_a_row_with_very_many_fields(monkeypatch):
+    monkeypatch.setattr(reacting, "_content", lambda change: {f"field{number}": 0 for number in range(20_000)})
+    prompt = reacting.prompt_for(change_of(Wire(pk=7)))
+    assert len(prompt) < reacting.LONGEST_CONTENT + 1_000
+    assert "… (cut: " in prompt
 
 
 async def test_prompt_of_a_source_model_is_what_it_is_indexed_as():
