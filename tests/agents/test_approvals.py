@@ -3,16 +3,16 @@
 from datetime import timedelta
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import Permission, User
 from django.utils import timezone
 
-from pgknowbase.agents import DjangoDeps, RunContext, SimpleOrchestrator
-from pgknowbase.agents.approvals import Decision, decide
-from pgknowbase.agents.background import sweep_runs
+from pgknowbase.agents import DjangoDeps, RunContext, SimpleOrchestrator, aget_agent
+from pgknowbase.agents.approvals import Decision, adecide, decide
+from pgknowbase.agents.background import arun_in_background, arun_workflow_in_background, sweep_runs
 from pgknowbase.agents.background.tasks import backend
 from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status, ToolExecution, WorkflowExecution
-from pgknowbase.agents.recording.cancel import cancel_execution
+from pgknowbase.agents.recording.cancel import acancel_execution, cancel_execution
 from pgknowbase.agents.registry import _agents
 from pgknowbase.agents.workflow import Sequential, Step, rows
 from pgknowbase.errors import ApprovalError, ApprovalNeededError
@@ -206,3 +206,29 @@ def test_without_a_queue_the_decision_says_what_to_call(agent, user, boss, other
     agent.model = saying(("send", {"to": "bob"}), "all done")
     single = paused(agent, user)
     assert f"agent.go_on('{single.pk}')" in decide(single.approvals.get().pk, approve=True, by=boss).note
+
+
+async def test_async_twins(agent, user, boss, others):
+    deps = DjangoDeps(user_id=user.pk)
+    with pytest.raises(ApprovalNeededError):
+        await (await aget_agent("sender")).run("write", deps=deps)
+    request = await ApprovalRequest.objects.aget()
+    assert await adecide(request.pk, approve=True, by=boss) == Decision(continues=True)
+    run = await arun_in_background("after", "x", deps=deps)
+    flow = await arun_workflow_in_background("sequential", ["before", "after"], prompt="x", deps=deps)
+    assert await acancel_execution((await arun_in_background("after", "y", deps=deps)).pk)
+    await sync_to_async(work_off)()
+    await run.arefresh_from_db()
+    await flow.arefresh_from_db()
+    assert (run.output_data, flow.final_output, agent.sent) == ("after it", "after it", ["ann"])
+    assert await AgentExecution.objects.filter(status=Status.CANCELLED).acount() == 1
+
+
+def test_resume_in_sync_code(agent, user, boss, others):
+    orchestrator = SimpleOrchestrator()
+    orchestrator.register_agent(make_agent("mine", model=saying("mine")))
+    with pytest.raises(ApprovalNeededError):
+        orchestrator.execute_sync("sequential", ["sender", "mine"], prompt="x", deps=DjangoDeps(user_id=user.pk))
+    decide(ApprovalRequest.objects.get().pk, approve=True, by=boss)
+    work_off()
+    assert orchestrator.resume_sync(WorkflowExecution.objects.get().pk).output == "mine"

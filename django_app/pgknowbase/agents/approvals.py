@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from pgknowbase.agents.background import continue_run, hand_over
@@ -39,6 +40,11 @@ def decide(request_id: int, *, approve: bool, by: Any, reason: str = "") -> Deci
     if not approvals.decide(request_id, approve=approve, by=by, reason=reason):
         return Decision(continues=False)
     return _go_on(AgentExecution.objects.using(alias()).get(approvals=request_id))
+
+
+async def adecide(request_id: int, *, approve: bool, by: Any, reason: str = "") -> Decision:
+    """Async twin of ``decide``."""
+    return await sync_to_async(decide)(request_id, approve=approve, by=by, reason=reason)
 
 
 def _go_on(run: AgentExecution) -> Decision:

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
@@ -25,6 +26,11 @@ def run_in_background(agent_name: str, prompt: str, *, deps: Any = None) -> Agen
         NoModelError: it has no model.
     """
     return _queued(get_agent(agent_name), prompt, getattr(deps, "user_id", None), getattr(deps, "session_data", {}))
+
+
+async def arun_in_background(agent_name: str, prompt: str, *, deps: Any = None) -> AgentExecution:
+    """Async twin of ``run_in_background``."""
+    return await sync_to_async(run_in_background)(agent_name, prompt, deps=deps)
 
 
 def retry_execution(execution_id: UUID) -> AgentExecution | None:

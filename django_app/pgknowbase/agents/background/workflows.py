@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
@@ -44,6 +45,13 @@ def run_workflow_in_background(
         row.save(using=alias(), force_insert=True)
         queue_again(row)
     return row
+
+
+async def arun_workflow_in_background(
+    pattern: str | None = None, agents: Sequence[str] = (), *, prompt: str, **options: Any
+) -> WorkflowExecution:
+    """Async twin of ``run_workflow_in_background``."""
+    return await sync_to_async(run_workflow_in_background)(pattern, agents, prompt=prompt, **options)
 
 
 def retry_workflow(workflow_id: UUID) -> bool:

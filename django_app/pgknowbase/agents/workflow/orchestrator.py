@@ -100,6 +100,10 @@ class SimpleOrchestrator:
             deps = DjangoDeps(user_id=row.user_id, session_data=row.config.get("session_data", {}))
         return await self._work(row, node, deps)
 
+    def resume_sync(self, workflow_id: UUID, **options: Any) -> WorkflowResult:
+        """``resume`` for sync code."""
+        return async_to_sync(self.resume)(workflow_id, **options)
+
     def check_known(self, row: Any) -> None:
         """Whether ``resume`` needs no more than the id of this workflow.
 
