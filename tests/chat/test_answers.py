@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from pgknowbase.agents.models import AgentExecution, Status, ToolExecution
 from pgknowbase.chat import Answered, Found, Text, ask, astart, start, stream
