@@ -431,6 +431,7 @@ class Migration(migrations.Migration):
                             ("done", "Done"),
                             ("dead", "Dead letter"),
                             ("superseded", "Superseded"),
+                            ("cancelled", "Cancelled"),
                         ],
                         default="pending",
                     ),
@@ -477,7 +478,7 @@ class Migration(migrations.Migration):
                         name="pgknowbase_delivery_dead",
                     ),
                     models.Index(
-                        condition=models.Q(("state__in", ["done", "superseded"])),
+                        condition=models.Q(("state__in", ["done", "superseded", "cancelled"])),
                         fields=["finished_at"],
                         name="pgknowbase_delivery_finished",
                     ),

@@ -65,6 +65,10 @@ class TryLaterError(PgKnowbaseError):
         self.delay = delay
 
 
+class ReactionCancelledError(PgKnowbaseError):
+    """Raised by a reaction that a person has cancelled: its run has ended, without another try and no dead letter."""
+
+
 class SearchError(PgKnowbaseError):
     """A search was asked for something that cannot be answered."""
 

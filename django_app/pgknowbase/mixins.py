@@ -115,6 +115,19 @@ class ExternalDataMixin(models.Model):
         found = self.external_data
         return found.status if found else None
 
+    async def aexternal_data(self) -> "ExternalData | None":
+        """Async twin of ``external_data``."""
+        return await sync_to_async(lambda: self.external_data)()
+
+    async def ahas_external_data(self) -> bool:
+        """Async twin of ``has_external_data``."""
+        return await self.aexternal_data() is not None
+
+    async def aexternal_data_status(self) -> str | None:
+        """Async twin of ``external_data_status``."""
+        found = await self.aexternal_data()
+        return found.status if found else None
+
     # By hand
 
     def sync_to_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":

@@ -1,5 +1,5 @@
 -- Records what became of a run: 'done', 'skipped' (nothing is kept of it), 'again' after delay seconds, 'later' (the same,
--- and the try does not count), or 'dead'.
+-- and the try does not count), 'cancelled' or 'dead'.
 -- False if the run was given to another worker meanwhile. A success takes older dead letters of the row along.
 CREATE OR REPLACE FUNCTION pgknowbase_delivery_settle_v1(
     delivery bigint, token timestamptz, outcome text, reason text, delay float8) RETURNS boolean

@@ -337,6 +337,14 @@ def test_approve(root, sender, user):
     assert act(root, "approve", asked).startswith("0 approved. 1 left alone")
 
 
+def test_approval_that_no_worker_goes_on_from(root, sender, user, monkeypatch):
+    asked = paused(sender, user)
+    monkeypatch.delitem(_agents, "sender")
+    said = act(root, "approve", asked)
+    assert said.startswith("1 approved.")
+    assert f"call `await agent.go_on('{asked.execution_id}')`" in said
+
+
 def test_reject_with_a_reason(root, sender, user):
     asked = paused(sender, user)
     assert act(root, "reject", asked, reason="not on Sundays", detail="1") == "1 rejected."

@@ -3,17 +3,20 @@
 import asyncio
 import json
 import signal
+import threading
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connections
 from django.utils import timezone
 from pydantic_ai import ToolOutput
 from pydantic_ai.messages import ModelResponse, TextPart
 
 from demo.library.tour.psql import run_psql
-from pgknowbase.agents import DjangoDeps, FunctionModel, RunContext, TestModel
+from pgknowbase.agents import DjangoDeps, FunctionModel, RunContext, TestModel, reacting
 from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status
+from pgknowbase.agents.recording.cancel import cancel_execution
 from pgknowbase.errors import AgentError, TryLaterError
 from pgknowbase.models import Delivery, ReactionEvent
 from pgknowbase.reactions import Change
@@ -221,7 +224,69 @@ def test_timeout_of_the_reaction_cancels_the_run(model, settings):
     Wire.objects.create(text="long")
     drain()
     assert Delivery.objects.get().error.startswith("ReactionTimeoutError")
+    assert (Delivery.objects.get().state, AgentExecution.objects.get().status) == ("pending", Status.CANCELLED)
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REACTIONS": {}}
+    model(TestModel(custom_output_args=SAID))
+    make_due()
+    drain()
+    assert Delivery.objects.get().state == "done"
+
+
+def sleeping(begun):
+    async def sleep(messages, info):
+        begun.set()
+        await asyncio.sleep(60)
+
+    return FunctionModel(sleep)
+
+
+def settled(wire, model):
+    """The delivery stays as it is until the row changes."""
+    make_due()
+    drain()
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.finished_at is None) == ("cancelled", False)
+    assert "was cancelled: change the row" in delivery.error
+    assert not failed_deliveries("default").exists()
+    assert AgentExecution.objects.count() == 1
+    model(TestModel(custom_output_args=SAID))
+    Wire.objects.update(text="newer")
+    drain()
+    wire.refresh_from_db()
+    assert (wire.summary, Delivery.objects.filter(state="done").count()) == ("short", 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_run_that_a_person_cancels_is_not_tried_again(model):
+    wire, begun = Wire.objects.create(text="long"), threading.Event()
+    model(sleeping(begun))
+
+    def cancel():
+        begun.wait(60)
+        try:
+            cancel_execution(AgentExecution.objects.get().pk)
+        finally:
+            connections.close_all()
+
+    person = threading.Thread(target=cancel)
+    person.start()
+    drain()
+    person.join(60)
     assert AgentExecution.objects.get().status == Status.CANCELLED
+    settled(wire, model)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", [Status.PENDING, Status.CANCELLED, Status.FAILED])
+def test_run_that_is_cancelled_between_two_tries_is_not_begun_again(model, status):
+    """One that waited for a person; one whose worker died before it settled; one that the sweep found dead."""
+    wire = Wire.objects.create(text="long")
+    model(saying(ValueError("broken")))
+    drain()
+    AgentExecution.objects.update(status=status, cancel_requested=status != Status.PENDING)
+    if status == Status.PENDING:
+        assert cancel_execution(AgentExecution.objects.get().pk)
+    settled(wire, model)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -280,9 +345,31 @@ async def test_prompt_quotes_the_row_as_data():
     assert len(first) > 20
     row = json.loads("\n".join(quoted))
     assert row["text"] == wire.text
-    assert row["headline"].endswith("x … (1 more characters)")
+    assert row["headline"].endswith("x … (cut: 1 more characters)")
     assert "access_token" not in row
     assert "id" not in row
+
+
+def test_prompt_is_bounded_as_a_whole(monkeypatch):
+    """A row of many large values: each keeps its beginning, short ones stay whole, and what is cut says so."""
+    large = {f"text{number}": f"{number}" + "x" * 300_000 for number in range(30)}
+    content = {"title": "Of gzip", **large, "tags": ["y" * 10] * 9_000, "year": 1996}
+    monkeypatch.setattr(reacting, "_content", lambda change: content)
+    prompt = reacting.prompt_for(change_of(Wire(pk=7)))
+    assert reacting.LONGEST_CONTENT / 2 < len(prompt) < reacting.LONGEST_CONTENT + 1_000
+    shown = json.loads(prompt[prompt.index("{") : prompt.rindex("}") + 1])
+    assert (shown["title"], shown["year"], list(shown)) == ("Of gzip", 1996, list(content))
+    cut = [name for name in content if str(shown[name]).endswith(" more characters)")]
+    assert cut == [*large, "tags"]
+    assert all(shown[name].startswith(content[name][:100]) for name in large)
+    assert {len(str(shown[name]).partition(" … (cut: ")[0]) for name in cut} == {1_500}
+
+
+def test_prompt_of_a_row_with_very_many_fields(monkeypatch):
+    monkeypatch.setattr(reacting, "_content", lambda change: {f"field{number}": 0 for number in range(20_000)})
+    prompt = reacting.prompt_for(change_of(Wire(pk=7)))
+    assert len(prompt) < reacting.LONGEST_CONTENT + 1_000
+    assert "… (cut: " in prompt
 
 
 async def test_prompt_of_a_source_model_is_what_it_is_indexed_as():

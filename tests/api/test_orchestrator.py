@@ -242,7 +242,8 @@ def test_approvals(people, users):
     problem(people["keeper"].post(f"{APPROVALS}{2**63}/decide/", {"approve": True}), 422)
     decided = people["keeper"].post(path, {"approve": True})
     assert decided.status_code == 200, decided.content
-    assert (decided.json()["status"], decided.json()["continues"]) == ("APPROVED", True)
+    told = decided.json()
+    assert (told["status"], told["continues"], told["note"]) == ("APPROVED", True, "")
     assert decided.json()["decided_by"] == users["keeper"].pk
     problem(people["keeper"].post(path, {"approve": False}), 409, "decided")
     work_off()

@@ -9,16 +9,28 @@ from uuid import uuid4
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
+from django.db.models import Value
+from django.db.models.functions import Concat
 from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
-from pgknowbase.agents.models import AgentExecution, Status
+from pgknowbase.agents.models import (
+    AgentDefinition,
+    AgentExecution,
+    ApprovalRequest,
+    Status,
+    ToolExecution,
+    WorkflowExecution,
+)
+from pgknowbase.api.models import ApiToken
 from pgknowbase.api.tokens import create_token
 from pgknowbase.chat import ask
+from pgknowbase.chat.models import ChatMessage, ChatSession
 from pgknowbase.models import (
     Delivery,
     Expansion,
+    ExternalData,
     OutboxEvent,
     ReactionEvent,
     RecallMeasurement,
@@ -108,6 +120,63 @@ def pages(site, user):
     found["metrics"] = reverse("admin:pgknowbase_agents_metrics")
     found["knowledge"] = f"{reverse('admin:pgknowbase_knowledge')}?q=bicycle"
     return {name: f"{site}{path}" for name, path in found.items()}
+
+
+# What the page, and the table within it, are wider than what they are shown in.
+TOO_WIDE = """() => [document.documentElement, ...document.querySelectorAll("#changelist .results")]
+    .map((each) => each.scrollWidth - each.clientWidth)"""
+LONG = "Kindergartenkinder_und-ihre.Eltern"
+
+
+def lengthen():
+    """Names and texts as long as people have them."""
+    AgentExecution.objects.update(
+        agent_name="quarterly_report_reviewer", model="anthropic:claude-sonnet-4-5-20250929", tokens_used=1_234_567,
+        cost="12.345678", execution_time=123.4, input_prompt=f"{LONG} " * 50, created_at=timezone.now(),
+    )  # fmt: skip
+    WorkflowExecution.objects.update(
+        workflow_name="quarterly_report_review", pattern="conditional", total_tokens=1_234_567, total_cost="12.345678",
+        execution_time=123.4, initial_prompt=f"{LONG} " * 50,
+    )  # fmt: skip
+    ToolExecution.objects.update(tool_name="delete_quarterly_report", status="COMPLETED")
+    ApprovalRequest.objects.update(
+        tool_name="delete_quarterly_report", arguments={"path": f"/{LONG}" * 9}, decided_at=timezone.now()
+    )
+    AgentDefinition.objects.update(model="anthropic:claude-sonnet-4-5-20250929")
+    Delivery.objects.update(
+        reaction="warehouse.analyse_quarterly_report", model="warehouse.QuarterlyReport", object_key=str(uuid4()),
+        error=f"RunFailedError: {LONG * 9}", finished_at=timezone.now(),
+    )  # fmt: skip
+    ReactionEvent.objects.update(
+        reaction="warehouse.analyse_quarterly_report", object_keys=[str(uuid4()) for _ in range(9)]
+    )
+    OutboxEvent.objects.update(object_keys=[str(uuid4()) for _ in range(9)])
+    Expansion.objects.update(object_keys=[str(uuid4()) for _ in range(9)])
+    ExternalData.objects.update(title=LONG * 3, attempts=3)
+    WorkerHeartbeat.objects.update(host="warehouse-worker-7d9f8b6c5d-x2x4z.warehouse.svc.cluster.local")
+    RenderCost.objects.update(slowest_hook="get_external_content", querying_hook="should_sync_to_external_data")
+    ApiToken.objects.update(name=LONG, scopes=["search", "agents", "approvals"], last_used_at=timezone.now())
+    ChatSession.objects.update(title=LONG * 3)
+    ChatMessage.objects.update(content=LONG * 9)
+    User.objects.filter(username__startswith="user-").update(username=Concat("username", Value("@mail.example.com")))
+
+
+def test_no_list_is_wider_than_the_window(browse, root, rows, live_server):
+    lengthen()
+    wanted = pages(live_server.url, User.objects.get(username="root"))
+    lists = {name: url for name, url in wanted.items() if name.endswith(" list")}
+
+    def work(browser):
+        seen = {}
+        for name, url in lists.items():
+            browser.visit(url)
+            seen[name] = browser.page.evaluate(TOO_WIDE)
+            if SCREENS:
+                browser.page.screenshot(path=str(Path(SCREENS) / f"{name}, long.png"))
+        return seen
+
+    seen = browse(root, work)
+    assert {name: pixels for name, pixels in seen.items() if max(pixels) > 0 or len(pixels) < 2} == {}
 
 
 def test_every_list_and_form(browse, root, rows, live_server):

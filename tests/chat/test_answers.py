@@ -3,9 +3,10 @@
 from decimal import Decimal
 
 import pytest
+from asgiref.sync import async_to_sync
 
 from pgknowbase.agents.models import AgentExecution, Status, ToolExecution
-from pgknowbase.chat import Answered, Found, Text, ask, start, stream
+from pgknowbase.chat import Answered, Found, Text, ask, astart, start, stream
 from pgknowbase.chat.models import ChatMessage
 from pgknowbase.chat.retrieval import resolved
 from pgknowbase.errors import BudgetExceededError, ChatError, RunFailedError
@@ -195,3 +196,7 @@ def test_row_that_changes_meanwhile_is_not_cited_wrongly(session, model):
     while not Relay().run_once().idle:
         pass
     assert resolved(citation, session.user, around=5) is None
+
+
+def test_session_begun_in_async_code(users):
+    assert async_to_sync(astart)(users["ann"], title="Wheels").title == "Wheels"

@@ -1,9 +1,12 @@
 """A run that fails is tried again, then set aside; the others go on, and each try has the change's own key."""
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 
 from pgknowbase import gateway
+from pgknowbase.errors import ReactionCancelledError
 from pgknowbase.models import Delivery, ReactionEvent
 from pgknowbase.reactions.reactor import Reactor
 from pgknowbase.testing import drain, make_due
@@ -75,6 +78,26 @@ def test_retry_by_hand(state):
     drain()
     again = Delivery.objects.get()
     assert (again.state, again.attempts, again.idempotency_key) == ("done", 1, dead.idempotency_key)
+
+
+def test_cancelled_run_has_ended_and_is_no_success(state):
+    story = Story.objects.create(body="a")
+    state["fail"] = {story.pk}
+    exhaust()
+
+    def cancel(change):
+        raise ReactionCancelledError("Somebody stopped it: change the row.")
+
+    state["fail"], state["during"] = set(), cancel
+    Story.objects.update(body="b")
+    exhaust()
+    dead, cancelled = Delivery.objects.order_by("pk")
+    assert (dead.state, cancelled.state, cancelled.attempts) == ("dead", "cancelled", 1)
+    assert cancelled.error == "ReactionCancelledError: Somebody stopped it: change the row."
+    assert gateway.fetch_value("default", gateway.DELIVERY_RETRY, [cancelled.pk]) == 0
+    Delivery.objects.update(finished_at=cancelled.finished_at - timedelta(days=400))
+    Reactor("default", worker=None).run_once()
+    assert list(Delivery.objects.all()) == [dead]
 
 
 def test_success_supersedes_the_dead_letter_of_the_row(state):

@@ -177,10 +177,21 @@ def test_async_twins(articles):
         by_class = await Article.asemantic_search(QUERY, limit=2)
         like = await articles[0].asimilar(1)
         across = await ExternalData.objects.asearch(QUERY, limit=1)
-        return titles(found), titles(walked), titles(by_class), titles(like), [hit.title for hit in across]
+        alike = await ExternalData.objects.asimilar_to(articles[0], limit=1)
+        hits = [hit.title for hit in across], [hit.title for hit in alike]
+        return titles(found), titles(walked), titles(by_class), titles(like), *hits
 
     two = best(40, 39)
-    assert async_to_sync(run)() == (two, two, two, best(2), best(40))
+    assert async_to_sync(run)() == (two, two, two, best(2), best(40), best(2))
+
+
+def test_async_twins_of_properties(articles):
+    async def run(row):
+        data = await row.aexternal_data()
+        return data and data.title, await row.ahas_external_data(), await row.aexternal_data_status()
+
+    assert async_to_sync(run)(articles[0]) == (articles[0].title, True, "completed")
+    assert async_to_sync(run)(Article(pk=0)) == (None, False, None)
 
 
 @pytest.mark.parametrize("text", ["'; DROP TABLE blog_article; --", "%s %(a)s", '"}', "\\"])

@@ -40,10 +40,7 @@ class ExternalDataAdmin(ReadOnlyAdmin):
 
     bounds = Bounds()
     actions = ["retry", "resync", "embed_anew", "remove"]
-    list_display = (
-        "title_column", "source", "status_column", "visibility", "owner_column",
-        "chunks", "tokens", "attempts", "updated", "processed",
-    )  # fmt: skip
+    list_display = ("title_column", "source", "status_column", "visibility", "owner_column", "chunks", "updated")
     list_display_links = ("title_column",)
     list_filter = ("status", RetryFilter, SourceModelFilter, "is_public", "updated_at")
     list_select_related = ("content_type", "owner")
@@ -141,20 +138,10 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         """How many chunks are embedded."""
         return data.chunk_count
 
-    @admin.display(description="tokens", ordering="token_count")
-    def tokens(self, data: ExternalData) -> int | None:
-        """How many tokens the provider counted."""
-        return data.token_count
-
     @admin.display(description="updated", ordering="updated_at")
     def updated(self, data: ExternalData) -> str:
         """When the object was last written."""
         return display.moment(data.updated_at)
-
-    @admin.display(description="processed", ordering="processed_at")
-    def processed(self, data: ExternalData) -> str:
-        """When the object was last embedded."""
-        return display.moment(data.processed_at)
 
     # Pages
 

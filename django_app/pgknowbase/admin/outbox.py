@@ -101,7 +101,7 @@ def _indexed(event: OutboxEvent) -> Iterable[ExternalData]:
 class ExpansionAdmin(ReadOnlyAdmin):
     """Shows the changes of related rows that the relay has taken and not yet carried to every source row."""
 
-    list_display = ("id", "source_column", "path", "keys_column", "after", "turned_at", "created_at")
+    list_display = ("id", "source_column", "path", "keys_column", "after", "turned_at")
     fields = ("id", "source_column", "path", "keys_column", "after", "turned_at", "created_at")
     readonly_fields = ("source_column", "keys_column")
     list_filter = (EventSourceFilter,)

@@ -17,9 +17,7 @@ class DeliveryAdmin(ReadOnlyAdmin):
 
     actions = ["retry"]
     list_display = (
-        "id",
         "reaction",
-        "model",
         "object_key",
         "op",
         "state",

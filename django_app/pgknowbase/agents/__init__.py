@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pgknowbase.agents.adapter import FunctionModel, RunContext, TestModel
     from pgknowbase.agents.agent import DjangoAgent
     from pgknowbase.agents.deps import DjangoDeps
-    from pgknowbase.agents.registry import agent_names, get_agent
+    from pgknowbase.agents.registry import agent_names, aget_agent, get_agent
     from pgknowbase.agents.result import AgentResult
     from pgknowbase.agents.workflow import SimpleOrchestrator, Step, define_workflow
 
@@ -25,6 +25,7 @@ __all__ = [
     "Step",
     "TestModel",
     "agent_names",
+    "aget_agent",
     "define_workflow",
     "get_agent",
 ]
@@ -39,6 +40,7 @@ _PLACES = {
     "Step": "workflow",
     "TestModel": "adapter",
     "agent_names": "registry",
+    "aget_agent": "registry",
     "define_workflow": "workflow",
     "get_agent": "registry",
 }

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
+
 from pgknowbase.discovery import home, import_from_apps
 from pgknowbase.errors import ConfigurationError, UnknownAgentError
 
@@ -69,6 +71,11 @@ def get_agent(name: str, *, user: Any = None) -> "DjangoAgent[Any, Any]":
             f"Agent {name!r} is unknown: declare it in the agents.py of an app, or see create_agent. Known: {known}."
         )
     return built(definition)
+
+
+async def aget_agent(name: str, *, user: Any = None) -> "DjangoAgent[Any, Any]":
+    """Async twin of ``get_agent``."""
+    return await sync_to_async(get_agent)(name, user=user)
 
 
 def agents_for(user: Any) -> list[tuple["DjangoAgent[Any, Any]", str]]:

@@ -40,7 +40,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     """Adds tokens and revokes them; the secret is in the message after adding, and nowhere else."""
 
     form = ApiTokenForm
-    list_display = ("name", "prefix", "user", "scopes", "created_at", "expires_at", "revoked_at", "last_used_at")
+    list_display = ("name", "prefix", "user", "scopes", "expires_at", "revoked_at", "last_used_at")
     list_filter = ("revoked_at", "expires_at")
     list_select_related = ("user",)
     search_fields = ("name", "prefix")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pgknowbase.chat.conversation import aask, ask, stream
     from pgknowbase.chat.parts import Answered, Found, Part, Text
-    from pgknowbase.chat.record import start
+    from pgknowbase.chat.record import astart, start
 
-__all__ = ["Answered", "Found", "Part", "Text", "aask", "ask", "start", "stream"]
+__all__ = ["Answered", "Found", "Part", "Text", "aask", "ask", "astart", "start", "stream"]
 
 _LAZY = {
     "Answered": "parts",
@@ -21,6 +21,7 @@ _LAZY = {
     "Text": "parts",
     "aask": "conversation",
     "ask": "conversation",
+    "astart": "record",
     "start": "record",
     "stream": "conversation",
 }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
@@ -41,6 +42,11 @@ def start(user: Any, *, title: str = "") -> ChatSession:
     if not storable(title) or len(title) > 200:
         raise ChatError(f"The title {shown(title)} cannot be stored: pass at most 200 characters, none of them NUL.")
     return ChatSession.objects.using(get_settings().database).create(user=user, title=title)
+
+
+async def astart(user: Any, *, title: str = "") -> ChatSession:
+    """Async twin of ``start``."""
+    return await sync_to_async(start)(user, title=title)
 
 
 def checked(question: str) -> str:

@@ -33,6 +33,7 @@ class DeliveryState(models.TextChoices):
     DONE = "done", "Done"
     DEAD = "dead", "Dead letter"
     SUPERSEDED = "superseded", "Superseded"
+    CANCELLED = "cancelled", "Cancelled"
 
 
 class Delivery(models.Model):
@@ -78,7 +79,7 @@ class Delivery(models.Model):
             models.Index(fields=["reaction", "object_key"], condition=Q(state="dead"), name="pgknowbase_delivery_dead"),
             models.Index(
                 fields=["finished_at"],
-                condition=Q(state__in=["done", "superseded"]),
+                condition=Q(state__in=["done", "superseded", "cancelled"]),
                 name="pgknowbase_delivery_finished",
             ),
         ]

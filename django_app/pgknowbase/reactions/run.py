@@ -14,7 +14,7 @@ from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import PgKnowbaseError, TryLaterError
+from pgknowbase.errors import PgKnowbaseError, ReactionCancelledError, TryLaterError
 from pgknowbase.keys import parse_key
 from pgknowbase.reactions.chain import marked, parse_chain
 from pgknowbase.reactions.change import OPS, Change
@@ -44,7 +44,9 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: ``done``, ``skipped``, ``dead``, or again after ``delay`` seconds: ``again``, ``later``."""
+    """What became of a run: ``done``, ``skipped``, ``cancelled``, ``dead``; again after ``delay`` seconds: ``again``,
+    ``later``.
+    """
 
     state: str
     error: str = ""
@@ -61,6 +63,8 @@ def run(claimed: Claimed, reaction: Reaction, using: str) -> Outcome:
         return Outcome("done" if _called(claimed, reaction, using) else "skipped")
     except TryLaterError as error:
         return Outcome("later", _told(error), settings.retry_delay_max if error.delay is None else error.delay)
+    except ReactionCancelledError as error:
+        return Outcome("cancelled", _told(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad row never stops the others
         text = _told(error)
     if claimed.attempts >= most:

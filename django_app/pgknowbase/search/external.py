@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 
+from asgiref.sync import sync_to_async
 from django.db import models
 
 from pgknowbase.errors import SearchError
@@ -108,6 +109,16 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             if not itself.visible(source, chosen.visible_to).exists():
                 return self.none()
         return self._ranked(like, models, chosen)
+
+    async def asimilar_to(
+        self,
+        row: models.Model,
+        *,
+        models: Sequence[type[models.Model]] | None = None,
+        **options: Unpack[SearchOptions],
+    ) -> Self:
+        """Async twin of ``similar_to``; the result is evaluated already."""
+        return await evaluated(await sync_to_async(self.similar_to)(row, models=models, **options))
 
     def of_key(self, source: Source, key: str) -> Self:
         """What the index knows of the object ``key`` of one source model: none or one."""

@@ -1,7 +1,7 @@
 """The admin of ``ApprovalRequest``: people allow or refuse calls of tools."""
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 from pgknowbase.admin import display
 from pgknowbase.admin.readable import readable_json
 from pgknowbase.agents.admin import columns
-from pgknowbase.agents.admin.base import RunAdmin
+from pgknowbase.agents.admin.base import SHOWN_FAILURES, RunAdmin
 from pgknowbase.agents.admin.filters import ExecutionAgentFilter, ToolFilter
 from pgknowbase.agents.approvals import decide
 from pgknowbase.agents.models import ApprovalRequest
@@ -32,7 +32,7 @@ class ApprovalRequestAdmin(RunAdmin):
     action_form = ReasonForm
     acts_on = dict.fromkeys(("approve", "reject"), lambda row: row.status == ApprovalRequest.Status.PENDING)
     list_display = (
-        "tool_name", "status_column", "arguments_short", "agent", "user_column", "requested_at", "decided_at",
+        "tool_name", "status_column", "arguments_short", "agent", "user_column", "requested_at",
         "decided_by_column",
     )  # fmt: skip
     list_filter = ("status", ToolFilter, ExecutionAgentFilter, "requested_at")
@@ -117,10 +117,19 @@ class ApprovalRequestAdmin(RunAdmin):
     def _decide(self, request: HttpRequest, queryset: Rows, *, approve: bool, told: str) -> HttpResponseBase | None:
         reason = "" if approve else request.POST.get("reason", "").strip()[:LONGEST_REASON].replace("\x00", "")
 
+        notes: list[str] = []
+
         def do(asked: ApprovalRequest) -> bool:
             if asked.status != ApprovalRequest.Status.PENDING:
                 return False
-            decide(asked.pk, approve=approve, by=request.user, reason=reason)
+            note = decide(asked.pk, approve=approve, by=request.user, reason=reason).note
+            if note:
+                notes.append(note)
             return True
 
-        return self.each(request, queryset, do, told)
+        answer = self.each(request, queryset, do, told)
+        for note in notes[:SHOWN_FAILURES]:
+            messages.warning(request, note)
+        if len(notes) > SHOWN_FAILURES:
+            messages.warning(request, f"{len(notes) - SHOWN_FAILURES:,} more are left to your own code.")
+        return answer

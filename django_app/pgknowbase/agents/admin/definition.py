@@ -36,6 +36,9 @@ class DefinitionForm(forms.ModelForm):  # type: ignore[type-arg]
 class EditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that people edit, in the database that holds the index."""
 
+    class Media:
+        css = {"all": ["pgknowbase/admin.css"]}
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).using(get_settings().database)
 

@@ -32,7 +32,7 @@ class AgentExecutionAdmin(RunAdmin):
     actions = ["retry", "cancel"]
     acts_on = {"retry": is_retryable, "cancel": lambda row: row.status in columns.ACTIVE}
     list_display = (
-        "agent_name", "status_column", "prompt", "user_column", "model", "tokens", "cost_column", "time",
+        "agent_name", "status_column", "prompt", "user_column", "tokens", "cost_column",
         "created_at",
     )  # fmt: skip
     list_display_links = ("agent_name",)

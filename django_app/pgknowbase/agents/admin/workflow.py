@@ -29,8 +29,7 @@ class WorkflowExecutionAdmin(RunAdmin):
         "cancel": lambda row: row.status in columns.ACTIVE,
     }
     list_display = (
-        "workflow_name", "status_column", "pattern", "progress_column", "prompt", "user_column", "total_tokens",
-        "cost_column", "time", "created_at",
+        "workflow_name", "status_column", "progress_column", "prompt", "user_column", "cost_column", "created_at",
     )  # fmt: skip
     list_filter = ("status", WorkflowFilter, WorkflowAgentFilter, "pattern", "created_at")
     list_select_related = ("user",)

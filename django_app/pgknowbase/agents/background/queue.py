@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
@@ -25,6 +26,11 @@ def run_in_background(agent_name: str, prompt: str, *, deps: Any = None) -> Agen
         NoModelError: it has no model.
     """
     return _queued(get_agent(agent_name), prompt, getattr(deps, "user_id", None), getattr(deps, "session_data", {}))
+
+
+async def arun_in_background(agent_name: str, prompt: str, *, deps: Any = None) -> AgentExecution:
+    """Async twin of ``run_in_background``."""
+    return await sync_to_async(run_in_background)(agent_name, prompt, deps=deps)
 
 
 def retry_execution(execution_id: UUID) -> AgentExecution | None:
@@ -82,12 +88,17 @@ def active_user(row: Any) -> Any:
 
 
 def continue_run(execution_id: UUID) -> bool:
-    """Let a worker go on with a run whose requests for approval are decided; False if it does not wait."""
+    """Let a worker go on with a run whose requests for approval are decided; False if it does not wait.
+
+    Raises:
+        AgentError: there is no queue, or a worker does not know the agent.
+    """
     with transaction.atomic(alias()):
         rows = AgentExecution.objects.using(alias()).select_for_update()
         row = rows.filter(pk=execution_id, status=Status.PENDING).first()
         if row is None:
             return False
+        get_agent(row.agent_name)
         row.background, row.heartbeat_at, row.task_id = True, timezone.now(), enqueue(row.pk)
         row.save(using=alias(), update_fields=["background", "heartbeat_at", "task_id"])
     return True

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
@@ -46,6 +47,13 @@ def run_workflow_in_background(
     return row
 
 
+async def arun_workflow_in_background(
+    pattern: str | None = None, agents: Sequence[str] = (), *, prompt: str, **options: Any
+) -> WorkflowExecution:
+    """Async twin of ``run_workflow_in_background``."""
+    return await sync_to_async(run_workflow_in_background)(pattern, agents, prompt=prompt, **options)
+
+
 def retry_workflow(workflow_id: UUID) -> bool:
     """Let a worker take up a workflow that failed, is paused, or whose process died, False if it is none of these.
 
@@ -70,6 +78,23 @@ def retry_workflow(workflow_id: UUID) -> bool:
         row.save(using=using, update_fields=["completed_at", "background", "attempts"])
         queue_again(row)
     return True
+
+
+def hand_over(workflow_id: UUID) -> None:
+    """Let a worker go on with a workflow that your own code began, once no run of it waits.
+
+    Raises:
+        AgentError: a worker does not know its parts or its agents.
+    """
+    from pgknowbase.agents.workflow import SimpleOrchestrator
+
+    using = alias()
+    with transaction.atomic(using):
+        row = WorkflowExecution.objects.using(using).select_for_update().get(pk=workflow_id)
+        if not row.background and row.status in ACTIVE:
+            SimpleOrchestrator().check_known(row)
+            row.background = True
+            row.save(using=using, update_fields=["background"])
 
 
 def queue_again(row: WorkflowExecution) -> None:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
@@ -29,6 +30,11 @@ def cancel_execution(execution_id: UUID) -> bool:
     if found:
         heart.cancel(execution_id)
     return found
+
+
+async def acancel_execution(execution_id: UUID) -> bool:
+    """Async twin of ``cancel_execution``."""
+    return await sync_to_async(cancel_execution)(execution_id)
 
 
 def cancel_workflow(workflow_id: UUID) -> bool:

@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status, ToolExecution
+from pgknowbase.agents.models import ACTIVE, AgentExecution, ApprovalRequest, Status, ToolExecution
 from pgknowbase.agents.outcome import End, Outcome
 from pgknowbase.agents.recording.budgets import Left, left, scopes
 from pgknowbase.agents.recording.database import alias, committed, saved_while, with_receivers
@@ -160,13 +161,9 @@ def _undecided(execution: AgentExecution) -> bool:
 
 
 def of_key(agent_name: str, key: str) -> AgentExecution | None:
-    """The run of an agent with that idempotency key that waits, is under way or has completed."""
-    live = [Status.PENDING, Status.RUNNING, Status.COMPLETED]
-    return (
-        AgentExecution.objects.using(alias())
-        .filter(agent_name=agent_name, idempotency_key=key, status__in=live)
-        .first()
-    )
+    """The run of an agent with that idempotency key that waits, runs or has completed, or was cancelled by a person."""
+    runs = AgentExecution.objects.using(alias()).filter(agent_name=agent_name, idempotency_key=key)
+    return runs.filter(Q(status__in=[*ACTIVE, Status.COMPLETED]) | Q(cancel_requested=True)).first()
 
 
 def agent_of(execution_id: UUID) -> str | None:

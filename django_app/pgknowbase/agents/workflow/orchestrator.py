@@ -54,13 +54,15 @@ class SimpleOrchestrator:
 
         Raises:
             WorkflowError: a step failed, or it took too long; with ``workflow_id``.
-            ApprovalNeededError: a step waits for a person; ``resume`` it afterwards.
+            ApprovalNeededError: a step waits for a person; what ``decide`` returns says who goes on afterwards.
         """
         from pgknowbase.agents.workflow import rows
 
         node, label, kind = self._chosen(pattern, agents, workflow, concurrency)
         options: dict[str, Any] = {"timeout": timeout, "concurrency": concurrency}
         defined = workflow if isinstance(workflow, str) else ""
+        members = agents if workflow is None else [workflow]
+        options["parts"] = not all(isinstance(each, str | DjangoAgent) for each in members)
         row = rows.new(node, kind, name=name or label, prompt=prompt, deps=deps, defined=defined, **options)
         await sync_to_async(rows.begin)(row)
         return await self._work(row, node, deps)
@@ -97,6 +99,20 @@ class SimpleOrchestrator:
         if deps is None:
             deps = DjangoDeps(user_id=row.user_id, session_data=row.config.get("session_data", {}))
         return await self._work(row, node, deps)
+
+    def resume_sync(self, workflow_id: UUID, **options: Any) -> WorkflowResult:
+        """``resume`` for sync code."""
+        return async_to_sync(self.resume)(workflow_id, **options)
+
+    def check_known(self, row: Any) -> None:
+        """Whether ``resume`` needs no more than the id of this workflow.
+
+        Raises:
+            AgentError: an agent or the workflow is not known here.
+        """
+        self._known(row, None)
+        for name in dict.fromkeys(row.agents):
+            self._agent(name)
 
     async def _work(self, row: Any, node: Node, deps: Any) -> WorkflowResult:
         from pgknowbase.agents.models import Status
@@ -156,14 +172,13 @@ class SimpleOrchestrator:
             return as_node(workflow)
         if row.config.get("defined"):
             return self._defined(row.config["defined"])
-        flat = named(row.pattern, row.agents) if row.pattern != "step" else as_node(row.agents[0])
-        if any("/" in path.partition("/")[2] for path in row.state):
+        if row.config.get("parts"):
             raise WorkflowError(
-                f"Workflow {row.pk} was made of parts within parts: give resume() the same `workflow` again, or"
-                " define() it by name.",
+                f"Workflow {row.pk} was made of parts that its row does not tell: give resume() the same"
+                " `workflow` again, or define() it by name.",
                 workflow_id=row.pk,
             )
-        return flat
+        return named(row.pattern, row.agents) if row.pattern != "step" else as_node(row.agents[0])
 
     def _defined(self, name: str) -> Node:
         return self._workflows[name] if name in self._workflows else get_workflow(name).node

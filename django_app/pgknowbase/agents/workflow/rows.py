@@ -16,6 +16,12 @@ from pgknowbase.agents.workflow.nodes import Node, count, steps_of
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import WorkflowError
 
+# What an end changes. Others may change the rest of the row meanwhile.
+ENDED = (
+    *("status", "final_output", "error", "progress", "total_tokens", "total_cost", "execution_time"),
+    *("heartbeat_at", "completed_at"),
+)
+
 
 def new(
     node: Node,
@@ -25,10 +31,14 @@ def new(
     prompt: str,
     deps: Any = None,
     defined: str = "",
+    parts: bool = False,
     timeout: float | None = None,
     concurrency: int | None = None,
 ) -> WorkflowExecution:
-    """A row that is not saved. ``defined``: the name under which ``node`` was defined."""
+    """A row that is not saved.
+
+    ``defined``: the name under which ``node`` was defined; ``parts``: pattern and agents do not tell what it is.
+    """
     return WorkflowExecution(
         workflow_name=name,
         user_id=getattr(deps, "user_id", None),
@@ -40,6 +50,7 @@ def new(
             "timeout": timeout,
             "concurrency": concurrency,
             "defined": defined,
+            "parts": parts,
             "session_data": as_json(getattr(deps, "session_data", {})),
         },
     )
@@ -111,7 +122,7 @@ def end(row: WorkflowExecution, status: Status, *, seconds: float, output: Any =
         row.completed_at = None if ended == Status.PENDING else timezone.now()
         if ended == Status.COMPLETED:
             row.progress = 100
-        row.save(using=alias())
+        row.save(using=alias(), update_fields=ENDED)
 
     committed(write)
 

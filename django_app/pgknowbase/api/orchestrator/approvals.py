@@ -38,15 +38,17 @@ def list_approvals(request: HttpRequest, asked: Query[ApprovalFilter]) -> Approv
 def decide_approval(
     request: HttpRequest, approval_id: Annotated[int, Path(ge=1, le=LARGEST)], asked: DecisionRequest
 ) -> ApprovalAnswer:
-    """Allow or refuse a tool call. After the last decision a worker goes on with the run."""
+    """Allow or refuse a tool call. After the last decision a worker goes on with the run, unless ``note`` says more."""
     caller = caller_of(request)
     caller.require(SCOPE, PERMISSION)
     row = _visible(caller).filter(pk=approval_id).select_related("execution").first()
     if row is None:
         raise NotFoundError(f"There is no request {approval_id}: look it up in the list.")
-    continues = decide(row.pk, approve=asked.approve, by=caller.user, reason=asked.reason)
+    decision = decide(row.pk, approve=asked.approve, by=caller.user, reason=asked.reason)
     row.refresh_from_db()
-    return ApprovalAnswer.model_validate({**approval_fields(row), "continues": continues})
+    return ApprovalAnswer.model_validate(
+        {**approval_fields(row), "continues": decision.continues, "note": decision.note}
+    )
 
 
 def _visible(caller: Caller) -> QuerySet[ApprovalRequest]:

@@ -291,6 +291,10 @@ class ApprovalPage(BaseModel):
 
 
 class ApprovalAnswer(Approval):
-    """What was decided. ``continues``: nothing else waits, and a worker goes on with the run."""
+    """What was decided. ``continues``: nothing else waits, and a worker goes on with the run.
+
+    ``note``: what has to be done because no worker does; empty if there is nothing to do.
+    """
 
     continues: bool
+    note: str

@@ -43,7 +43,7 @@ export interface Approval {
   decided_by: number | string | null;
 }
 
-/** What was decided. ``continues``: nothing else waits, and a worker goes on with the run. */
+/** What was decided. ``continues``: nothing else waits, and a worker goes on with the run. ``note``: what has to be done because no worker does; empty if there is nothing to do. */
 export interface ApprovalAnswer {
   id: number;
   execution_id: string;
@@ -59,6 +59,7 @@ export interface ApprovalAnswer {
   decided_at: string | null;
   decided_by: number | string | null;
   continues: boolean;
+  note: string;
 }
 
 /** The latest first. ``next_offset``: of the next page; null on the last one. */
@@ -741,7 +742,7 @@ export class KnowbaseClient extends BaseClient {
     return this.call<ApprovalPage>("GET", "orchestrator/approvals/", { query, ...options });
   }
 
-  /** Allow or refuse a tool call. After the last decision a worker goes on with the run. */
+  /** Allow or refuse a tool call. After the last decision a worker goes on with the run, unless ``note`` says more. */
   decideApproval(path: { approval_id: number }, body: DecisionRequest, options: PostOptions = {}): Promise<ApprovalAnswer> {
     return this.call<ApprovalAnswer>("POST", "orchestrator/approvals/{approval_id}/decide/", { body, path, ...options });
   }

@@ -23,7 +23,7 @@ class ChatMessageAdmin(RunAdmin):
     """Shows messages, the latest first. They are deleted with their session alone."""
 
     list_display = (
-        "content_short", "role", "mode_column", "user_column", "session_column", "model_column", "tokens",
+        "content_short", "role", "mode_column", "user_column", "session_column", "tokens",
         "cost_column", "created_at",
     )  # fmt: skip
     list_filter = ("role", "mode", MessageModelFilter, MessageUserFilter, "created_at")

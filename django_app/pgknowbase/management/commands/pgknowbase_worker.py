@@ -89,7 +89,8 @@ def _reactions(totals: WorkerTotals) -> str:
     ended = totals.reactions
     if not ended:
         return ""
-    return f"; reactions: {ended['done']} done, {ended['again']} to be tried again, {ended['dead']} given up"
+    cancelled = f", {ended['cancelled']} cancelled" if ended["cancelled"] else ""
+    return f"; reactions: {ended['done']} done, {ended['again']} to be tried again, {ended['dead']} given up{cancelled}"
 
 
 def _listen(worker: Worker) -> None:
