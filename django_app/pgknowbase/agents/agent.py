@@ -72,6 +72,7 @@ class DjangoAgent(Generic[Deps, Output]):
         on_output: Callable[["Change", Any], Any] | None = None,
         register: bool = True,
     ) -> None:
+        registry.check_name(name)
         self.name = name
         self.description = description
         self.output_type = output_type

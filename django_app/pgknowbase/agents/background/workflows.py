@@ -61,7 +61,7 @@ def retry_workflow(workflow_id: UUID) -> bool:
         stopped = Q(status__in=[Status.FAILED, Status.PENDING]) | Q(status=Status.RUNNING, heartbeat_at__lt=_silent())
         rows = WorkflowExecution.objects.using(using).select_for_update().filter(stopped)
         row = rows.filter(pk=workflow_id).first()
-        if row is None:
+        if row is None or (row.status == Status.PENDING and row.task_id and is_queued(row.task_id)):
             return False
         user = active_user(row)
         for name in dict.fromkeys(row.agents):
