@@ -32,6 +32,7 @@ def run_workflow_in_background(
 
     Raises:
         WorkflowError: the pattern or the workflow is unknown, or there are too few agents.
+        UnknownAgentError, NoModelError: an agent is unknown, or has no model.
     """
     # The admin imports this module, also without the extra.
     from pgknowbase.agents.workflow import SimpleOrchestrator
