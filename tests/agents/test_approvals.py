@@ -106,8 +106,11 @@ def test_run_that_waits_does_not_go_on_before_the_decision(agent, user):
 def test_cancelled_while_it_waits(agent, user, boss):
     row = paused(agent, user)
     assert cancel_execution(row.pk)
+    request = row.approvals.get()
+    assert (request.status, request.decided_by, request.reason) == ("DENIED", None, "The run was cancelled.")
+    assert row.tools.get().status == "REFUSED"
     with pytest.raises(ApprovalError, match="cancelled"):
-        decide(row.approvals.get().pk, approve=True, by=boss)
+        decide(request.pk, approve=True, by=boss)
     assert not agent.sent
 
 

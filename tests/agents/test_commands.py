@@ -9,11 +9,13 @@ from django.apps import apps
 from django.contrib.auth.models import Group, User
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.forms import modelform_factory
 
 from pgknowbase.agents import DjangoAgent, TestModel, agent_names, get_agent, registry
+from pgknowbase.agents.admin.definition import DefinitionForm
 from pgknowbase.agents.models import AgentDefinition, AgentExecution, Status
 from pgknowbase.discovery import importing
-from pgknowbase.errors import ConfigurationError, UnknownAgentError
+from pgknowbase.errors import AgentError, ConfigurationError, UnknownAgentError
 from tests.agents.agents import echo
 from tests.agents.conftest import make_agent, saying, work_off
 
@@ -53,11 +55,26 @@ def test_run_agent_in_the_background(capsys):
         (["nobody", "x"], "Agent 'nobody' is unknown"),
         (["echo", "x", "--user", "nobody"], "User 'nobody' does not exist"),
         (["echo", "x", "--model", "nowhere:x"], "'nowhere:x'"),
+        (["echo", "x", "--background", "--model", "nowhere:x"], "has its agent's model and timeout"),
+        (["echo", "x", "--background", "--timeout", "5"], "has its agent's model and timeout"),
+        *((["echo", "x", f"--timeout={text}"], "no number of seconds") for text in ("-3", "0", "nan", "inf", "soon")),
     ],
 )
 def test_run_agent_says_what_is_wrong(arguments, said):
     with pytest.raises(CommandError, match=said):
         call_command("run_agent", *arguments)
+    assert not AgentExecution.objects.exclude(status=Status.FAILED).exists()
+
+
+def test_run_agent_for_a_user_who_may_not_use_it(user):
+    row = AgentDefinition.objects.create(name="kept", instructions="x", model="test")
+    for more in ([], ["--background"]):
+        with pytest.raises(CommandError, match="'kept' is unknown"):
+            call_command("run_agent", "kept", "x", "--user", "ann", *more)
+    assert not AgentExecution.objects.exists()
+    row.users.add(user)
+    call_command("run_agent", "kept", "x", "--user", "ann", "--background")
+    assert AgentExecution.objects.get().user == user
 
 
 def test_create_agent(capsys, user, set_agents):
@@ -72,6 +89,19 @@ def test_create_agent(capsys, user, set_agents):
     for name in ("numbers", "echo"):
         with pytest.raises(CommandError, match="exists already"):
             call_command("create_agent", "--name", name, "--type", "custom")
+
+
+@pytest.mark.parametrize("name", ["", "x" * 201, "a/b", "a\nb"])
+def test_names_that_cannot_be_called(name):
+    with pytest.raises(CommandError, match="is no name of an agent"):
+        call_command("create_agent", f"--name={name}", "--type", "custom")
+    with pytest.raises(AgentError, match="is no name of an agent"):
+        make_agent(name)
+    given = {"name": name, "kind": "custom", "instructions": "x", "toolsets": "[]", "permissions": "{}"}
+    form = modelform_factory(AgentDefinition, DefinitionForm, fields=list(given))
+    assert "name" in form(given).errors
+    assert "An agent in code" in str(form({**given, "name": "echo"}).errors["name"])
+    assert form({**given, "name": "mine"}).is_valid()
 
 
 def test_who_may_use_an_agent_of_the_database(user):
@@ -105,8 +135,9 @@ def test_agent_metrics(capsys):
     assert "2.98" in table
     assert "b " not in table
     assert output(capsys, "agent_metrics", "--since", "2999-01-01") == "No run yet.\n"
-    with pytest.raises(CommandError, match="is no time"):
-        call_command("agent_metrics", "--since", "soon")
+    for since in ("soon", "999999w", "2026-02-31"):
+        with pytest.raises(CommandError, match="is no time"):
+            call_command("agent_metrics", "--since", since)
 
 
 def test_orchestrator_status(capsys):

@@ -404,3 +404,10 @@ def test_retries_of_an_invalid_answer_are_the_agents():
     with pytest.raises(RunFailedError, match="retries"):
         make_agent(output_type=AnalysisResult, max_retries=3).run_sync("x", model=FunctionModel(wrong))
     assert len(asked) == 4
+
+
+@pytest.mark.parametrize("prompt", [None, 5, ["x", "y"], b"x"])
+def test_prompt_that_is_no_text(prompt):
+    with pytest.raises(AgentError, match="is no text"):
+        make_agent().run_sync(prompt, model=TEST)
+    assert not AgentExecution.objects.exists()

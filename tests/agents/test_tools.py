@@ -221,6 +221,8 @@ def test_cache_is_each_users_own(call, user):
 
 def test_files(call, tmp_path, user):
     tools = file_tools(tmp_path)
+    assert call(tools, "list_files").result == []
+    assert call(tools, "list_files", {"folder": "a"}).status == "REFUSED"
     call(tools, "write_file", {"path": "a/b.txt", "text": "first and long"})
     call(tools, "write_file", {"path": "a/b.txt", "text": "hello"})
     assert (tmp_path / f"user-{user.pk}" / "a" / "b.txt").read_text() == "hello"

@@ -10,9 +10,10 @@ from django.utils import timezone
 from pydantic_ai.messages import ModelResponse, TextPart
 
 from pgknowbase.agents import DjangoDeps, FunctionModel, SimpleOrchestrator, Step
+from pgknowbase.agents.background import run_workflow_in_background
 from pgknowbase.agents.models import AgentExecution, Status, WorkflowExecution
 from pgknowbase.agents.workflow import Conditional, Parallel, Sequential
-from pgknowbase.errors import WorkflowError
+from pgknowbase.errors import AgentError, NoModelError, UnknownAgentError, WorkflowError
 from tests.agents.conftest import make_agent, saying
 
 pytestmark = pytest.mark.django_db
@@ -208,4 +209,22 @@ def test_nested_workflow_is_resumed_by_name_only():
 def test_bad_workflows(arguments, said):
     with pytest.raises(WorkflowError, match=said):
         SimpleOrchestrator().execute_sync(**arguments, prompt="x")
+    assert not WorkflowExecution.objects.exists()
+
+
+@pytest.mark.parametrize("concurrency", [0, -2])
+def test_concurrency_that_lets_nothing_run(concurrency):
+    with pytest.raises(WorkflowError, match="out of range"):
+        SimpleOrchestrator().execute_sync("parallel", [wrapping("a")], prompt="x", concurrency=concurrency)
+    assert not WorkflowExecution.objects.exists()
+
+
+def test_what_no_worker_could_run_is_not_queued():
+    for agents in (["nobody"], [wrapping("mine")]):
+        with pytest.raises(UnknownAgentError):
+            run_workflow_in_background("sequential", agents, prompt="x")
+    with pytest.raises(NoModelError):
+        run_workflow_in_background("sequential", ["echo"], prompt="x")
+    with pytest.raises(AgentError, match="is no text"):
+        run_workflow_in_background("sequential", ["content_analyzer"], prompt=5)
     assert not WorkflowExecution.objects.exists()

@@ -150,7 +150,7 @@ def test_command(users, capsys):
     assert json.loads(capsys.readouterr().out)[0]["user"] == "ann"
     call_command("pgknowbase_token", "revoke", token.prefix)
     assert verify_token(secret) is None
-    for arguments in (["create", "zoe"], ["revoke", "pgk_nothing"], ["create"]):
+    for arguments in (["create", "zoe"], ["revoke", "pgk_nothing"], ["create"], ["create", "ann", "--days", "9" * 11]):
         with pytest.raises(CommandError):
             call_command("pgknowbase_token", *arguments)
 
@@ -211,6 +211,12 @@ def test_tokens_and_nobody_need_none(library, users):
 
 
 # Acting for others
+
+
+def test_no_route_is_a_problem_where_the_project_checks_csrf_tokens(settings):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.csrf.CsrfViewMiddleware"]
+    client = Client(enforce_csrf_checks=True)
+    problem(client.post("/api/knowledge/nowhere/", {}, content_type="application/json"), 404, "no-route")
 
 
 def test_acting_for_others(library, users):

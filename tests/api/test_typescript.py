@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from pgknowbase.api import typescript_client
 from tests.api.conftest import token_of
@@ -65,6 +66,8 @@ def test_document_is_exported(capsys):
     assert header["name"] == "Idempotency-Key"
     assert document["paths"]["/v1/kb/knowledge/search/"]["post"]["security"][-1] == {}
     assert {} not in document["paths"]["/v1/kb/knowledge/status/"]["get"]["security"]
+    with pytest.raises(CommandError, match="cannot be written"):
+        call_command("pgknowbase_openapi", "--output", Path("/nowhere/at/all.json"))
 
 
 def test_paths_and_odd_schemas():

@@ -107,6 +107,7 @@ def test_resume_repeats_no_finished_step(people, agents, users):  # noqa: F811
     again = [ann.post(resume, {}, **{"Idempotency-Key": "again"}) for _ in range(2)]
     assert [one.json()["status"] for one in again] == ["PENDING", "PENDING"]
     assert again[0].json() == again[1].json()
+    problem(ann.post(resume, {}), 409, "at-work")
     work_off()
     done = ann.get(queued["url"]).json()
     assert (done["status"], done["final_output"], done["error"]) == ("COMPLETED", "polly", "")

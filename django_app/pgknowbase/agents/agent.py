@@ -72,6 +72,7 @@ class DjangoAgent(Generic[Deps, Output]):
         on_output: Callable[["Change", Any], Any] | None = None,
         register: bool = True,
     ) -> None:
+        registry.check_name(name)
         self.name = name
         self.description = description
         self.output_type = output_type
@@ -225,10 +226,9 @@ class DjangoAgent(Generic[Deps, Output]):
             return None
         row = begun.execution
         decisions = await sync_to_async(decisions_of)(row)
-        if deps is None:
-            deps = DjangoDeps(user_id=row.user_id, session_data=row.session_data)  # type: ignore[assignment]
+        known: Any = DjangoDeps(user_id=row.user_id, session_data=row.session_data) if deps is None else deps
         prompt, history = (None, row.messages) if decisions else (row.input_prompt, None)
-        return await self._work(begun, prompt, deps, history=history, decisions=decisions)
+        return await self._work(begun, prompt, known, history=history, decisions=decisions)
 
     async def run_for_change(self, change: "Change") -> Output:
         """Run it for a change of a row, once for each ``idempotency_key``, and give the output to ``on_output``.
@@ -246,13 +246,13 @@ class DjangoAgent(Generic[Deps, Output]):
     async def _begin(self, prompt: str, deps: Any, *, model: Any, place: Place | None, key: str = "") -> Any:
         from pgknowbase.agents.models import AgentExecution
         from pgknowbase.agents.recording import rows
-        from pgknowbase.agents.recording.values import as_text
+        from pgknowbase.agents.recording.values import prompt_text
 
         row = AgentExecution(
             agent_name=self.name,
             user_id=getattr(deps, "user_id", None),
             model=self.model_name(model),
-            input_prompt=as_text(prompt),
+            input_prompt=prompt_text(prompt),
             idempotency_key=key,
             workflow_id=place.workflow_id if place else None,
             order=place.order if place else None,

@@ -20,17 +20,17 @@ def orchestrator_deps(get_response: Handler) -> Callable[[HttpRequest], HttpResp
     """
     if iscoroutinefunction(get_response):
 
-        async def answer_async(request: HttpRequest) -> HttpResponseBase:
+        async def answer_async(request: Any) -> HttpResponseBase:
             user = await request.auser() if hasattr(request, "auser") else None
-            request.orchestrator_deps = await _afor(request, user)  # type: ignore[attr-defined]
+            request.orchestrator_deps = await _afor(request, user)
             response: HttpResponseBase = await get_response(request)
             return response
 
         return answer_async
 
-    def answer(request: HttpRequest) -> HttpResponseBase:
+    def answer(request: Any) -> HttpResponseBase:
         signed_in = getattr(getattr(request, "user", None), "is_authenticated", False)
-        request.orchestrator_deps = DjangoDeps.from_request(request) if signed_in else None  # type: ignore[attr-defined]
+        request.orchestrator_deps = DjangoDeps.from_request(request) if signed_in else None
         response: HttpResponseBase = get_response(request)
         return response
 

@@ -5,13 +5,24 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 
 from pgknowbase.discovery import home, import_from_apps
-from pgknowbase.errors import ConfigurationError, UnknownAgentError
+from pgknowbase.errors import AgentError, ConfigurationError, UnknownAgentError
 
 if TYPE_CHECKING:
     from pgknowbase.agents.agent import DjangoAgent
 
+LONGEST_NAME = 200
 _agents: dict[str, "DjangoAgent[Any, Any]"] = {}
 _homes: dict[str, str] = {}
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that rows and addresses cannot hold.
+
+    Raises:
+        AgentError: it is empty, too long, or not to be written into a path.
+    """
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "/" in name:
+        raise AgentError(f"{name[:50]!r} is no name of an agent: use 1 to {LONGEST_NAME} printable characters but '/'.")
 
 
 def register(agent: "DjangoAgent[Any, Any]") -> None:

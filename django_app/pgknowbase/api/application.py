@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, re_path
+from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from ninja.operation import Operation
@@ -58,7 +59,7 @@ class KnowbaseAPI(NinjaAPI):
         prefixes = [prefix for prefix, _ in self._routers if prefix]
         return [
             *self._get_urls(),
-            *(re_path(rf"^{re.escape(prefix.lstrip('/'))}", guarded(not_found)) for prefix in prefixes),
+            *(re_path(rf"^{re.escape(prefix.lstrip('/'))}", csrf_exempt(guarded(not_found))) for prefix in prefixes),
         ]
 
     def _get_urls(self) -> list[Any]:

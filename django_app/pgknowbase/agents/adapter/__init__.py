@@ -3,14 +3,12 @@
 from pgknowbase.errors import MissingExtraError
 
 try:
-    import pydantic_ai  # noqa: F401
+    from pydantic_ai.models.function import FunctionModel
+    from pydantic_ai.models.test import TestModel
 except ModuleNotFoundError as error:
     raise MissingExtraError(
         f"Agents need the package {error.name!r}: run `pip install 'django-pgknowbase[agents]'`."
     ) from error
-
-from pydantic_ai.models.function import FunctionModel
-from pydantic_ai.models.test import TestModel
 
 from pgknowbase.agents.adapter.context import RunContext, adapted
 from pgknowbase.agents.adapter.engine import Engine

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 from pydantic_ai import Agent, CancellationToken, capture_run_messages
 from pydantic_ai.models import Model
@@ -43,7 +43,7 @@ class Engine:
             output_type=[*kinds, DeferredToolRequests],
             instructions=adapted(instructions) if callable(instructions) else instructions,
             # Requests are sent again by our own hook, which knows the run's timeout and limit.
-            model_settings=ModelSettings(**{"max_retries": 0, **(model_settings or {})}),  # type: ignore[typeddict-item]
+            model_settings=cast(ModelSettings, {"max_retries": 0, **(model_settings or {})}),
             tools=[made(tool) for tool in tools],
             toolsets=toolsets,
         )

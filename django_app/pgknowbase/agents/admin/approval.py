@@ -55,7 +55,7 @@ class ApprovalRequestAdmin(RunAdmin):
         return ("execution__input_prompt", columns.user_lookup("execution__user"), "tool_name")
 
     @property
-    def exported(self) -> dict[str, str]:  # type: ignore[override]
+    def exported(self) -> dict[str, str]:
         """What a file holds of each request."""
         names = (
             "id", "execution_id", "tool_name", "tool_call_id", "arguments", "status", "reason", "requested_at",

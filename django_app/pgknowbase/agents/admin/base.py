@@ -39,9 +39,13 @@ class RunAdmin(ReadOnlyAdmin):
     change_list_template = "admin/pgknowbase_agents/run_list.html"
     list_per_page = 50
     wide: tuple[str, ...] = ()
-    exported: Mapping[str, str] = {}
     moment = "created_at"
     acts_on: Mapping[str, Callable[[Any], bool]] = {}
+
+    @property
+    def exported(self) -> dict[str, str]:
+        """What a file holds of each row."""
+        return {}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return NarrowChangeList

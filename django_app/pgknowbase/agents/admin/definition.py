@@ -8,13 +8,26 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from pgknowbase.agents.models import AgentBudget, AgentDefinition
+from pgknowbase.agents.registry import check_name, declared
 from pgknowbase.conf import get_settings
+from pgknowbase.errors import AgentError
 
 PERMISSIONS = ("allow", "deny", "ask")
 
 
 class DefinitionForm(forms.ModelForm):  # type: ignore[type-arg]
     """Refuses what would fail when the agent runs."""
+
+    def clean_name(self) -> str:
+        """A name that can be called, and that no agent in code hides."""
+        name: str = self.cleaned_data["name"]
+        try:
+            check_name(name)
+        except AgentError as error:
+            raise forms.ValidationError(str(error)) from error
+        if name in declared():
+            raise forms.ValidationError(f"An agent in code has the name {name!r}: choose another name.")
+        return name
 
     def clean_toolsets(self) -> list[str]:
         """Only tool sets that there are."""

@@ -60,7 +60,7 @@ class AgentExecutionAdmin(RunAdmin):
         return ("input_prompt", columns.user_lookup())
 
     @property
-    def exported(self) -> dict[str, str]:  # type: ignore[override]
+    def exported(self) -> dict[str, str]:
         """What a file holds of each run."""
         names = (
             "id", "agent_name", "status", "model", "input_prompt", "output_data", "error", "execution_time", "requests",

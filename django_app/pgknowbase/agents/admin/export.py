@@ -13,7 +13,7 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 PAGE = 500
 # A spreadsheet takes a cell that begins so for a formula; the wide ones too, in East Asian settings.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "＝", "＋", "－", "＠")  # noqa: RUF001
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 KINDS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 

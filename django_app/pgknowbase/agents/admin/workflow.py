@@ -55,7 +55,7 @@ class WorkflowExecutionAdmin(RunAdmin):
         return ("initial_prompt", columns.user_lookup())
 
     @property
-    def exported(self) -> dict[str, str]:  # type: ignore[override]
+    def exported(self) -> dict[str, str]:
         """What a file holds of each workflow."""
         names = (
             "id", "workflow_name", "pattern", "agents", "status", "initial_prompt", "final_output", "error", "progress",

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from pgknowbase.agents.models import AgentExecution, Status
 from pgknowbase.agents.recording.database import alias
-from pgknowbase.agents.recording.values import as_json, as_text
+from pgknowbase.agents.recording.values import as_json, prompt_text
 from pgknowbase.agents.registry import get_agent
 from pgknowbase.agents.retryable import is_retryable
 from pgknowbase.conf import get_settings
@@ -53,7 +53,7 @@ def _queued(agent: Any, prompt: str, user_id: Any, session_data: Any) -> AgentEx
         user_id=user_id,
         session_data=as_json(session_data),
         model=agent.model_name(),
-        input_prompt=as_text(prompt),
+        input_prompt=prompt_text(prompt),
         background=True,
         heartbeat_at=timezone.now(),
     )

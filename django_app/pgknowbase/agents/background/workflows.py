@@ -33,6 +33,7 @@ def run_workflow_in_background(
 
     Raises:
         WorkflowError: the pattern or the workflow is unknown, or there are too few agents.
+        UnknownAgentError, NoModelError: an agent is unknown, or has no model.
     """
     # The admin imports this module, also without the extra.
     from pgknowbase.agents.workflow import SimpleOrchestrator
@@ -69,7 +70,7 @@ def retry_workflow(workflow_id: UUID) -> bool:
         stopped = Q(status__in=[Status.FAILED, Status.PENDING]) | Q(status=Status.RUNNING, heartbeat_at__lt=_silent())
         rows = WorkflowExecution.objects.using(using).select_for_update().filter(stopped)
         row = rows.filter(pk=workflow_id).first()
-        if row is None:
+        if row is None or (row.status == Status.PENDING and row.task_id and is_queued(row.task_id)):
             return False
         user = active_user(row)
         for name in dict.fromkeys(row.agents):

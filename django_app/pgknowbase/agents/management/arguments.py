@@ -16,17 +16,29 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 def moment(text: str) -> datetime:
     """``90m``, ``24h``, ``7d`` or ``2w`` ago, or a date, or a date with a time."""
-    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return timezone.now() - timedelta(**{UNITS[found[2]]: int(found[1])})
+    day = when = None
     try:
+        if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+            return timezone.now() - timedelta(**{UNITS[found[2]]: int(found[1])})
         day, when = parse_date(text), parse_datetime(text)
-    except ValueError:
-        day = when = None
+    except (ValueError, OverflowError):  # the 31st of February; before the year 1
+        pass
     if when is None and day is not None:
         when = datetime(day.year, day.month, day.day)
     if when is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: write 24h, 7d, or a date such as 2026-01-31")
     return timezone.make_aware(when) if timezone.is_naive(when) else when
+
+
+def seconds(text: str) -> float:
+    """A number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return number
 
 
 def user_named(text: str) -> Any:

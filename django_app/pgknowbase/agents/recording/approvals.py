@@ -40,6 +40,15 @@ def decide(request_id: int, *, approve: bool, by: Any = None, reason: str = "") 
     return committed(write)
 
 
+def withdraw(execution: AgentExecution) -> None:
+    """What a run asked that will not go on: nobody has to decide on it any more."""
+    for request in execution.approvals.using(alias()).filter(status=ApprovalRequest.Status.PENDING):
+        request.status, request.decided_at = ApprovalRequest.Status.DENIED, timezone.now()
+        request.reason = "The run was cancelled."
+        request.save(using=alias())
+        _close(request)
+
+
 def decisions_of(execution: AgentExecution) -> dict[str, bool | str] | None:
     """What people said of the calls that the stored messages wait for; None if it waits for none."""
     answered = {

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from pgknowbase.agents.models import ACTIVE, AgentExecution, Status, WorkflowExecution
+from pgknowbase.agents.recording.approvals import withdraw
 from pgknowbase.agents.recording.database import alias, committed
 from pgknowbase.agents.recording.heartbeat import heart
 
@@ -23,6 +24,7 @@ def cancel_execution(execution_id: UUID) -> bool:
             row.cancel_requested = True
             if row.status == Status.PENDING:
                 row.status, row.completed_at, row.error = Status.CANCELLED, timezone.now(), "The run was cancelled."
+                withdraw(row)
             row.save(using=using, update_fields=["cancel_requested", "status", "completed_at", "error"])
             return True
 

@@ -21,6 +21,10 @@ class Heart:
     """Beats for all runs of the process from one thread with a connection of its own, as long as there are any."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
         self._cancels: dict[UUID, Callable[[], None] | None] = {}
         self._workflows: set[UUID] = set()
         self._lock = threading.Lock()
@@ -109,4 +113,4 @@ class Heart:
 
 heart = Heart()
 # Threads do not live on in a fork, and the runs are the parent's.
-os.register_at_fork(after_in_child=heart.__init__)  # type: ignore[misc]
+os.register_at_fork(after_in_child=heart.forget)

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from pgknowbase.errors import AgentError
+
 LONGEST_ERROR = 10_000
 
 
@@ -19,6 +21,17 @@ def as_json(value: Any) -> Any:
 def as_text(text: str) -> str:
     """``text`` without NUL and lone surrogates, which Postgres refuses."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def prompt_text(prompt: object) -> str:
+    """A prompt as its row keeps it.
+
+    Raises:
+        AgentError: it is no text.
+    """
+    if not isinstance(prompt, str):
+        raise AgentError(f"The prompt {prompt!r:.100} is no text: pass a str.")
+    return as_text(prompt)
 
 
 def _storable(value: Any) -> Any:

@@ -72,7 +72,10 @@ def file_tools(root: str | Path | None = None) -> Any:
 
 
 def _list(base: Path, folder: str) -> list[str]:
-    with _folder(base, _parts(folder, empty=True)) as descriptor, os.scandir(descriptor) as entries:
+    parts = _parts(folder, empty=True)
+    if not parts and not base.exists() and not base.is_symlink():  # nothing was written yet
+        return []
+    with _folder(base, parts) as descriptor, os.scandir(descriptor) as entries:
         names = [
             f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
             for entry in entries

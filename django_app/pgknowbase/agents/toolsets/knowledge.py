@@ -101,10 +101,10 @@ def _visible(user: Any, document_id: int) -> ExternalData:
     from pgknowbase.registry import sources
 
     rows = visible_data(ExternalData.objects.filter(pk=document_id, is_active=True), sources(), user)
-    data = rows.select_related("content_type").first()
+    data: ExternalData | None = rows.select_related("content_type").first()
     if data is None:
         raise ToolRefusedError(f"There is no document {document_id}: use the id that a search returned.")
-    return data  # type: ignore[no-any-return]
+    return data
 
 
 def _head(data: ExternalData) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Reading rows of models that the settings list, as far as the user of the run may view them."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
@@ -19,6 +19,7 @@ LOOKUPS = frozenset(
     ("exact", "iexact", "contains", "icontains", "startswith", "istartswith", "in", "gt", "gte", "lt", "lte", "isnull")
 )
 MOST = 100
+Found = TypeVar("Found")
 
 
 def orm_tools(models: Mapping[str, list[str]] | None = None) -> Any:
@@ -61,17 +62,17 @@ def orm_tools(models: Mapping[str, list[str]] | None = None) -> Any:
                 _field(fields, model, each.removeprefix("-"))
             return [as_json(row) for row in rows.order_by(*(order_by or ["pk"])).values(*fields)[:limit]]
 
-        return await _asked(found)  # type: ignore[no-any-return]
+        return await _asked(found)
 
     async def count_model(ctx: RunContext[Any], model: str, filters: dict[str, Any] | None = None) -> int:
         """How many rows of a model pass the filters, which are those of query_model."""
         user = await signed_in(ctx)
-        return await _asked(lambda: _rows(allowed(), user, model, filters or {})[0].count())  # type: ignore[no-any-return]
+        return await _asked(lambda: _rows(allowed(), user, model, filters or {})[0].count())
 
     return toolset("orm", [list_models, query_model, count_model])
 
 
-async def _asked(find: Any) -> Any:
+async def _asked(find: Callable[[], Found]) -> Found:
     try:
         return await sync_to_async(find)()
     except (FieldError, ValidationError, ValueError, TypeError, DatabaseError) as error:

@@ -10,7 +10,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from pgknowbase.agents.agent import DjangoAgent
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.workflow.nodes import Member, Node, as_node, member_name, named
+from pgknowbase.agents.workflow.nodes import Member, Node, as_node, member_name, named, steps_of
 from pgknowbase.agents.workflow.registry import PATTERNS, get_workflow
 from pgknowbase.agents.workflow.report import WorkflowResult
 from pgknowbase.conf import get_settings
@@ -70,10 +70,18 @@ class SimpleOrchestrator:
     def planned(
         self, pattern: str | None = None, agents: Sequence[str] = (), *, workflow: str | None = None, **options: Any
     ) -> Any:
-        """The row of a workflow for somebody else to run, not saved. Takes what ``execute`` takes, by name."""
+        """The row of a workflow for somebody else to run, not saved. Takes what ``execute`` takes, by name.
+
+        Raises:
+            WorkflowError, UnknownAgentError, NoModelError: nobody could run it.
+        """
         from pgknowbase.agents.workflow import rows
 
         node, label, kind = self._chosen(pattern, agents, workflow, options.get("concurrency"))
+        for step in steps_of(node):
+            # A worker knows an agent of a pattern by its name alone.
+            agent = self._agent(step.name) if workflow is None or isinstance(step.agent, str) else step.agent
+            agent.model_name()
         label = options.pop("name", "") or label
         return rows.new(node, kind, name=label, defined=workflow or "", **options)
 
@@ -160,6 +168,8 @@ class SimpleOrchestrator:
     def _chosen(
         self, pattern: str | None, agents: Sequence[Member], workflow: Any, concurrency: int | None
     ) -> tuple[Node, str, str]:
+        if concurrency is not None and concurrency < 1:
+            raise WorkflowError(f"concurrency {concurrency!r} is out of range: pass 1 or more, or None.")
         if (pattern is None) == (workflow is None):
             raise WorkflowError("Give execute() either a pattern with agents, or a workflow.")
         if pattern is not None:

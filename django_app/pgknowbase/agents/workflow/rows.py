@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from pgknowbase.agents.models import AgentExecution, Status, WorkflowExecution
 from pgknowbase.agents.recording.database import alias, committed
-from pgknowbase.agents.recording.values import LONGEST_ERROR, as_json, as_text
+from pgknowbase.agents.recording.values import LONGEST_ERROR, as_json, as_text, prompt_text
 from pgknowbase.agents.workflow.nodes import Node, count, steps_of
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import WorkflowError
@@ -44,7 +44,7 @@ def new(
         user_id=getattr(deps, "user_id", None),
         pattern=pattern,
         agents=[step.name for step in steps_of(node)],
-        initial_prompt=as_text(prompt),
+        initial_prompt=prompt_text(prompt),
         total_steps=count(node),
         config={
             "timeout": timeout,

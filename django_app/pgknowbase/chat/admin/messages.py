@@ -51,7 +51,7 @@ class ChatMessageAdmin(RunAdmin):
         return ("content", "search_query", "session__title", user_lookup("session__user"))
 
     @property
-    def exported(self) -> dict[str, str]:  # type: ignore[override]
+    def exported(self) -> dict[str, str]:
         """What a file holds of each message."""
         people = {"session": "session__title", "user": user_lookup("session__user"), "model": "execution__model"}
         totals = {name: f"total_{name}" for name in ("tokens", "cost")}

@@ -43,7 +43,7 @@ class ChatSessionAdmin(RunAdmin):
         return ("title", "messages__content", user_lookup())
 
     @property
-    def exported(self) -> dict[str, str]:  # type: ignore[override]
+    def exported(self) -> dict[str, str]:
         """What a file holds of each session."""
         totals = {name: f"total_{name}" for name in ("messages", "tokens", "cost")}
         names = ("modes", "models", "created_at", "updated_at")

@@ -7,7 +7,7 @@ from pgknowbase.agents.definitions import new_definition
 from pgknowbase.agents.management.arguments import user_named
 from pgknowbase.agents.models import AgentDefinition, AgentKind
 from pgknowbase.agents.recording.database import alias
-from pgknowbase.agents.registry import declared
+from pgknowbase.agents.registry import check_name, declared
 from pgknowbase.agents.toolsets import TOOLSETS
 from pgknowbase.errors import AgentError
 from pgknowbase.management.base import KnowbaseCommand
@@ -27,6 +27,7 @@ class Command(KnowbaseCommand):
         parser.add_argument("--public", action="store_true", help="every signed-in user may use it")
 
     def handle(self, *, name: str, kind: str, owner: str | None, public: bool, **options: Any) -> None:
+        check_name(name)
         using = alias()
         if name in declared() or AgentDefinition.objects.using(using).filter(name=name).exists():
             raise AgentError(f"Agent {name!r} exists already: choose another name.")

@@ -3,9 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from pgknowbase.agents.background import run_in_background
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.management.arguments import user_named
+from pgknowbase.agents.management.arguments import seconds, user_named
 from pgknowbase.agents.recording.values import as_json as jsonable
 from pgknowbase.agents.registry import get_agent
 from pgknowbase.management.arguments import as_json
@@ -20,7 +22,7 @@ class Command(KnowbaseCommand):
         parser.add_argument("prompt")
         parser.add_argument("--user", help="name or id of the user to act for; default: nobody")
         parser.add_argument("--model", help="instead of the agent's")
-        parser.add_argument("--timeout", type=float, help="seconds, instead of the agent's")
+        parser.add_argument("--timeout", type=seconds, help="seconds, instead of the agent's")
         parser.add_argument("--background", action="store_true", help="queue it and return at once")
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
@@ -38,12 +40,15 @@ class Command(KnowbaseCommand):
     ) -> None:
         person = user_named(user) if user else None
         deps = DjangoDeps.from_user(person)
+        agent = get_agent(name, user=person)
         if background:
+            if model or timeout:
+                raise CommandError("A run in the background has its agent's model and timeout: leave them out.")
             row = run_in_background(name, prompt, deps=deps)
             shown = {"execution_id": str(row.pk), "status": row.status}
             self.stdout.write(as_json(shown) if format == "json" else f"Queued as {row.pk}.")
             return
-        result = get_agent(name).run_sync(prompt, deps=deps, model=model, timeout=timeout)
+        result = agent.run_sync(prompt, deps=deps, model=model, timeout=timeout)
         if format == "json":
             figures = ("execution_id", "execution_time", "tokens_used", "cost")
             shown = {"output": jsonable(result.output), **{each: getattr(result, each) for each in figures}}

@@ -4,6 +4,8 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import CommandError
+
 from pgknowbase.management.arguments import as_json
 from pgknowbase.management.base import KnowbaseCommand
 
@@ -27,4 +29,7 @@ class Command(KnowbaseCommand):
         if output is None:
             self.stdout.write(text)
         else:
-            output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+            try:
+                output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+            except OSError as error:
+                raise CommandError(f"{str(output)!r} cannot be written ({error.strerror}): name another.") from error

@@ -45,7 +45,10 @@ class Command(KnowbaseCommand):
         user = users.filter(**{model.USERNAME_FIELD: username}).first()
         if user is None:
             raise CommandError(f"There is no user {username!r}: name one that exists.")
-        expires = timezone.now() + timedelta(days=days) if days else None
+        try:
+            expires = timezone.now() + timedelta(days=days) if days else None
+        except OverflowError as error:
+            raise CommandError(f"--days {days} is beyond the calendar: give fewer, or none for ever.") from error
         _, secret = tokens.create_token(user, name=label, scopes=scopes, expires_at=expires)
         self.stderr.write("The token, shown once:")
         self.stdout.write(secret)
