@@ -56,8 +56,6 @@ def _only_filled_tables_are_emptied():
 @pytest.fixture
 def drain(transactional_db):
     """Work off outbox and queue, as ``pgknowbase_worker --once`` does."""
-    # Django empties tables between tests with TRUNCATE, which is captured like any other.
-    OutboxEvent.objects.all().delete()
 
     def run():
         return Worker().run_until_idle()
@@ -96,7 +94,6 @@ def manage(transactional_db, database_url):
         started.append(process)
         return process
 
-    OutboxEvent.objects.all().delete()
     yield start
     for process in started:
         process.kill()
