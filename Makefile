@@ -10,6 +10,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 # A Postgres for each process, and each file of tests as a whole in one of them; a third uses what the waits of two leave.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
+# Without compiled files each of the many processes of a run compiles every test and module again.
+unexport PYTHONDONTWRITEBYTECODE
 # Arguments of demo, test and bench: make demo ARGS=--serve, make test ARGS='tests/migrations -x'
 ARGS ?=
 

@@ -6,20 +6,56 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from asgiref.sync import SyncToAsync
+from django.core.management.color import no_style
 from django.db import connection, connections
+from django.test import TransactionTestCase
 
+from pgknowbase.apps import _create_space
 from pgknowbase.models import OutboxEvent
 from pgknowbase.worker import Worker
 
 # A run that is terminated ends as after Ctrl-C, and so stops its Postgres.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
+FILLED = "SELECT relname::text FROM pg_class WHERE relname = ANY(%s) AND relkind = 'r' AND pg_relation_size(oid) > 0"
+# What migrate writes, and hardly a test changes.
+LASTING = {"django_content_type": "id, app_label, model", "auth_permission": "id, content_type_id, codename, name"}
+
+
+def lasting():
+    with connection.cursor() as cursor:
+        for table, columns in LASTING.items():
+            cursor.execute(f"SELECT md5(string_agg(({columns})::text, '' ORDER BY id)) FROM {table}")
+            yield cursor.fetchone()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _only_filled_tables_are_emptied():
+    """Django truncates every table after each test that commits, and fills those of types and permissions again."""
+    django_flush = TransactionTestCase._fixture_teardown
+    as_migrated = []
+
+    def empty(self):
+        found = list(lasting())
+        if found != as_migrated:
+            django_flush(self)
+            as_migrated[:] = lasting()
+            return
+        with connection.cursor() as cursor:
+            names = set(connection.introspection.django_table_names()) - LASTING.keys()
+            cursor.execute(FILLED, [list(names)])
+            filled = [name for (name,) in cursor.fetchall()]
+        connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), filled, allow_cascade=True))
+        _create_space("default")
+
+    TransactionTestCase._fixture_teardown = empty
+    yield
+    TransactionTestCase._fixture_teardown = django_flush
+
 
 @pytest.fixture
 def drain(transactional_db):
     """Work off outbox and queue, as ``pgknowbase_worker --once`` does."""
-    # Django empties tables between tests with TRUNCATE, which is captured like any other.
-    OutboxEvent.objects.all().delete()
 
     def run():
         return Worker().run_until_idle()
@@ -58,7 +94,6 @@ def manage(transactional_db, database_url):
         started.append(process)
         return process
 
-    OutboxEvent.objects.all().delete()
     yield start
     for process in started:
         process.kill()
