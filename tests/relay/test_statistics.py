@@ -46,7 +46,7 @@ def test_rows_loaded_in_bulk_are_no_slow_habit(caplog):
 
 def test_slowest_hook_is_named(monkeypatch):
     def slow(row):
-        return str(sum(range(200_000)))
+        return str(sum(range(3_000_000)))
 
     monkeypatch.setattr(Note, "get_external_description", slow)
     Note.notes.create(text="a")

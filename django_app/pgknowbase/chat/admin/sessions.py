@@ -25,8 +25,7 @@ class ChatSessionAdmin(RunAdmin):
 
     moment = "updated_at"
     list_display = (
-        "title_column", "user_column", "messages_column", "modes_column", "tokens", "cost_column", "updated_at",
-        "models_column",
+        "title_column", "user_column", "messages_column", "modes_column", "cost_column", "updated_at", "models_column",
     )  # fmt: skip
     list_filter = (UserFilter, "updated_at", ModelFilter, ModeFilter)
     list_select_related = ("user",)
