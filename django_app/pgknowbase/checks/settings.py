@@ -15,7 +15,7 @@ NEEDED_APPS = ("django.contrib.postgres", "pgtrigger")
 
 @register("pgknowbase")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 settings, E002 apps, E003 database engine, E004 backend, W005 what a backend needs to run, E006 models for agents."""
+    """E001 settings, E002 apps, E003 database engine, E004 backend, W005 what a backend lacks, E006 models of tools."""
     messages: list[CheckMessage] = []
     messages += [
         Error(f"{name!r} is not installed.", hint=f"Add {name!r} to INSTALLED_APPS.", id="pgknowbase.E002")
