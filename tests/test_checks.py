@@ -149,3 +149,24 @@ def test_database_that_differs_from_the_settings(db, settings):
 def test_checks_are_registered():
     names = {check.__name__ for check in checks.registry.registry.get_checks(include_deployment_checks=True)}
     assert {"check_settings", "check_source_models", "check_database"} <= names
+
+
+@pytest.mark.parametrize(
+    ("orm", "told"),
+    [
+        ({"no.Model": ["x"]}, "['AGENTS']['ORM'] names 'no.Model', which is no model"),
+        ({"nothing": ["x"]}, "['AGENTS']['ORM'] names 'nothing', which is no model"),
+        (
+            {"blog.Article": ["titel"]},
+            "['AGENTS']['ORM'] names 'titel', which is no field of 'blog.Article': use one of",
+        ),
+        ({"blog.Article": ["category__name"]}, "names 'category__name', which is no field"),
+        ({"blog.Article": []}, None),
+        ({"blog.article": ["pk", "id", "title", "category", "category_id"]}, None),
+    ],
+)
+def test_models_of_the_orm_tools(settings, orm, told):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "AGENTS": {"ORM": orm}}
+    found = [(error.id, error.msg) for error in check_settings()]
+    assert [number for number, _ in found] == (["pgknowbase.E006"] if told else [])
+    assert told is None or told in found[0][1]

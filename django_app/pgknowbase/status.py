@@ -88,6 +88,7 @@ class ReactionStatus(BaseModel):
     failed: int = 0
     dead: int = 0
     done: int = 0
+    cancelled: int = 0
     oldest_pending: datetime | None = None
     last_finished: datetime | None = None
 

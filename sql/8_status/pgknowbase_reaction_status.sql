@@ -8,6 +8,7 @@ SELECT coalesce(d.reaction, e.reaction) AS reaction,
     coalesce(d.failed, 0) AS failed,
     coalesce(d.dead, 0) AS dead,
     coalesce(d.done, 0) AS done,
+    coalesce(d.cancelled, 0) AS cancelled,
     least(e.oldest, d.oldest) AS oldest_pending,
     d.last_finished
 FROM (
@@ -17,6 +18,7 @@ FROM (
         count(*) FILTER (WHERE state = 'pending' AND error <> '') AS failed,
         count(*) FILTER (WHERE state = 'dead') AS dead,
         count(*) FILTER (WHERE state = 'done') AS done,
+        count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
         min(created_at) FILTER (WHERE state IN ('pending', 'running')) AS oldest,
         max(finished_at) FILTER (WHERE state = 'done') AS last_finished
     FROM pgknowbase_delivery GROUP BY reaction

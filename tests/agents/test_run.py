@@ -13,6 +13,7 @@ from django.db.models.signals import post_save
 from django.test import TestCase
 from django.utils import timezone
 from pydantic import BaseModel
+from pydantic_ai import ModelRetry
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.usage import RequestUsage
 
@@ -199,6 +200,35 @@ def test_failure_of_a_tool_is_kept_with_its_call_and_its_messages():
     assert row.completed_at
     call = row.tools.get()
     assert (call.status, call.error) == ("FAILED", "ValueError: no luck")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept", "why"),
+    [
+        ({"limit": "many"}, {"limit": "many"}, "limit: Input should be a valid integer"),
+        ('{"limit": ', {"INVALID_JSON": '{"limit": '}, "arguments: Invalid JSON"),
+        ({"limit": 13}, {"limit": 13}, "13 brings bad luck"),
+    ],
+)
+def test_call_with_wrong_arguments_is_kept_as_refused(arguments, kept, why):
+    def lucky(ctx, limit):
+        if limit == 13:
+            raise ModelRetry("13 brings bad luck")
+
+    agent, taken = make_agent(model=saying(("count", arguments), ("count", {"limit": 1}), "done"), max_retries=1), []
+
+    @agent.tool_plain(args_validator=lucky)
+    def count(limit: int) -> str:
+        taken.append(limit)
+        return "counted"
+
+    result = agent.run_sync("x")
+    assert (result.output, taken) == ("done", [1])
+    refused, done = AgentExecution.objects.get().tools.all()
+    assert (refused.status, refused.arguments) == ("REFUSED", kept)
+    assert why in refused.error
+    assert refused.completed_at
+    assert (done.status, done.arguments) == ("COMPLETED", {"limit": 1})
 
 
 async def test_timeout():

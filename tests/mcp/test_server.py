@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
 
@@ -131,6 +132,27 @@ def test_stdio(library, on_stdio):  # noqa: F811
         assert "unknown operator 'like'" in bad.content[0].text
 
     on_stdio(work, "--user", "ann")
+
+
+def test_stdin_that_is_closed_behind_the_request(library, environment):  # noqa: F811
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "hand", "version": "1"}}
+    asked = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client},
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "search", "arguments": WORDS}},
+    ]
+    ended = subprocess.run(
+        [sys.executable, "-m", "django", "pgknowbase_mcp", "--user", "ann"],
+        input="".join(json.dumps(message) + "\n" for message in asked),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    answers = {message["id"]: message for message in map(json.loads, ended.stdout.splitlines())}
+    assert sorted(answers) == [1, 2]
+    assert titles(answers[2]["result"]["structuredContent"]) == ["ann's", PUBLIC]
 
 
 def test_stdio_of_nobody_sees_public_rows(library, on_stdio):  # noqa: F811

@@ -9,6 +9,7 @@ from pgknowbase import gateway
 from pgknowbase.errors import ReactionCancelledError
 from pgknowbase.models import Delivery, ReactionEvent
 from pgknowbase.reactions.reactor import Reactor
+from pgknowbase.status import reaction_statuses
 from pgknowbase.testing import drain, make_due
 from tests.newsroom.models import Shift, Story, Ticket
 
@@ -95,6 +96,8 @@ def test_cancelled_run_has_ended_and_is_no_success(state):
     assert (dead.state, cancelled.state, cancelled.attempts) == ("dead", "cancelled", 1)
     assert cancelled.error == "ReactionCancelledError: Somebody stopped it: change the row."
     assert gateway.fetch_value("default", gateway.DELIVERY_RETRY, [cancelled.pk]) == 0
+    counted = next(each for each in reaction_statuses("default") if each.reaction == cancelled.reaction)
+    assert (counted.dead, counted.cancelled, counted.done, counted.pending) == (1, 1, 0, 0)
     Delivery.objects.update(finished_at=cancelled.finished_at - timedelta(days=400))
     Reactor("default", worker=None).run_once()
     assert list(Delivery.objects.all()) == [dead]

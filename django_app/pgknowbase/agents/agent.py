@@ -14,6 +14,7 @@ from pgknowbase.agents.adapter.models import HOW
 from pgknowbase.agents.deps import DjangoDeps
 from pgknowbase.agents.outcome import Call, End, Outcome, Permission, Place
 from pgknowbase.agents.result import AgentResult, AgentStream
+from pgknowbase.agents.synchronous import check_sync
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import (
     AgentError,
@@ -174,8 +175,7 @@ class DjangoAgent(Generic[Deps, Output]):
         Raises:
             AgentError: in async code.
         """
-        if asyncio._get_running_loop() is not None:
-            raise AgentError(f"run_sync() of agent {self.name!r} was called in async code: use `await agent.run(...)`.")
+        check_sync(f"run_sync() of agent {self.name!r}", "await agent.run(...)")
         return async_to_sync(self.run)(prompt, **options)
 
     @asynccontextmanager
@@ -220,8 +220,9 @@ class DjangoAgent(Generic[Deps, Output]):
         """
         from pgknowbase.agents.recording import rows
         from pgknowbase.agents.recording.approvals import decisions_of
+        from pgknowbase.agents.recording.values import row_id
 
-        begun = await sync_to_async(rows.resume)(execution_id)
+        begun = await sync_to_async(rows.resume)(row_id("a run", execution_id))
         if begun is None:
             return None
         row = begun.execution
@@ -246,14 +247,14 @@ class DjangoAgent(Generic[Deps, Output]):
     async def _begin(self, prompt: str, deps: Any, *, model: Any, place: Place | None, key: str = "") -> Any:
         from pgknowbase.agents.models import AgentExecution
         from pgknowbase.agents.recording import rows
-        from pgknowbase.agents.recording.values import prompt_text
+        from pgknowbase.agents.recording.values import prompt_text, short_text
 
         row = AgentExecution(
             agent_name=self.name,
             user_id=getattr(deps, "user_id", None),
             model=self.model_name(model),
             input_prompt=prompt_text(prompt),
-            idempotency_key=key,
+            idempotency_key=short_text("The idempotency_key", key),
             workflow_id=place.workflow_id if place else None,
             order=place.order if place else None,
             step=place.step if place else "",

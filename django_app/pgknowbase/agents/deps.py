@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import SynchronousOnlyOperation
+from django.core.exceptions import SynchronousOnlyOperation, ValidationError
 from django.http import HttpRequest
 
 from pgknowbase.errors import AgentError
@@ -17,12 +17,29 @@ class DjangoDeps:
 
     ``user_id``: None is an anonymous visitor. ``request``: where there is one; a run in the background has none.
     ``session_data``: JSON that goes with a run into the background.
+
+    Raises:
+        AgentError: no user can have that key.
     """
 
     user_id: Any = None
     request: HttpRequest | None = field(default=None, repr=False)
     session_data: dict[str, Any] = field(default_factory=dict)
     _user: Any = field(default=None, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.user_id is None:
+            return
+        options = get_user_model()._meta
+        key: Any = options.pk
+        while key.remote_field:  # of a model that inherits its key
+            key = key.target_field
+        try:
+            key.run_validators(key.to_python(self.user_id))
+        except (ValidationError, OverflowError):
+            raise AgentError(
+                f"user_id {self.user_id!r:.100} is no key of {options.label!r}: pass `user.pk`, or None for a visitor."
+            ) from None
 
     @classmethod
     def from_user(cls, user: Any, *, session_data: dict[str, Any] | None = None) -> Self:

@@ -53,11 +53,12 @@ def declared() -> dict[str, "DjangoAgent[Any, Any]"]:
 
 def agent_names() -> list[str]:
     """The names of all agents, declared and kept."""
+    from pgknowbase.agents.definitions import usable
     from pgknowbase.agents.models import AgentDefinition
     from pgknowbase.agents.recording.database import alias
 
-    kept = AgentDefinition.objects.using(alias()).filter(is_active=True).values_list("name", flat=True)
-    return sorted({*_agents, *kept})
+    kept = usable(AgentDefinition.objects.using(alias()).filter(is_active=True).exclude(name__in=_agents))
+    return sorted({*_agents, *(agent.name for agent in kept)})
 
 
 def get_agent(name: str, *, user: Any = None) -> "DjangoAgent[Any, Any]":
@@ -68,6 +69,7 @@ def get_agent(name: str, *, user: Any = None) -> "DjangoAgent[Any, Any]":
 
     Raises:
         UnknownAgentError: there is none, or it is not for this user.
+        AgentError: its row cannot be an agent.
     """
     if name in _agents:
         return _agents[name]
@@ -91,10 +93,10 @@ async def aget_agent(name: str, *, user: Any = None) -> "DjangoAgent[Any, Any]":
 
 def agents_for(user: Any) -> list[tuple["DjangoAgent[Any, Any]", str]]:
     """What ``user`` may use, by name, with where it is kept: ``code`` or ``database``."""
-    from pgknowbase.agents.definitions import built
+    from pgknowbase.agents.definitions import usable
     from pgknowbase.agents.models import AgentDefinition
     from pgknowbase.agents.recording.database import alias
 
     kept = AgentDefinition.usable_by(user).using(alias()).exclude(name__in=_agents)
-    found = [(agent, "code") for agent in _agents.values()] + [(built(row), "database") for row in kept]
+    found = [(agent, "code") for agent in _agents.values()] + [(agent, "database") for agent in usable(kept)]
     return sorted(found, key=lambda each: each[0].name)

@@ -1,5 +1,6 @@
 """Checks of ``settings.PGKNOWBASE`` and of what it names. They touch neither database nor network."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.apps import apps
@@ -14,7 +15,7 @@ NEEDED_APPS = ("django.contrib.postgres", "pgtrigger")
 
 @register("pgknowbase")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001 settings, E002 apps, E003 database engine, E004 backend, W005 what a backend needs to run."""
+    """E001 settings, E002 apps, E003 database engine, E004 backend, W005 what a backend lacks, E006 models of tools."""
     messages: list[CheckMessage] = []
     messages += [
         Error(f"{name!r} is not installed.", hint=f"Add {name!r} to INSTALLED_APPS.", id="pgknowbase.E002")
@@ -42,7 +43,28 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
             )
         )
     messages += _check_backends(list(settings.embeddings))
+    messages += _check_orm(settings.agents.orm)
     return messages
+
+
+def _check_orm(listed: Mapping[str, list[str]]) -> list[CheckMessage]:
+    faults = []
+    for label, fields in listed.items():
+        try:
+            options = apps.get_model(label)._meta
+        except (LookupError, ValueError):
+            faults.append((f"{label!r}, which is no model", "Write 'app_label.Model' of an installed app."))
+            continue
+        columns = {name for field in options.fields for name in (field.name, field.attname)}
+        known = {"pk", *columns, *(field.name for field in options.many_to_many)}
+        faults += [
+            (f"{name!r}, which is no field of {options.label!r}: use one of {', '.join(sorted(known))}", "Correct it.")
+            for name in fields
+            if name not in known
+        ]
+    return [
+        Error(f"PGKNOWBASE['AGENTS']['ORM'] names {fault}.", hint=hint, id="pgknowbase.E006") for fault, hint in faults
+    ]
 
 
 def _check_backends(aliases: list[str]) -> list[CheckMessage]:

@@ -13,6 +13,7 @@ from pgknowbase import __version__
 from pgknowbase.errors import EmbeddingError, PgKnowbaseError
 from pgknowbase.knowledge import FetchedDocument, Question, SearchPage, service
 from pgknowbase.knowledge.service import Narrowing, parse_id
+from pgknowbase.mcp.stdio import PatientServer
 from pgknowbase.mcp.threads import in_thread
 from pgknowbase.search.external import Leg
 from pgknowbase.search.visibility import Viewer
@@ -50,7 +51,7 @@ def build_server(who: Callable[[], Viewer], *, tokens_at: str | None = None) -> 
         options["auth"] = AuthSettings(
             issuer_url=AnyHttpUrl(tokens_at), resource_server_url=None, required_scopes=[SCOPE]
         )
-    server: MCPServer[Any] = MCPServer(
+    server = PatientServer(
         "pgknowbase",
         instructions=INSTRUCTIONS,
         version=__version__,

@@ -18,7 +18,7 @@ from pgknowbase.agents.adapter.hooks import RunHooks
 from pgknowbase.agents.adapter.models import model_label, opened
 from pgknowbase.agents.adapter.results import decisions, history, take_error, take_messages, take_output
 from pgknowbase.agents.adapter.threads import threads
-from pgknowbase.agents.adapter.tools import made
+from pgknowbase.agents.adapter.tools import checked, made
 from pgknowbase.agents.outcome import Call, End, Outcome
 
 
@@ -45,7 +45,7 @@ class Engine:
             # Requests are sent again by our own hook, which knows the run's timeout and limit.
             model_settings=cast(ModelSettings, {"max_retries": 0, **(model_settings or {})}),
             tools=[made(tool) for tool in tools],
-            toolsets=toolsets,
+            toolsets=[checked(each) for each in toolsets],
         )
 
     def tool(self, function: Callable[..., Any], *, plain: bool, **options: Any) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
 
+from pydantic import ValidationError
 from pydantic_ai import ApprovalRequired, RunContext
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.exceptions import (
     ModelAPIError,
     ModelConnectionError,
     ModelRateLimitError,
+    ModelRetry,
     ModelServerError,
     ModelUnavailableError,
     RetryModelRequest,
@@ -67,6 +69,20 @@ class RunHooks(AbstractCapability[Any]):
         """The model is not shown what it may not call."""
         return [each for each in tool_defs if self.call.permissions.get(each.name) != "deny"]
 
+    async def on_tool_validate_error(
+        self,
+        ctx: RunContext[Any],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: Any,
+        error: ValidationError | ModelRetry,
+    ) -> dict[str, Any]:
+        """A row of a call that its tool does not take; the model is told why and may call again."""
+        row = await self.call.journal.tool_started(call.tool_name, call.tool_call_id, call.args_as_dict())
+        await self.call.journal.tool_ended(row, "REFUSED", error=_reason(error))
+        raise error
+
     async def wrap_tool_execute(
         self,
         ctx: RunContext[Any],
@@ -103,3 +119,9 @@ class RunHooks(AbstractCapability[Any]):
             raise ToolRefusedError(f"The tool {tool_def.name!r} is not allowed here: answer without it.")
         if permission == "ask" and not ctx.tool_call_approved:
             raise ApprovalRequired
+
+
+def _reason(error: ValidationError | ModelRetry) -> str:
+    if isinstance(error, ModelRetry):
+        return error.message
+    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}" for fault in error.errors())

@@ -1,5 +1,6 @@
 """The admins of ``AgentDefinition`` and ``AgentBudget``, which people edit."""
 
+from importlib.util import find_spec
 from typing import Any
 
 from django import forms
@@ -73,13 +74,26 @@ class AgentDefinitionAdmin(EditedAdmin):
     """Agents that are kept in the database."""
 
     form = DefinitionForm
-    list_display = ("name", "kind", "model", "is_active", "is_public", "owner", "updated_at")
+    list_display = ("name", "kind", "model", "is_active", "problem", "is_public", "owner", "updated_at")
     list_filter = ("kind", "is_active", "is_public", "updated_at")
     list_select_related = ("owner",)
     search_fields = ("name", "description", "instructions")
     raw_id_fields = ("owner", "users")
     filter_horizontal = ("groups",)
-    readonly_fields = ("created_at", "updated_at")
+    readonly_fields = ("problem", "created_at", "updated_at")
+
+    @admin.display(description="Why it cannot run", empty_value="")
+    def problem(self, row: AgentDefinition) -> str:
+        """What keeps a row that was not saved by this form from being an agent."""
+        from pgknowbase.agents.definitions import built
+
+        if row.pk is None or find_spec("pydantic_ai") is None:
+            return ""
+        try:
+            built(row).model_name()
+        except AgentError as error:
+            return str(error)
+        return ""
 
 
 @admin.register(AgentBudget)

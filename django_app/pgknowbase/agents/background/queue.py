@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from pgknowbase.agents.models import AgentExecution, Status
 from pgknowbase.agents.recording.database import alias
-from pgknowbase.agents.recording.values import as_json, prompt_text
+from pgknowbase.agents.recording.values import as_json, prompt_text, row_id
 from pgknowbase.agents.registry import get_agent
 from pgknowbase.agents.retryable import is_retryable
 from pgknowbase.conf import get_settings
@@ -42,7 +42,7 @@ def retry_execution(execution_id: UUID) -> AgentExecution | None:
         UnknownAgentError: the agent is gone, or no longer for this user.
         AgentError: the user is gone or not active.
     """
-    using = alias()
+    using, execution_id = alias(), row_id("a run", execution_id)
     row = AgentExecution.objects.using(using).select_related("user").filter(pk=execution_id).first()
     return run_again(row) if row is not None and is_retryable(row) else None
 
@@ -93,6 +93,7 @@ def continue_run(execution_id: UUID) -> bool:
     Raises:
         AgentError: there is no queue, or a worker does not know the agent.
     """
+    execution_id = row_id("a run", execution_id)
     with transaction.atomic(alias()):
         rows = AgentExecution.objects.using(alias()).select_for_update()
         row = rows.filter(pk=execution_id, status=Status.PENDING).first()

@@ -13,6 +13,7 @@ from django.utils import timezone
 from pgknowbase.agents.background.queue import active_user, is_queued, on_queue
 from pgknowbase.agents.models import ACTIVE, FINAL, AgentExecution, Status, WorkflowExecution
 from pgknowbase.agents.recording.database import alias
+from pgknowbase.agents.recording.values import row_id
 from pgknowbase.agents.registry import get_agent
 from pgknowbase.conf import get_settings
 
@@ -65,7 +66,7 @@ def retry_workflow(workflow_id: UUID) -> bool:
         UnknownAgentError: an agent is gone, or no longer for this user.
         AgentError: the user is gone or not active.
     """
-    using = alias()
+    using, workflow_id = alias(), row_id("a workflow", workflow_id)
     with transaction.atomic(using):
         stopped = Q(status__in=[Status.FAILED, Status.PENDING]) | Q(status=Status.RUNNING, heartbeat_at__lt=_silent())
         rows = WorkflowExecution.objects.using(using).select_for_update().filter(stopped)

@@ -17,6 +17,8 @@ def decide(request_id: int, *, approve: bool, by: Any = None, reason: str = "") 
         ApprovalError: the request is decided already, or its run no longer waits.
     """
     using = alias()
+    if isinstance(request_id, bool) or not str(request_id).isdecimal():
+        raise ApprovalError(f"{request_id!r:.100} is no id of a request: pass the number that its row has.")
 
     def write() -> bool:
         with transaction.atomic(using):

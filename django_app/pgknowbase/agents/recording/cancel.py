@@ -10,11 +10,12 @@ from pgknowbase.agents.models import ACTIVE, AgentExecution, Status, WorkflowExe
 from pgknowbase.agents.recording.approvals import withdraw
 from pgknowbase.agents.recording.database import alias, committed
 from pgknowbase.agents.recording.heartbeat import heart
+from pgknowbase.agents.recording.values import row_id
 
 
 def cancel_execution(execution_id: UUID) -> bool:
     """Cancel a run: one that waits at once, one at work within ``HEARTBEAT_SECONDS``; False if it has ended already."""
-    using = alias()
+    using, execution_id = alias(), row_id("a run", execution_id)
 
     def write() -> bool:
         with transaction.atomic(using):
@@ -41,7 +42,7 @@ async def acancel_execution(execution_id: UUID) -> bool:
 
 def cancel_workflow(workflow_id: UUID) -> bool:
     """Cancel a workflow with its runs: no step begins after it; False if it has ended already."""
-    using = alias()
+    using, workflow_id = alias(), row_id("a workflow", workflow_id)
 
     def write() -> bool:
         with transaction.atomic(using):

@@ -2,12 +2,14 @@
 
 from math import isfinite
 from typing import Any
+from uuid import UUID
 
 from pydantic_core import to_jsonable_python
 
 from pgknowbase.errors import AgentError
 
 LONGEST_ERROR = 10_000
+LONGEST_NAME = 200
 
 
 def as_json(value: Any) -> Any:
@@ -32,6 +34,31 @@ def prompt_text(prompt: object) -> str:
     if not isinstance(prompt, str):
         raise AgentError(f"The prompt {prompt!r:.100} is no text: pass a str.")
     return as_text(prompt)
+
+
+def short_text(what: str, text: Any, *, kind: type[AgentError] = AgentError) -> str:
+    """A name or key as a row can hold it.
+
+    Raises:
+        AgentError: of that ``kind``: it is no text, too long, or has characters that Postgres refuses.
+    """
+    if not isinstance(text, str) or len(text) > LONGEST_NAME or as_text(text) != text:
+        raise kind(
+            f"{what} {text!r:.100} cannot be kept: pass a str of {LONGEST_NAME} characters at most, without NUL."
+        )
+    return text
+
+
+def row_id(what: str, value: Any, *, kind: type[AgentError] = AgentError) -> UUID:
+    """The id of a run or of a workflow, also where it came as text.
+
+    Raises:
+        AgentError: of that ``kind``: it is none.
+    """
+    try:
+        return value if isinstance(value, UUID) else UUID(str(value))
+    except ValueError:
+        raise kind(f"{value!r:.100} is no id of {what}: pass the UUID that its row has.") from None
 
 
 def _storable(value: Any) -> Any:

@@ -35,8 +35,7 @@ def named(name: str) -> Any:
     Raises:
         AgentError: there is none.
     """
-    try:
-        return TOOLSETS[name]()
-    except KeyError:
+    if not isinstance(name, str) or name not in TOOLSETS:
         known = ", ".join(map(repr, TOOLSETS))
-        raise AgentError(f"Tool set {name!r} is unknown: use {known}.") from None
+        raise AgentError(f"Tool set {name!r:.100} is unknown: use {known}.")
+    return TOOLSETS[name]()

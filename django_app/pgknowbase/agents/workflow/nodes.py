@@ -26,6 +26,10 @@ class Step:
     retries: int = 0
     timeout: float | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.retries, int) or self.retries < 0:
+            raise WorkflowError(f"retries {self.retries!r} of {self.agent!r} is out of range: pass 0 or more.")
+
     @property
     def name(self) -> str:
         """The agent's."""
@@ -50,6 +54,9 @@ class Parallel:
     concurrency: int | None = None
     require_all: bool = False
 
+    def __post_init__(self) -> None:
+        check_concurrency(self.concurrency)
+
 
 @dataclass(frozen=True)
 class Conditional:
@@ -62,6 +69,16 @@ class Conditional:
     branches: Mapping[str, Member]
     default: str | None = None
     retries: int = field(default=0)
+
+
+def check_concurrency(concurrency: Any) -> None:
+    """Refuse a bound that lets nothing run.
+
+    Raises:
+        WorkflowError: it is not 1 or more.
+    """
+    if concurrency is not None and (not isinstance(concurrency, int) or concurrency < 1):
+        raise WorkflowError(f"concurrency {concurrency!r} is out of range: pass 1 or more, or None.")
 
 
 def as_node(member: Any) -> Node:

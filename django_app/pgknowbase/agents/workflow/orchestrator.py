@@ -10,7 +10,9 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from pgknowbase.agents.agent import DjangoAgent
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.workflow.nodes import Member, Node, as_node, member_name, named, steps_of
+from pgknowbase.agents.recording.values import short_text
+from pgknowbase.agents.synchronous import check_sync
+from pgknowbase.agents.workflow.nodes import Member, Node, as_node, check_concurrency, member_name, named, steps_of
 from pgknowbase.agents.workflow.registry import PATTERNS, get_workflow
 from pgknowbase.agents.workflow.report import WorkflowResult
 from pgknowbase.conf import get_settings
@@ -33,7 +35,7 @@ class SimpleOrchestrator:
 
     def define(self, name: str, workflow: Member) -> None:
         """Give a workflow a name, under which it can be executed, and taken up again after a crash."""
-        self._workflows[name] = as_node(workflow)
+        self._workflows[short_text("The name of a workflow", name, kind=WorkflowError)] = as_node(workflow)
 
     async def execute(
         self,
@@ -87,6 +89,7 @@ class SimpleOrchestrator:
 
     def execute_sync(self, pattern: str | None = None, agents: Sequence[Member] = (), **options: Any) -> WorkflowResult:
         """``execute`` for sync code."""
+        check_sync("execute_sync()", "await orchestrator.execute(...)")
         return async_to_sync(self.execute)(pattern, agents, **options)
 
     async def resume(self, workflow_id: UUID, *, workflow: Member | None = None, deps: Any = None) -> WorkflowResult:
@@ -110,6 +113,7 @@ class SimpleOrchestrator:
 
     def resume_sync(self, workflow_id: UUID, **options: Any) -> WorkflowResult:
         """``resume`` for sync code."""
+        check_sync("resume_sync()", "await orchestrator.resume(...)")
         return async_to_sync(self.resume)(workflow_id, **options)
 
     def check_known(self, row: Any) -> None:
@@ -168,8 +172,7 @@ class SimpleOrchestrator:
     def _chosen(
         self, pattern: str | None, agents: Sequence[Member], workflow: Any, concurrency: int | None
     ) -> tuple[Node, str, str]:
-        if concurrency is not None and concurrency < 1:
-            raise WorkflowError(f"concurrency {concurrency!r} is out of range: pass 1 or more, or None.")
+        check_concurrency(concurrency)
         if (pattern is None) == (workflow is None):
             raise WorkflowError("Give execute() either a pattern with agents, or a workflow.")
         if pattern is not None:

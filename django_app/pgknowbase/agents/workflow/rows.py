@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from pgknowbase.agents.models import AgentExecution, Status, WorkflowExecution
 from pgknowbase.agents.recording.database import alias, committed
-from pgknowbase.agents.recording.values import LONGEST_ERROR, as_json, as_text, prompt_text
+from pgknowbase.agents.recording.values import LONGEST_ERROR, as_json, as_text, prompt_text, row_id, short_text
 from pgknowbase.agents.workflow.nodes import Node, count, steps_of
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import WorkflowError
@@ -40,7 +40,7 @@ def new(
     ``defined``: the name under which ``node`` was defined; ``parts``: pattern and agents do not tell what it is.
     """
     return WorkflowExecution(
-        workflow_name=name,
+        workflow_name=short_text("The name of a workflow", name, kind=WorkflowError),
         user_id=getattr(deps, "user_id", None),
         pattern=pattern,
         agents=[step.name for step in steps_of(node)],
@@ -68,7 +68,7 @@ def take(workflow_id: UUID) -> WorkflowExecution:
     Raises:
         WorkflowError: there is none, it is done, or another process is at it.
     """
-    using = alias()
+    using, workflow_id = alias(), row_id("a workflow", workflow_id, kind=WorkflowError)
 
     def write() -> WorkflowExecution:
         with transaction.atomic(using):

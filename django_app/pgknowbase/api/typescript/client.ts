@@ -309,6 +309,7 @@ export interface ReactionStatus {
   failed?: number;
   dead?: number;
   done?: number;
+  cancelled?: number;
   oldest_pending?: string | null;
   last_finished?: string | null;
 }
