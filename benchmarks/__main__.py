@@ -11,7 +11,7 @@ from benchmarks.database import Database, bench_database
 from benchmarks.growth import draw
 from benchmarks.report import Figure, hardware, table, write
 
-NAMES = ("vectors", "write-tax", "relay", "end-to-end", "lag", "agents")
+NAMES = ("vectors", "copies", "write-tax", "relay", "end-to-end", "lag", "agents")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -43,24 +43,24 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure pgknowbase on this machine.")
     parser.add_argument("names", nargs="*", metavar="NAME", type=_name, help=f"{', '.join(NAMES)}, all; default: all")
-    parser.add_argument("--quick", action="store_true", help="few rows and rounds: does it run, not how fast")
+    parser.add_argument("--quick", action="store_true", help="few rows and rounds, to see that it runs")
     parser.add_argument(
-        "--sizes", type=_sizes, metavar="N,N", default=(), help="of vectors: chunks; default: 10000,100000"
+        "--sizes", type=_sizes, metavar="N,N", default=(), help="vectors: numbers of chunks; default: 10000,100000"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where the JSON goes; default: benchmarks/results/")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="results; default: a file in benchmarks/results/")
     return parser
 
 
 def _name(value: str) -> str:
     if value not in (*NAMES, "all"):
-        raise argparse.ArgumentTypeError(f"{value!r} is no benchmark: use {', '.join(NAMES)} or all.")
+        raise argparse.ArgumentTypeError(f"{value!r} is not a benchmark: use {', '.join(NAMES)} or all.")
     return value
 
 
 def _sizes(value: str) -> tuple[int, ...]:
     sizes = tuple(int(size) for size in value.split(",") if size.isdecimal() and int(size) > 0)
     if len(sizes) != value.count(",") + 1:
-        raise argparse.ArgumentTypeError(f"{value!r} is no list of sizes: write 10000,100000.")
+        raise argparse.ArgumentTypeError(f"{value!r} is not a list of sizes: write 10000,100000.")
     return sizes
 
 

@@ -61,16 +61,16 @@ def _asleep(vectorizers: list[int]) -> None:
     import django
 
     django.setup()
-    from pgknowbase.relay.floor import OutboxFloor
+    from pgknowbase.relay.outbox import OutboxLowWatermark
 
-    OutboxFloor.refresh = lambda self: 2**62  # type: ignore[method-assign]
+    OutboxLowWatermark.refresh = lambda self: 2**62  # type: ignore[method-assign]
     _ours(vectorizers, relay_only=True)
 
 
 def _pgai(vectorizers: list[int]) -> None:
-    from pgknowbase.vectorizer.pgai import _switch_tracing_off
+    from pgknowbase.core.pgai import disable_tracing
 
-    _switch_tracing_off()
+    disable_tracing()
     import logging
 
     import openai  # noqa: F401 - what the worker would import at its first batch

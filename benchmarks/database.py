@@ -109,10 +109,9 @@ def _url(server: str, name: str) -> str:
 
 def _program(name: str) -> str:
     try:
-        from pgknowbase.embedded.account import account_for
-        from pgknowbase.embedded.binaries import bin_directory
+        from pgknowbase.embedded.process import account_for, programs
 
-        return str(bin_directory(18, account_for(Path(tempfile.gettempdir()))) / name)
+        return str(programs(18, account_for(Path(tempfile.gettempdir()))) / name)
     except Exception:  # noqa: BLE001 - without the extra "embedded", that of the system will do
         found = shutil.which(name)
         if found is None:

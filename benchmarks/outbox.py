@@ -153,7 +153,7 @@ def _beside_dead(
 def _until_risen(relay: Any) -> None:
     """Turn on until the floor is above the dead events, all of which it passes at once."""
     deadline = time.monotonic() + 60
-    while not relay.floor.value:
+    while not relay.low_watermark.value:
         if time.monotonic() > deadline:
             raise RuntimeError("the floor has not risen after 60 s: some transaction with an id stays open")
         if relay.run_once().idle:

@@ -74,8 +74,8 @@ class EmbeddingServer:
 
 @contextmanager
 def embedding_server() -> Iterator[EmbeddingServer]:
-    """``manage.py pgknowbase_embedding_server`` with the static model."""
-    child = Child("django", "pgknowbase_embedding_server", "--port", "0", environment={"PYTHONUNBUFFERED": "1"})
+    """``benchmarks.embedding_server`` with the static model."""
+    child = Child("benchmarks.embedding_server", "--port", "0")
     try:
         yield EmbeddingServer(child.expect("Serving").rpartition(" ")[2], child.process.pid)
     finally:

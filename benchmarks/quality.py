@@ -1,7 +1,8 @@
 """``python -m benchmarks.quality FOLDER``: how well searches rank, on labelled sets in BEIR's layout.
 
 Each folder below FOLDER with corpus.jsonl, queries.jsonl and qrels.tsv is a set. Its documents become rows of a Django
-model, a worker brings them into the index, and the managers search it.
+model, a worker brings them into the index, and the managers search it. ``--typos``: the same with a typo in a random
+word of each query.
 """
 
 import argparse
@@ -9,6 +10,8 @@ import csv
 import json
 import math
 import os
+import random
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,7 +75,7 @@ def main(arguments: list[str]) -> int:
         print("| set | documents | queries | search | nDCG@10 | MRR@10 | recall@100 | reference nDCG@10 |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
         for folder in folders:
-            for line in _lines(load(folder, options.queries)):
+            for line in _lines(load(folder, options.queries), typos=options.typos):
                 print(line, flush=True)
         _close()
     return 0
@@ -85,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", choices=MODELS, default="minilm", help="which local embedding model")
     parser.add_argument("--whole", action="store_true", help="one chunk per document, cut where the model ends")
     parser.add_argument("--queries", type=int, metavar="N", help="at most N queries of a set, evenly chosen")
+    parser.add_argument("--typos", action="store_true", help="search with a typo in a random word of each query, too")
     return parser
 
 
@@ -107,7 +111,34 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
         yield from map(json.loads, lines)
 
 
-def _lines(labelled: Labelled) -> Iterator[str]:
+def with_typo(text: str, seed: str) -> str:
+    """``text`` with one random edit in one random word of three letters or more: a letter too few, too many, another,
+    or two in the wrong order. The same for each call.
+
+    >>> with_typo("how do triggers work", "12")
+    'how do tirggers work'
+    """
+    chance = random.Random(seed)
+    words = list(re.finditer(r"[^\W\d_]{3,}", text))
+    if not words:
+        return text
+    word = chance.choice(words)
+    letters, place = list(word[0]), chance.randrange(len(word[0]))
+    other = chance.choice([letter for letter in text if letter.isalpha()])
+    match chance.choice(["too few", "too many", "another", "wrong order"]):
+        case "too few":
+            del letters[place]
+        case "too many":
+            letters.insert(place, other)
+        case "another":
+            letters[place] = other
+        case "wrong order":
+            place = min(place, len(letters) - 2)
+            letters[place : place + 2] = reversed(letters[place : place + 2])
+    return text[: word.start()] + "".join(letters) + text[word.end() :]
+
+
+def _lines(labelled: Labelled, *, typos: bool) -> Iterator[str]:
     from benchmarks.catalog.models import Passage
     from pgknowbase.worker import Worker
 
@@ -123,6 +154,11 @@ def _lines(labelled: Labelled) -> Iterator[str]:
         "hybrid": (lambda text: Passage.objects.hybrid_search(text, limit=DEPTH, threshold=-1), None),
     }
     sizes = f"{len(labelled.documents):,} | {len(labelled.queries):,}"
+    if typos:
+        searches |= {
+            f"{name}, typos": (lambda text, search=search: search(with_typo(text, text)), None)
+            for name, (search, _) in searches.items()
+        }
     for name, (search, reference) in searches.items():
         found = {key: [row.name for row in search(text)] for key, text in labelled.queries}
         score = scored(found, labelled.gains)

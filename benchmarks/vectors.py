@@ -132,7 +132,7 @@ def _manager(connection: psycopg.Connection[Any], chunks: int, samples: int) -> 
     article = ContentType.objects.get_for_model(Article)
     vectors = {words: _vector(words) for words in WORDS}
     calls = iter(range(10**9))
-    text = "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, 10, sources => ARRAY[%s])"
+    text = "SELECT * FROM pgknowbase_search_dense_v1(%s::halfvec, 10, pgknowbase_filter_v1(ARRAY[%s]))"
 
     def by_sql() -> float:
         vector = vectors[WORDS[next(calls) % len(WORDS)]]
@@ -193,6 +193,6 @@ def _rename(connection: psycopg.Connection[Any], old: tuple[str, str], new: tupl
 
 def _vector(words: str) -> str:
     from pgknowbase.embeddings import get_embedder
-    from pgknowbase.search.hits import literal, query_vector
+    from pgknowbase.embeddings.query_vectors import literal, query_vector
 
     return literal(query_vector(get_embedder(), words))

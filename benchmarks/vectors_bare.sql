@@ -4,4 +4,5 @@
 SET hnsw.ef_search = 100;
 SELECT source, id, chunk_seq, chunk,
     1 - (embedding::halfvec(:dim) <=> (SELECT embedding FROM pgknowbase_benchmark.query WHERE id = :q)) AS similarity
-FROM :store ORDER BY embedding::halfvec(:dim) <=> (SELECT embedding FROM pgknowbase_benchmark.query WHERE id = :q) LIMIT 10;
+FROM :store WHERE NOT is_copy
+ORDER BY embedding::halfvec(:dim) <=> (SELECT embedding FROM pgknowbase_benchmark.query WHERE id = :q) LIMIT 10;

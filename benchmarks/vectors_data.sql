@@ -107,18 +107,18 @@ ALTER TABLE pgknowbase_document ENABLE TRIGGER USER;
 CREATE UNLOGGED TABLE pgknowbase_benchmark.words AS
 SELECT source, id, words, (SELECT sum(cardinality(u.positions))::integer FROM unnest(words) AS u) AS length
 FROM (
-    SELECT d.source, d.id, pgknowbase_plain_words_v1('english', d.content) AS words
+    SELECT d.source, d.id, pgknowbase_tokenize_ascii('english', d.content) AS words
     FROM pgknowbase_document AS d WHERE d.source IN (:big, :small) OFFSET 0
 ) AS d;
 SELECT avg(length) AS average FROM pgknowbase_benchmark.words \gset
 CREATE UNLOGGED TABLE pgknowbase_benchmark.marked AS
-SELECT source, id, pgknowbase_marked_words_v1(words, length, :average) AS words, length FROM pgknowbase_benchmark.words;
+SELECT source, id, pgknowbase_add_frequency_marks(words, length, :average) AS words, length FROM pgknowbase_benchmark.words;
 DROP INDEX pgknowbase_keywords_words;
-INSERT INTO pgknowbase_keywords (source, id, language, words, length, stale)
-SELECT source, id, 'english', words, length, false FROM pgknowbase_benchmark.marked;
+INSERT INTO pgknowbase_keywords (source, id, language, maker, words, length, stale)
+SELECT source, id, 'english', pgknowbase_word_maker('english'), words, length, false FROM pgknowbase_benchmark.marked;
 :wordsdef;
-INSERT INTO pgknowbase_corpus (source, language, documents, words)
-SELECT k.source, 'english', count(*), sum(k.length) FROM pgknowbase_keywords AS k
+INSERT INTO pgknowbase_corpus (source, language, maker, documents, words)
+SELECT k.source, 'english', pgknowbase_word_maker('english'), count(*), sum(k.length) FROM pgknowbase_keywords AS k
 WHERE k.source IN (:big, :small) GROUP BY k.source;
 
 DROP TABLE pgknowbase_benchmark.drawn, pgknowbase_benchmark.pool, pgknowbase_benchmark.text, pgknowbase_benchmark.words,
@@ -128,4 +128,4 @@ VACUUM ANALYZE pgknowbase_externaldata;
 VACUUM ANALYZE pgknowbase_document;
 VACUUM ANALYZE pgknowbase_keywords;
 ANALYZE pgknowbase_benchmark.query;
-SELECT pgknowbase_word_sample_v1() AS sampled \gset
+SELECT pgknowbase_word_sample() AS sampled \gset

@@ -2,4 +2,5 @@
 -- pgbench -n -c 2 -j 2 -T 10 -D queries=200 -D pass=p10 -f benchmarks/vectors_filtered.sql
 \set q random(1, :queries)
 SELECT * FROM pgknowbase_search_dense_v1(
-    (SELECT embedding FROM pgknowbase_benchmark.query WHERE id = :q), 10, metadata => jsonb_build_object(':pass', true));
+    (SELECT embedding FROM pgknowbase_benchmark.query WHERE id = :q), 10,
+    pgknowbase_filter_v1(metadata => jsonb_build_object(':pass', true)));

@@ -1,6 +1,6 @@
 from django.db import migrations
 
-from pgknowbase.migration_operations import CreateVectorExtension, InstallPgai
+from pgknowbase.core.migration_operations import CreateVectorExtension, InstallPgai
 
 
 class Migration(migrations.Migration):

@@ -78,6 +78,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("embedding", models.TextField(default="default")),
+                ("fingerprint", models.TextField(default="")),
+                ("caps", models.TextField(default="")),
                 ("vectorizer_id", models.IntegerField(unique=True)),
                 ("store_schema", models.TextField()),
                 (
@@ -207,9 +209,33 @@ class Migration(migrations.Migration):
             ],
             options={
                 "verbose_name": "recall measurement",
-                "db_table": "pgknowbase_recall",
+                "db_table": "pgknowbase_recall_measurement",
                 "ordering": ["-measured_at", "-id"],
             },
+        ),
+        migrations.CreateModel(
+            name="MigratedSource",
+            fields=[
+                (
+                    "source",
+                    models.TextField(
+                        help_text="Label of the source model, such as 'blog.Article'.",
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "paths",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(),
+                        help_text="Watched paths; none: of an unknown version.",
+                        null=True,
+                        size=None,
+                    ),
+                ),
+                ("migrated_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={"verbose_name": "migrated source model", "db_table": "pgknowbase_source"},
         ),
         migrations.CreateModel(
             name="RenderCost",
@@ -236,6 +262,15 @@ class Migration(migrations.Migration):
                 ),
                 ("querying_statements", models.FloatField(help_text="Statements of that hook per row.")),
                 ("updated_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "unwatched",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(),
+                        db_default=[],
+                        help_text="What hooks read though no path watches it, such as 'get_external_tags: blog.Category.name'.",
+                        size=None,
+                    ),
+                ),
             ],
             options={
                 "verbose_name": "rendering cost",
@@ -270,7 +305,7 @@ class Migration(migrations.Migration):
                 ),
                 ("is_public", models.BooleanField(default=False)),
                 ("is_active", models.BooleanField(default=True)),
-                ("similarity_threshold", models.FloatField(default=0.5)),
+                ("similarity_threshold", models.FloatField(default=0.0)),
                 (
                     "status",
                     models.CharField(
@@ -336,7 +371,11 @@ class Migration(migrations.Migration):
                         fields=["refresh_at"],
                         name="pgknowbase_ext_refresh",
                     ),
-                    models.Index(fields=["content_type", "similarity_threshold"], name="pgknowbase_ext_threshold"),
+                    models.Index(
+                        condition=models.Q(("similarity_threshold__gte", 0)),
+                        fields=["content_type", "similarity_threshold"],
+                        name="pgknowbase_ext_threshold",
+                    ),
                     django.contrib.postgres.indexes.GinIndex(
                         fields=["metadata"], name="pgknowbase_ext_metadata", opclasses=["jsonb_path_ops"]
                     ),
@@ -494,6 +533,146 @@ class Migration(migrations.Migration):
                         fields=("reaction", "object_key"),
                         name="pgknowbase_delivery_running",
                     ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="KeptVector",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("key", models.BinaryField(unique=True)),
+                ("model", models.TextField()),
+                ("vector", models.BinaryField()),
+                ("tokens", models.IntegerField(null=True)),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "db_table": "pgknowbase_kept_vector",
+            },
+        ),
+        migrations.CreateModel(
+            name="ModelProbe",
+            fields=[
+                ("space_id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("vector", models.BinaryField()),
+                ("recorded_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("changed_at", models.DateTimeField(null=True)),
+                ("similarity", models.FloatField(null=True)),
+            ],
+            options={
+                "db_table": "pgknowbase_model_probe",
+            },
+        ),
+        migrations.CreateModel(
+            name="ProviderOutage",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("provider", models.TextField(help_text="Host of the server, or class of the embedder.")),
+                ("model", models.TextField()),
+                ("error", models.TextField()),
+                (
+                    "failures",
+                    models.PositiveIntegerField(db_default=1, help_text="Batches that failed since it began."),
+                ),
+                ("failing_since", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("failed_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("paused_until", models.DateTimeField(help_text="When it is asked again.")),
+                ("is_throttled", models.BooleanField()),
+                ("executor", models.UUIDField(help_text="The executor that was told last.")),
+            ],
+            options={
+                "db_table": "pgknowbase_provider_outage",
+                "ordering": ["failing_since"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("provider", "model"), name="pgknowbase_provider_outage_key")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="UsageEntry",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("day", models.DateField()),
+                (
+                    "kind",
+                    models.TextField(
+                        choices=[
+                            ("embedding", "Embedding of documents"),
+                            ("query", "Embedding of queries"),
+                            ("rerank", "Reranking"),
+                            ("chat", "Chat"),
+                            ("agent", "Agent"),
+                        ]
+                    ),
+                ),
+                ("provider", models.TextField()),
+                ("model", models.TextField()),
+                ("space", models.TextField()),
+                ("source", models.TextField()),
+                ("tenant", models.TextField()),
+                ("texts", models.BigIntegerField()),
+                ("reused", models.BigIntegerField()),
+                ("characters", models.BigIntegerField()),
+                ("tokens", models.BigIntegerField()),
+                ("estimated_tokens", models.BigIntegerField()),
+                ("output_tokens", models.BigIntegerField()),
+                ("unpriced_tokens", models.BigIntegerField()),
+                ("calls", models.BigIntegerField()),
+                ("failed_calls", models.BigIntegerField()),
+                ("retried_calls", models.BigIntegerField()),
+                ("doubtful_calls", models.BigIntegerField()),
+                ("seconds", models.FloatField()),
+                ("cost", models.DecimalField(decimal_places=12, max_digits=24, null=True)),
+            ],
+            options={
+                "db_table": "pgknowbase_usage",
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="DailyUsage",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("day", models.DateField()),
+                (
+                    "kind",
+                    models.TextField(
+                        choices=[
+                            ("embedding", "Embedding of documents"),
+                            ("query", "Embedding of queries"),
+                            ("rerank", "Reranking"),
+                            ("chat", "Chat"),
+                            ("agent", "Agent"),
+                        ]
+                    ),
+                ),
+                ("provider", models.TextField()),
+                ("model", models.TextField()),
+                ("space", models.TextField()),
+                ("source", models.TextField()),
+                ("tenant", models.TextField()),
+                ("texts", models.BigIntegerField()),
+                ("reused", models.BigIntegerField()),
+                ("characters", models.BigIntegerField()),
+                ("tokens", models.BigIntegerField()),
+                ("estimated_tokens", models.BigIntegerField()),
+                ("output_tokens", models.BigIntegerField()),
+                ("unpriced_tokens", models.BigIntegerField()),
+                ("calls", models.BigIntegerField()),
+                ("failed_calls", models.BigIntegerField()),
+                ("retried_calls", models.BigIntegerField()),
+                ("doubtful_calls", models.BigIntegerField()),
+                ("seconds", models.FloatField()),
+                ("cost", models.DecimalField(decimal_places=12, max_digits=24, null=True)),
+            ],
+            options={
+                "db_table": "pgknowbase_daily_usage",
+                "abstract": False,
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("day", "kind", "provider", "model", "space", "source", "tenant"),
+                        name="pgknowbase_daily_usage_key",
+                    )
                 ],
             },
         ),

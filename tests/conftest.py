@@ -1,7 +1,5 @@
 import os
 import signal
-import subprocess
-import sys
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -10,9 +8,13 @@ from django.core.management.color import no_style
 from django.db import connection, connections
 from django.test import TransactionTestCase
 
+from pgknowbase.agents.runs.heartbeat import heartbeat
 from pgknowbase.apps import _create_space
 from pgknowbase.models import OutboxEvent
 from pgknowbase.worker import Worker
+from tests.processes import Process
+
+pytest_plugins = ["tests.markers", "tests.skips"]
 
 # A run that is terminated ends as after Ctrl-C, and so stops its Postgres.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -78,8 +80,8 @@ def manage(transactional_db, database_url):
     started = []
 
     def start(*arguments, **environment):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "django", *map(str, arguments)],
+        process = Process(
+            *("-m", "django", *arguments),
             env={
                 **os.environ,
                 "DATABASE_URL": database_url,
@@ -87,9 +89,6 @@ def manage(transactional_db, database_url):
                 "PYTHONPATH": os.pathsep.join([".", "django_app"]),
                 **environment,
             },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
         )
         started.append(process)
         return process
@@ -97,7 +96,7 @@ def manage(transactional_db, database_url):
     yield start
     for process in started:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +105,18 @@ def nothing_waits(request, _django_db_marker):
     if "_django_db_helper" in request.fixturenames or request.node.get_closest_marker("django_db"):
         request.getfixturevalue("_django_db_helper")
         OutboxEvent.objects.all().delete()
+
+
+@pytest.fixture(autouse=True)
+def heartbeat_ends_with_its_test(request, _django_db_marker):
+    """The thread of an agent's run looks once more after the run; it must not reach into a test without a database."""
+    if "_django_db_helper" in request.fixturenames or request.node.get_closest_marker("django_db"):
+        request.getfixturevalue("_django_db_helper")
+    yield
+    thread = heartbeat._thread
+    if thread is not None and not heartbeat._cancels and not heartbeat._workflows:
+        heartbeat._thread = None
+        thread.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -50,14 +50,14 @@ INSTALLED_APPS = [
     "pgknowbase",
     "pgknowbase.agents",
     "django_tasks_db",
-    "tests.agents",
+    "tests.projects.assistants",
     "pgknowbase.api",
     "pgknowbase.chat",
-    "tests.blog",
-    "tests.shapes",
+    "tests.projects.blog",
+    "tests.projects.shapes",
     "demo.library",
-    "tests.press",
-    "tests.newsroom",
+    "tests.projects.press",
+    "tests.projects.newsroom",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -91,10 +91,9 @@ PGKNOWBASE = {
         },
     },
     "WORKER": {
-        "RETRY_DELAY": 0.05,
-        "POLL_INTERVAL": 0.02,
+        "RETRY": {"DELAY": 0.05},
         **json.loads(os.environ.get("PGKNOWBASE_TEST_WORKER", "{}")),
     },
     "AGENTS": json.loads(os.environ.get("PGKNOWBASE_TEST_AGENTS", "{}")),
-    "REACTIONS": {"RETRY_DELAY": 60, "MAX_ATTEMPTS": 3},
+    "REACTIONS": {"RETRY": {"DELAY": 60, "MAX_ATTEMPTS": 3}},
 }

@@ -1,4 +1,8 @@
 from django.contrib import admin
 from django.urls import include, path
 
-urlpatterns = [path("admin/", admin.site.urls), path("api/", include("pgknowbase.api.urls"))]
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/", include("pgknowbase.api.urls")),
+    path("mcp/", include("pgknowbase.mcp.urls")),
+]

@@ -1,4 +1,4 @@
-"""What the settings take from the environment, and the little that the demo keeps between runs."""
+"""Settings that come from the environment, and the secret key that the demo stores between runs."""
 
 import os
 import secrets
@@ -8,24 +8,24 @@ from typing import Any
 
 
 def flag(name: str) -> bool:
-    """Whether the variable ``name`` says yes."""
+    """Whether the variable ``name`` is set to 1, true, yes or on."""
     return os.environ.get(name, "").lower() in {"1", "true", "yes", "on"}
 
 
-def words(name: str) -> list[str]:
+def comma_separated(name: str) -> list[str]:
     """The comma-separated words of the variable ``name``."""
     return [word.strip() for word in os.environ.get(name, "").split(",") if word.strip()]
 
 
-def kept_secret(path: Path) -> str:
-    """The secret in ``path``, made at random the first time and readable by its owner only."""
+def stored_secret(path: Path) -> str:
+    """The secret in ``path``, created at random at the first call and readable by its owner only."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = tempfile.mkstemp(dir=path.parent)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(50))
         try:
-            os.link(draft, path)  # Two first runs at once agree on one secret.
+            os.link(draft, path)  # Atomic: of two first runs at once, one secret wins.
         except FileExistsError:
             pass
         finally:

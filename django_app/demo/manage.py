@@ -14,6 +14,7 @@ HELP = {"-h", "--help", "help", "--version", "version"}
 
 def main() -> None:
     """Set the development defaults and hand over to Django; SIGTERM exits cleanly, as Ctrl-C does."""
+    # The folder above the project, so that "demo" and "pgknowbase" are importable from a checkout.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "demo.settings")
     if not HELP.intersection(sys.argv[1:]):

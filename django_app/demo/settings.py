@@ -1,17 +1,17 @@
-"""Settings of the demo. Safe by default; ``manage.py`` adds what development wants."""
+"""Settings of the demo. Safe by default; ``manage.py`` turns on what development needs."""
 
 import os
 from pathlib import Path
 
-from demo.environment import database, flag, kept_secret, words
+from demo.environment import comma_separated, database, flag, stored_secret
 
 BASE_DIR = Path(__file__).resolve().parents[2]
 STATE_DIR = Path(os.environ.get("DEMO_DIR", BASE_DIR / ".demo"))
 
 DEBUG = flag("DJANGO_DEBUG")
-SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or (kept_secret(STATE_DIR / "secret_key") if DEBUG else "")
-ALLOWED_HOSTS = words("DJANGO_ALLOWED_HOSTS")
-CSRF_TRUSTED_ORIGINS = words("DJANGO_CSRF_TRUSTED_ORIGINS")
+SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or (stored_secret(STATE_DIR / "secret_key") if DEBUG else "")
+ALLOWED_HOSTS = comma_separated("DJANGO_ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = comma_separated("DJANGO_CSRF_TRUSTED_ORIGINS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_HTTPS")
 
 INSTALLED_APPS = [
@@ -66,7 +66,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 
-# Of the chat, and of the agent that sums up drafts.
+# The language model of the chat and of the agent that summarises drafts, such as "openai:gpt-4o-mini"; none is needed.
 DEMO_MODEL = os.environ.get("DEMO_MODEL", "")
 PGKNOWBASE = {
     "EMBEDDINGS": {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pgknowbase.reactions import Change, on_change
-    from pgknowbase.relay.waiting import await_indexed, wait_indexed
+    from pgknowbase.sync.waiting import await_indexed, wait_indexed
 
 __version__ = "0.1.0"
 __all__ = ["Change", "await_indexed", "on_change", "wait_indexed"]
@@ -20,6 +20,6 @@ __all__ = ["Change", "await_indexed", "on_change", "wait_indexed"]
 def __getattr__(name: str) -> Any:
     # Not before it is asked for: models cannot be imported until the apps are loaded.
     if name in __all__:
-        module = "reactions" if name in ("Change", "on_change") else "relay.waiting"
+        module = "reactions" if name in ("Change", "on_change") else "sync.waiting"
         return getattr(import_module(f"{__name__}.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

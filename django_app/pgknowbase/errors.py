@@ -15,18 +15,46 @@ class MissingExtraError(ConfigurationError):
     """An optional package or weight file is absent; the message holds the exact install line."""
 
 
+class PathNotSupportedError(ConfigurationError):
+    """A path in ``watch_fields`` exists, but no trigger can capture changes along it."""
+
+
+class RenderError(PgKnowbaseError):
+    """A hook of a source model returned something that cannot be stored, or left its transaction unusable."""
+
+
+class SourceUnavailableError(PgKnowbaseError):
+    """The tables or triggers of a source model are those of another version of the project than this process runs.
+
+    ``label`` names the model. Its changes wait for a process that fits.
+    """
+
+    def __init__(self, message: str, *, label: str) -> None:
+        super().__init__(message)
+        self.label = label
+
+
+class IsolationError(PgKnowbaseError):
+    """The caller's transaction may read an old state of the rows, so nothing can be synchronised inside it."""
+
+
 class EmbeddedPostgresError(PgKnowbaseError):
     """The embedded Postgres cannot be started, reached or stopped."""
 
 
 class EmbeddingError(PgKnowbaseError):
-    """A text could not be embedded."""
+    """A text could not be embedded.
+
+    ``billed_tokens``: what the provider says that the call has cost nevertheless, or None.
+    """
+
+    billed_tokens: int | None = None
 
 
 class RetryableEmbeddingError(EmbeddingError):
     """The provider may succeed later (429, 5xx, timeout, lost connection).
 
-    ``retry_after`` is the provider's own wish in seconds, or None.
+    ``retry_after`` is the delay in seconds that the provider asked for, or None.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -34,8 +62,20 @@ class RetryableEmbeddingError(EmbeddingError):
         self.retry_after = retry_after
 
 
+class ThrottledEmbeddingError(RetryableEmbeddingError):
+    """The account may not ask now (429): no worker asks this provider until ``retry_after`` is over."""
+
+
 class PermanentEmbeddingError(EmbeddingError):
-    """The same request will never succeed (refused or too long input, a zero vector, not a number)."""
+    """The same request will never succeed (an empty or too long text, a zero vector, not a number)."""
+
+
+class RefusedEmbeddingError(PermanentEmbeddingError):
+    """The provider refuses the request. Whether for a text, the request itself or the account, nobody knows yet."""
+
+
+class UnknownTextError(PermanentEmbeddingError):
+    """The model knows hardly any token of a text, so its vector would say nothing of it; keyword search serves it."""
 
 
 class EmbeddingSetupError(PermanentEmbeddingError):
@@ -46,8 +86,16 @@ class SpaceMismatchError(PgKnowbaseError):
     """The settings and the active embedding space in the database do not agree."""
 
 
+class ModelChangedError(SpaceMismatchError):
+    """Another model answers by the name of the one that made the vectors of a space; nothing is embedded for it."""
+
+
 class SpaceError(PgKnowbaseError):
     """An embedding space cannot be added, filled, activated or dropped as asked."""
+
+
+class AdoptionError(PgKnowbaseError):
+    """A vectorizer of pgai cannot be adopted, restored or finished as asked; nothing was changed."""
 
 
 class NotYetIndexedError(PgKnowbaseError):
@@ -55,9 +103,9 @@ class NotYetIndexedError(PgKnowbaseError):
 
 
 class TryLaterError(PgKnowbaseError):
-    """Raised by a reaction that cannot run yet: it runs again later, and this try does not count.
+    """Raised by a reaction that cannot run yet: it runs later, and this attempt does not count.
 
-    ``delay`` in seconds, or None for ``REACTIONS["RETRY_DELAY_MAX"]``.
+    ``delay`` in seconds, or None for ``REACTIONS["RETRY"]["MAX_DELAY"]``.
     """
 
     def __init__(self, message: str, *, delay: float | None = None) -> None:
@@ -65,12 +113,23 @@ class TryLaterError(PgKnowbaseError):
         self.delay = delay
 
 
+class ReactionTimeoutError(PgKnowbaseError):
+    """The run took longer than its timeout: make it shorter, or the timeout longer."""
+
+    def __str__(self) -> str:
+        return super().__str__() or str(type(self).__doc__)
+
+
 class ReactionCancelledError(PgKnowbaseError):
-    """Raised by a reaction that a person has cancelled: its run has ended, without another try and no dead letter."""
+    """Raised by a reaction that a person has cancelled: its run ends without a retry and without a dead letter."""
 
 
 class SearchError(PgKnowbaseError):
     """A search was asked for something that cannot be answered."""
+
+
+class QueryTimeoutError(SearchError):
+    """The queries of a caller took longer than ``QUERY_TIMEOUT`` or ``ANONYMOUS_QUERY_TIMEOUT``, and were cancelled."""
 
 
 class NotIndexedError(SearchError):
@@ -138,7 +197,7 @@ class UnknownWorkflowError(WorkflowError):
 
 
 class ChatError(PgKnowbaseError):
-    """A question cannot be taken, or a chat cannot be begun."""
+    """A question cannot be accepted, or a chat session cannot be started."""
 
 
 class NotFoundError(PgKnowbaseError):

@@ -1,28 +1,37 @@
 """``ExternalDataMixin``: what a model inherits to become a source model."""
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 from django.db import models
 
-from pgknowbase.keys import object_key
-from pgknowbase.search.options import SearchFilters, TextSearchOptions
+from pgknowbase.core.keys import object_key
+from pgknowbase.core.routing import writer_of
+from pgknowbase.models import ExternalData
+from pgknowbase.relay.default_document import default_content
+from pgknowbase.relay.loading import with_relations
+from pgknowbase.relay.rendering import LONGEST_TITLE
+from pgknowbase.relay.writing import SyncReport, remove_keys
+from pgknowbase.search.filters import SearchFilters, TextSearchOptions
 from pgknowbase.search.queryset import SemanticManager, SemanticQuerySet
+from pgknowbase.sources.registry import Source, source_of, title_field
+from pgknowbase.sync.backfill import sync_model, sync_object
+from pgknowbase.sync.waiting import await_indexed, wait_indexed
 
 if TYPE_CHECKING:
     from psycopg.types.range import Range
 
-    from pgknowbase.models import ExternalData
-    from pgknowbase.relay.sync import SyncReport
-
-TITLE_FIELDS = ("title", "name", "headline", "subject", "label")
-
 
 class ExternalDataMixin(models.Model):
-    """Keeps the rows of a model in the index. Declare ``class ExternalDataMeta`` with ``watch_fields``.
+    """Keeps the rows of a model in the index. The model declares ``class ExternalDataMeta`` with ``watch_fields``.
 
     The hooks ``get_external_*`` and ``should_sync_to_external_data`` may be overridden. The table gets no new column.
+
+    >>> class Article(ExternalDataMixin, models.Model):
+    ...     title = models.CharField(max_length=200)
+    ...
+    ...     class ExternalDataMeta:
+    ...         watch_fields = ["title"]
     """
 
     objects: ClassVar[SemanticManager[Self]] = SemanticManager()
@@ -44,50 +53,49 @@ class ExternalDataMixin(models.Model):
     # Hooks
 
     def get_external_content(self) -> str | None:
-        """The text to index; None or an empty text means "not in the index". Default: the watched fields."""
-        from pgknowbase.relay.content import default_content
-
+        """The text to index; None or an empty text keeps the row out of the index. Default: the watched fields."""
         return default_content(self)
 
     def get_external_title(self) -> str:
-        """A title, put before each chunk when it is embedded. Default: the field title, name or the like, or str()."""
-        from pgknowbase.relay.render import LONGEST_TITLE
+        """A title, which is put before each chunk when it is embedded.
 
-        if name := _title_field(type(self)):
+        Default: the field ``title``, ``name``, ``headline``, ``subject`` or ``label``, which is then watched, else
+        ``str()``.
+        """
+        if name := title_field(type(self)):
             return str(getattr(self, name) or "")[:LONGEST_TITLE]
         return str(self)[:LONGEST_TITLE] if type(self).__str__ is not models.Model.__str__ else ""
 
     def get_external_description(self) -> str:
-        """A line for people; it is not embedded. Default: empty."""
+        """A line shown with the object; it is not embedded. Default: empty."""
         return ""
 
     def get_external_metadata(self) -> dict[str, Any]:
-        """JSON that searches can filter by. Default: empty."""
+        """A dict of JSON values that searches can filter by. Default: empty."""
         return {}
 
     def get_external_tags(self) -> list[str]:
-        """Words that searches can filter by. Default: none."""
+        """Tags that searches can filter by. Default: none."""
         return []
 
     def get_external_language(self) -> str:
-        """The text search configuration of the row's words, such as 'german'; '': as SEARCH["LANGUAGE"] says.
+        """The text search configuration of the row's words, such as ``'german'``, or '' for ``SEARCH["LANGUAGE"]``.
 
         Default: ``language`` of ``ExternalDataMeta``, else ''.
         """
-        from pgknowbase.registry import source_of
-
         return source_of(type(self)).config.language or ""
 
     def should_sync_to_external_data(self) -> bool:
-        """False keeps the row out of the index, or takes it out. Default: True."""
+        """False keeps the row out of the index, or removes it. Default: True."""
         return True
 
     @classmethod
     def get_external_queryset(cls) -> models.QuerySet[Self]:
-        """How the relay loads rows in bulk. Default: every row, with the relations of the watched paths."""
-        from pgknowbase.registry import source_of
-        from pgknowbase.relay.loading import with_relations
+        """The queryset from which the relay loads the rows of a batch.
 
+        Default: every row, with the relations of the watched paths joined or prefetched, so that rendering a batch
+        costs a constant number of queries.
+        """
         return with_relations(cls._base_manager.all(), source_of(cls).paths)
 
     # The row in the index
@@ -95,13 +103,11 @@ class ExternalDataMixin(models.Model):
     @property
     def external_source_id(self) -> str:
         """The key under which the index knows this row."""
-        return object_key(self.pk)
+        return object_key(type(self), self.pk)
 
     @property
-    def external_data(self) -> "ExternalData | None":
+    def external_data(self) -> ExternalData | None:
         """What the index knows of this row, or None."""
-        from pgknowbase.models import ExternalData
-
         return ExternalData.objects.using(self._state.db).of(self).first()
 
     @property
@@ -115,7 +121,7 @@ class ExternalDataMixin(models.Model):
         found = self.external_data
         return found.status if found else None
 
-    async def aexternal_data(self) -> "ExternalData | None":
+    async def aexternal_data(self) -> ExternalData | None:
         """Async twin of ``external_data``."""
         return await sync_to_async(lambda: self.external_data)()
 
@@ -128,44 +134,52 @@ class ExternalDataMixin(models.Model):
         found = await self.aexternal_data()
         return found.status if found else None
 
-    # By hand
+    # Synchronising by hand
 
-    def sync_to_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":
-        """Bring this row's committed state into the index now.
+    def sync_to_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> SyncReport:
+        """Bring this row's committed state into the index now, in this process.
 
-        With ``wait``, embed it too before returning; after ``timeout`` seconds that is a ``NotYetIndexedError``.
-        """
-        from pgknowbase.relay.backfill import sync_instance
-
-        return sync_instance(self, wait=wait, timeout=timeout)
-
-    def regenerate_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":
-        """As ``sync_to_external_data``, and embed every chunk anew even where its text is the same."""
-        from pgknowbase.relay.backfill import sync_instance
-
-        return sync_instance(self, force=True, wait=wait, timeout=timeout)
-
-    def remove_from_external_data(self) -> bool:
-        """Take this row out of the index until its next change; True if it was there."""
-        from pgknowbase.relay.backfill import remove_instance
-
-        return remove_instance(self)
-
-    def wait_indexed(self, *, timeout: float = 30.0) -> bool:
-        """Wait until a worker has made this row's committed state searchable; False: its hooks keep it out.
+        Args:
+            wait: embed it too, before returning; otherwise a worker does.
+            timeout: seconds for which ``wait`` waits.
 
         Raises:
-            NotYetIndexedError: it took more than ``timeout`` seconds, or will never be; the message says why.
-        """
-        from pgknowbase.relay.waiting import wait_indexed
+            IsolationError: the open transaction may read an old state of the row.
+            NotYetIndexedError: with ``wait``, the row is not searchable after ``timeout`` seconds.
 
+        >>> article.sync_to_external_data(wait=True).created
+        1
+        """
+        source, using = self._source_and_alias()
+        return sync_object(source, self.external_source_id, using, wait=wait, timeout=timeout)
+
+    def regenerate_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> SyncReport:
+        """As ``sync_to_external_data``, but embed every chunk anew, even where its text is the same."""
+        source, using = self._source_and_alias()
+        return sync_object(source, self.external_source_id, using, force=True, wait=wait, timeout=timeout)
+
+    def remove_from_external_data(self) -> bool:
+        """Remove this row from the index until its next change; True if it was there."""
+        source, using = self._source_and_alias()
+        report = remove_keys(source, source.content_type_id(using), [self.external_source_id], using)
+        return report.removed == 1
+
+    def wait_indexed(self, *, timeout: float = 30.0) -> bool:
+        """Wait until a worker has made this row's committed state searchable; False where its hooks keep it out.
+
+        Raises:
+            NotYetIndexedError: ``timeout`` seconds have passed, or it will never be searchable; the message says why.
+        """
         return wait_indexed(self, timeout=timeout)
 
-    async def async_to_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":
+    def _source_and_alias(self) -> tuple[Source, str]:
+        return source_of(type(self)), writer_of(self)
+
+    async def async_to_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> SyncReport:
         """Async twin of ``sync_to_external_data``."""
         return await sync_to_async(self.sync_to_external_data)(wait, timeout=timeout)
 
-    async def aregenerate_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> "SyncReport":
+    async def aregenerate_external_data(self, wait: bool = False, *, timeout: float = 30.0) -> SyncReport:
         """Async twin of ``regenerate_external_data``."""
         return await sync_to_async(self.regenerate_external_data)(wait, timeout=timeout)
 
@@ -175,14 +189,20 @@ class ExternalDataMixin(models.Model):
 
     async def await_indexed(self, *, timeout: float = 30.0) -> bool:
         """Async twin of ``wait_indexed``."""
-        from pgknowbase.relay.waiting import await_indexed
-
         return await await_indexed(self, timeout=timeout)
 
     # Search
 
     def similar(self, limit: int = 10, **options: Unpack[SearchFilters]) -> SemanticQuerySet[Self]:
-        """Rows of the same model most like this one, itself left out; options as ``SemanticQuerySet.similar_to``."""
+        """The rows of the same model most similar to this one, which is left out.
+
+        Args:
+            limit: the largest number of rows.
+            options: as in ``SemanticQuerySet.similar_to``.
+
+        Raises:
+            NotIndexedError: this row has no chunks yet; raised on evaluation.
+        """
         return rows(type(self)).using(self._state.db).similar_to(self, limit=limit, **options)
 
     async def asimilar(self, limit: int = 10, **options: Unpack[SearchFilters]) -> SemanticQuerySet[Self]:
@@ -234,22 +254,14 @@ class ExternalDataMixin(models.Model):
         return rows(cls).without_external_data()
 
     @classmethod
-    def sync_all_external_data(cls, limit: int | None = None, *, force: bool = False) -> "SyncReport":
+    def sync_all_external_data(cls, limit: int | None = None, *, force: bool = False) -> SyncReport:
         """Bring the model's rows, at most ``limit``, into the index now; ``force`` embeds every chunk anew."""
-        from pgknowbase.relay.backfill import sync_model
-
         return sync_model(cls, limit=limit, force=force)
 
     @classmethod
-    async def async_all_external_data(cls, limit: int | None = None, *, force: bool = False) -> "SyncReport":
+    async def async_all_external_data(cls, limit: int | None = None, *, force: bool = False) -> SyncReport:
         """Async twin of ``sync_all_external_data``."""
         return await sync_to_async(cls.sync_all_external_data)(limit, force=force)
-
-
-@cache
-def _title_field(model: type[models.Model]) -> str:
-    names = {field.name for field in model._meta.concrete_fields}
-    return next((name for name in TITLE_FIELDS if name in names), "")
 
 
 Model = TypeVar("Model", bound=models.Model)

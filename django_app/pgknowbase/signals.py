@@ -1,9 +1,9 @@
-"""Django signals that the relay sends after its commit. A receiver that raises is logged and harms nobody.
+"""Django signals that the relay sends after its commit. An error of a receiver is logged and has no other effect.
 
 Each is sent with ``sender`` (the source model) and ``object_key``; ``external_data_synced`` also with ``outcome``
 (created, updated or metadata) and ``external_data_id``, ``external_data_failed`` with ``error``.
 
-``worker_beat`` is sent by each heartbeat of a worker, with ``using``.
+``worker_heartbeat`` is sent with each heartbeat of a worker, from the heartbeat's thread, with ``using``.
 """
 
 from django.dispatch import Signal
@@ -11,4 +11,4 @@ from django.dispatch import Signal
 external_data_synced = Signal()
 external_data_removed = Signal()
 external_data_failed = Signal()
-worker_beat = Signal()
+worker_heartbeat = Signal()

@@ -18,9 +18,9 @@ class Migration(migrations.Migration):
             trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
                 name="pgknowbase_update",
                 sql=pgknowbase.capture.compiler.CaptureSqlV1(
-                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."title" IS DISTINCT FROM NEW."title" OR OLD."body" IS DISTINCT FROM NEW."body")',
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."title" COLLATE "C" IS DISTINCT FROM NEW."title" COLLATE "C" OR OLD."body" COLLATE "C" IS DISTINCT FROM NEW."body" COLLATE "C")',
                     func="IF OLD.\"id\" IS DISTINCT FROM NEW.\"id\" THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Article', '', ARRAY[NEW.\"id\"::text, OLD.\"id\"::text], 'U');\n    ELSE\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Article', '', ARRAY[NEW.\"id\"::text], 'U');\n    END IF;",
-                    hash="bb0636256e216aff0a4367f6de0d00b86e307945",
+                    hash="b8ad0abfdd53dcf5cf252c4253bd845deaa48f99",
                     operation="UPDATE",
                     pgid="pgtrigger_pgknowbase_update_0d9dfe7cbb",
                     table="catalog_article",
@@ -80,9 +80,9 @@ class Migration(migrations.Migration):
             trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
                 name="pgknowbase_update",
                 sql=pgknowbase.capture.compiler.CaptureSqlV1(
-                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."title" IS DISTINCT FROM NEW."title" OR OLD."body" IS DISTINCT FROM NEW."body")',
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."title" COLLATE "C" IS DISTINCT FROM NEW."title" COLLATE "C" OR OLD."body" COLLATE "C" IS DISTINCT FROM NEW."body" COLLATE "C")',
                     func="IF OLD.\"id\" IS DISTINCT FROM NEW.\"id\" THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Draft', '', ARRAY[NEW.\"id\"::text, OLD.\"id\"::text], 'U');\n    ELSE\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Draft', '', ARRAY[NEW.\"id\"::text], 'U');\n    END IF;",
-                    hash="20a2f7b303a7b10c40e5041733ade1f654fd2e7c",
+                    hash="bcf0d1b5f412b35b8d4ad41bfeceef1dcac752b0",
                     operation="UPDATE",
                     pgid="pgtrigger_pgknowbase_update_ce3baf5b96",
                     table="catalog_draft",
@@ -142,9 +142,9 @@ class Migration(migrations.Migration):
             trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
                 name="pgknowbase_update",
                 sql=pgknowbase.capture.compiler.CaptureSqlV1(
-                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."title" IS DISTINCT FROM NEW."title" OR OLD."body" IS DISTINCT FROM NEW."body" OR OLD."author_id" IS DISTINCT FROM NEW."author_id")',
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."title" COLLATE "C" IS DISTINCT FROM NEW."title" COLLATE "C" OR OLD."body" COLLATE "C" IS DISTINCT FROM NEW."body" COLLATE "C" OR OLD."author_id" IS DISTINCT FROM NEW."author_id")',
                     func="IF OLD.\"id\" IS DISTINCT FROM NEW.\"id\" THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Story', '', ARRAY[NEW.\"id\"::text, OLD.\"id\"::text], 'U');\n    ELSE\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Story', '', ARRAY[NEW.\"id\"::text], 'U');\n    END IF;",
-                    hash="4b82560b4a0d24a190cbc17ab763f35f1bd7e84e",
+                    hash="c0c63cb06d2a1ca4dc9dbf0996c7244f793d118d",
                     operation="UPDATE",
                     pgid="pgtrigger_pgknowbase_update_9cadf1caa6",
                     table="catalog_story",
@@ -204,9 +204,9 @@ class Migration(migrations.Migration):
             trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
                 name="pgknowbase_update_author",
                 sql=pgknowbase.capture.compiler.CaptureSqlV1(
-                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."name" IS DISTINCT FROM NEW."name" OR OLD."email" IS DISTINCT FROM NEW."email")',
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."name" COLLATE "C" IS DISTINCT FROM NEW."name" COLLATE "C" OR OLD."email" COLLATE "C" IS DISTINCT FROM NEW."email" COLLATE "C")',
                     func="IF OLD.\"id\" IS DISTINCT FROM NEW.\"id\" THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Story', 'author__pk', ARRAY[NEW.\"id\"::text, OLD.\"id\"::text], 'U');\n    ELSE\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Story', 'author__pk', ARRAY[NEW.\"id\"::text], 'U');\n    END IF;",
-                    hash="e29b502f186387faefdc3a7650128cf7c66618f0",
+                    hash="dd94909a2b4d07e9ea0ae834f4f2257cea9288ba",
                     operation="UPDATE",
                     pgid="pgtrigger_pgknowbase_update_author_c22dbb8196",
                     table="catalog_author",

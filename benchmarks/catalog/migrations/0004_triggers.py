@@ -18,9 +18,9 @@ class Migration(migrations.Migration):
             trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
                 name="pgknowbase_update",
                 sql=pgknowbase.capture.compiler.CaptureSqlV1(
-                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."title" IS DISTINCT FROM NEW."title" OR OLD."text" IS DISTINCT FROM NEW."text")',
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."title" COLLATE "C" IS DISTINCT FROM NEW."title" COLLATE "C" OR OLD."text" COLLATE "C" IS DISTINCT FROM NEW."text" COLLATE "C")',
                     func="IF OLD.\"id\" IS DISTINCT FROM NEW.\"id\" THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Passage', '', ARRAY[NEW.\"id\"::text, OLD.\"id\"::text], 'U');\n    ELSE\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('catalog.Passage', '', ARRAY[NEW.\"id\"::text], 'U');\n    END IF;",
-                    hash="8b7ab1a3b382371ffd47fc36184696279be34737",
+                    hash="92fee5aacc488c225349ef7cb5008479658115f0",
                     operation="UPDATE",
                     pgid="pgtrigger_pgknowbase_update_0721afd0c2",
                     table="catalog_passage",
@@ -71,6 +71,22 @@ class Migration(migrations.Migration):
                     operation="TRUNCATE",
                     pgid="pgtrigger_pgknowbase_truncate_8906c9c925",
                     table="catalog_passage",
+                    when="AFTER",
+                ),
+            ),
+        ),
+        pgknowbase.capture.operations.AddCaptureTrigger(
+            model_name="story",
+            trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
+                name="pgknowbase_delete_author",
+                sql=pgknowbase.capture.compiler.CaptureSqlV1(
+                    func="IF TG_LEVEL = 'ROW' THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) SELECT 'catalog.Story', 'author__pk', ARRAY[OLD.\"id\"::text], 'D' WHERE OLD.\"id\"::text IS NOT NULL;\n    ELSIF EXISTS (SELECT FROM old_rows OFFSET 1) THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op)\n        SELECT 'catalog.Story', 'author__pk', array_agg(paged.key), 'D'\n        FROM (\n            SELECT changed.key, row_number() OVER () / 100 AS page\n            FROM (SELECT  old_rows.\"id\"::text AS key FROM old_rows) AS changed WHERE changed.key IS NOT NULL\n        ) AS paged\n        GROUP BY paged.page ORDER BY paged.page;\n    ELSE\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op)\n        SELECT 'catalog.Story', 'author__pk', ARRAY[old_rows.\"id\"::text], 'D' FROM old_rows WHERE old_rows.\"id\"::text IS NOT NULL;\n    END IF;",
+                    hash="58987ef9dab05b3f252b1bb1f09590d75a4fdc72",
+                    level="STATEMENT",
+                    operation="DELETE",
+                    pgid="pgtrigger_pgknowbase_delete_author_c2df4d44c2",
+                    referencing="REFERENCING OLD TABLE AS old_rows ",
+                    table="catalog_author",
                     when="AFTER",
                 ),
             ),

@@ -27,7 +27,7 @@ class EntryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(Draft)
 class DraftAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Drafts; what the worker finds out about one stands there a moment after it is saved."""
+    """Drafts; a moment after one is saved, the worker has filled the read-only fields."""
 
     list_display = ["title", "language", "reading_ease", "summary"]
     search_fields = ["title"]

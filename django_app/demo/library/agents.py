@@ -1,13 +1,16 @@
-"""An agent that sums up drafts, for those who have configured a language model."""
+"""An agent that summarises drafts, if a language model is configured."""
 
 from collections.abc import Callable
 from typing import Any
 
-INSTRUCTIONS = "Sum up the draft of an article in one sentence, in its language, and name three to six keywords."
+INSTRUCTIONS = "Summarise the draft of an article in one sentence, in its language, and name three to six keywords."
 
 
-def summariser(save: Callable[..., None]) -> Any:
-    """The agent. Made only where there is a model: the demo runs without the extra ``agents`` too."""
+def make_summariser(save: Callable[..., None]) -> Any:
+    """The agent; ``save`` gets the change and the fields of the review.
+
+    A function, with imports inside, because the demo also runs without the extra ``agents``.
+    """
     from pydantic import BaseModel
 
     from pgknowbase.agents import DjangoAgent, DjangoDeps
@@ -21,6 +24,6 @@ def summariser(save: Callable[..., None]) -> Any:
 
     @agent.on_output
     def keep(change: Change, review: Review) -> None:
-        save(change, by=agent.model_name(), **review.model_dump())
+        save(change, analysed_by=agent.model_name(), **review.model_dump())
 
     return agent

@@ -1,4 +1,4 @@
-"""What can be said of a text without a language model: by the words and the vectors of the index."""
+"""Analyses a text without a language model: keywords, a summary and related entries, from the index alone."""
 
 import re
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from pathlib import Path
 from django.db import connection
 
 from demo.library.models import Entry
-from pgknowbase import gateway
-from pgknowbase.relay.language import language_of
+from pgknowbase.core import gateway
+from pgknowbase.keywords.language import language_of
 
-TELLING_WORDS = Path(__file__).with_name("telling_words.sql").read_text()
-MOST_KEYWORDS = 5
-MOST_RELATED = 3
-MOST_WEIGHTS = 50
-LONGEST_QUESTION = 4000
+KEYWORD_WEIGHTS = Path(__file__).with_name("keyword_weights.sql").read_text()
+MAX_KEYWORDS = 5
+MAX_RELATED = 3
+MAX_WEIGHTED_WORDS = 50
+MAX_QUERY_CHARACTERS = 4000
 WORD = re.compile(r"\w+")
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 VOWELS = re.compile(r"[aeiouy]+")
@@ -22,7 +22,10 @@ VOWELS = re.compile(r"[aeiouy]+")
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """``summary``: the sentence with the most telling words; ``related``: names of the nearest entries."""
+    """``summary``: the sentence with the weightiest keywords; ``related``: names of the most similar entries.
+
+    ``reading_ease``: Flesch's score, about 0 (hard) to 100 (easy); None for other languages than English.
+    """
 
     summary: str
     keywords: list[str]
@@ -32,14 +35,14 @@ class Analysis:
 
 
 def analyse(title: str, body: str) -> Analysis:
-    """Analyse a text; asks the database, and no language model."""
+    """Analyse a text with one query for its keywords and one hybrid search."""
     text = f"{title}\n{body}"
     language = language_of(text, gateway.languages(connection.alias))
     weights = _weights(text, language)
-    nearest = Entry.objects.hybrid_search(text[:LONGEST_QUESTION], limit=MOST_RELATED)
+    nearest = Entry.objects.hybrid_search(text[:MAX_QUERY_CHARACTERS], limit=MAX_RELATED)
     return Analysis(
         summary=_best_sentence(body, weights),
-        keywords=list(weights)[:MOST_KEYWORDS],
+        keywords=list(weights)[:MAX_KEYWORDS],
         related=[entry.qualname for entry in nearest],
         language=language,
         reading_ease=_reading_ease(body) if language == "english" else None,
@@ -47,10 +50,10 @@ def analyse(title: str, body: str) -> Analysis:
 
 
 def _weights(text: str, language: str) -> dict[str, float]:
-    """The telling words as they stand in the text, the most telling first."""
+    """The keywords with their weights, the heaviest first. A lexeme is shown as the text spells it."""
     words = WORD.findall(text)
     with connection.cursor() as cursor:
-        cursor.execute(TELLING_WORDS, [language, text, MOST_WEIGHTS])
+        cursor.execute(KEYWORD_WEIGHTS, [language, text, MAX_WEIGHTED_WORDS])
         found = cursor.fetchall()
     weights: dict[str, float] = {}
     for lexeme, place, weight in found:
@@ -64,13 +67,14 @@ def _best_sentence(body: str, weights: dict[str, float]) -> str:
 
     def weight(sentence: str) -> float:
         words = [word.lower() for word in WORD.findall(sentence)]
+        # At least 8, so that a heading of two words does not win.
         return sum(weights.get(word, 0) for word in set(words)) / max(len(words), 8)
 
     return max(sentences, key=weight, default="")
 
 
 def _reading_ease(body: str) -> float | None:
-    """Flesch 1948, with a syllable for each run of vowels."""
+    """The reading ease of Flesch (1948), counting each run of vowels as a syllable."""
     words = [word.lower() for word in WORD.findall(body)]
     if not words:
         return None

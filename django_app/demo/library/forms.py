@@ -1,4 +1,4 @@
-"""What a visitor may ask for."""
+"""The search form."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ MAX_QUERY = 300
 
 
 class SearchForm(forms.Form):
-    """A question in plain words and two filters."""
+    """A query in plain words and two filters."""
 
     q = forms.CharField(
         label="Search",

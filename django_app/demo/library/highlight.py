@@ -1,4 +1,4 @@
-"""Marks the words of a question in a text."""
+"""Marks the words of a query in a text."""
 
 import re
 

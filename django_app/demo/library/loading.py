@@ -1,4 +1,4 @@
-"""Writes extracted records into the tables; a row that is already right is not touched."""
+"""Writes extracted records into the tables; a row that is up to date is not touched."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def load_records(
 
 
 def clean(text: str) -> str:
-    """``text`` as Postgres can store it: some docstrings hold NUL or half a surrogate pair."""
+    """``text`` without what Postgres cannot store: some docstrings hold NUL or lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
@@ -65,10 +65,11 @@ def _write(
     on_progress: Callable[[int], object],
 ) -> LoadReport:
     known = {values[0]: values[1:] for values in existing.values_list(key, *fields)}
-    wrong = [row for row in rows if known.get(getattr(row, key)) != tuple(getattr(row, f) for f in fields)]
-    on_progress(len(rows) - len(wrong))
-    for start in range(0, len(wrong), BATCH_SIZE):
-        batch = wrong[start : start + BATCH_SIZE]
+    stale = [row for row in rows if known.get(getattr(row, key)) != tuple(getattr(row, f) for f in fields)]
+    on_progress(len(rows) - len(stale))
+    for start in range(0, len(stale), BATCH_SIZE):
+        batch = stale[start : start + BATCH_SIZE]
+        # bulk_create sends no signals: the triggers see it, which a post_save receiver would not.
         existing.model._default_manager.bulk_create(
             batch,
             update_conflicts=True,
@@ -76,7 +77,7 @@ def _write(
             update_fields=[f.removesuffix("_id") for f in fields],
         )
         on_progress(len(batch))
-    return LoadReport(len(wrong), 0, len(rows))
+    return LoadReport(len(stale), 0, len(rows))
 
 
 def _remove(existing: "models.QuerySet[models.Model]", key: str, wanted: Iterable[str]) -> int:

@@ -1,4 +1,4 @@
-"""Two source models, modules and what is in them; and drafts, which a reaction analyses."""
+"""Two source models, ``Module`` and ``Entry``, and ``Draft``, which a reaction analyses."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ MAX_TITLE_SIGNATURE = 100
 
 
 class Library(models.TextChoices):
-    """Whose documentation it is."""
+    """The library that is documented."""
 
     PYTHON = "python", "Python"
     DJANGO = "django", "Django"
@@ -56,7 +56,7 @@ class Module(ExternalDataMixin, models.Model):
         return self.docstring or None
 
     def get_external_metadata(self) -> dict[str, Any]:
-        """What a search can filter by."""
+        """The values that a search can filter by."""
         return {"library": self.library, "kind": "module", "module": self.name}
 
     def get_external_tags(self) -> list[str]:
@@ -94,7 +94,7 @@ class Entry(ExternalDataMixin, models.Model):
 
     @classmethod
     def get_external_queryset(cls) -> models.QuerySet["Entry"]:
-        """The worker renders many rows with one query."""
+        """Load the module of each row in the same query, so that rendering a batch costs one query."""
         return cls._default_manager.select_related("module")
 
     def get_external_title(self) -> str:
@@ -109,7 +109,7 @@ class Entry(ExternalDataMixin, models.Model):
         return self.docstring
 
     def get_external_metadata(self) -> dict[str, Any]:
-        """What a search can filter by."""
+        """The values that a search can filter by."""
         return {"library": self.module.library, "kind": self.kind, "module": self.module.name}
 
     def get_external_tags(self) -> list[str]:
@@ -118,13 +118,13 @@ class Entry(ExternalDataMixin, models.Model):
 
 
 class Draft(models.Model):
-    """An article that somebody writes; what follows the body is found by the worker, see ``reactions``."""
+    """An article in the making. The worker fills the fields after ``body``, see ``reactions``."""
 
     title = models.CharField(max_length=200)
     body = models.TextField()
     summary = models.TextField(blank=True, db_default="", default="")
     keywords = models.JSONField(null=True, blank=True)
-    related = models.JSONField(null=True, blank=True, help_text="The nearest entries.")
+    related = models.JSONField(null=True, blank=True, help_text="The most similar entries.")
     language = models.CharField(max_length=30, blank=True, db_default="", default="")
     reading_ease = models.FloatField(null=True, blank=True, help_text="Flesch: 100 is easy, 0 is hard. English only.")
     analysed_by = models.CharField(max_length=200, blank=True, db_default="", default="")

@@ -11,7 +11,7 @@ MODULE_KIND = "module"
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer; ``text`` is the chunk that matched, ``similarity`` its cosine with the question."""
+    """One result; ``text`` is the chunk that matched, ``similarity`` its cosine similarity to the query."""
 
     name: str
     title: str
@@ -23,7 +23,15 @@ class Hit:
 
 
 def find(query: str, *, library: str = "", kind: str = "", limit: int = 10) -> list[Hit]:
-    """The best ``limit`` answers, best first; the filters hold inside the search.
+    """Search modules and entries by meaning.
+
+    The filters apply inside the search: there are ``limit`` hits whenever so many rows pass them.
+
+    Args:
+        query: a question in plain words.
+        library: ``"python"``, ``"django"``, or ``""`` for both.
+        kind: ``"module"``, ``"class"``, ``"function"``, ``"method"``, or ``""`` for all.
+        limit: hits at most, the best first.
 
     Raises:
         PgKnowbaseError: the search cannot be answered.
@@ -33,11 +41,12 @@ def find(query: str, *, library: str = "", kind: str = "", limit: int = 10) -> l
         hits += _find_modules(query, library, limit)
     if kind != MODULE_KIND:
         hits += _find_entries(query, library, kind, limit)
+    # Similarities of one model's vectors are comparable, so the two lists merge by them.
     return sorted(hits, key=attrgetter("similarity"), reverse=True)[:limit]
 
 
 def anything_indexed() -> bool:
-    """Whether a worker has been here."""
+    """Whether the index holds any object that can be found."""
     return ExternalData.objects.filter(status="completed").exists()
 
 
@@ -45,15 +54,15 @@ def _find_modules(query: str, library: str, limit: int) -> list[Hit]:
     modules = Module.objects.filter(library=library) if library else Module.objects.all()
     return [
         Hit(
-            m.name,
-            m.name,
-            MODULE_KIND,
-            m.library,
-            m.summary,
-            _chunk_text(m.matched_chunk, m.get_external_title()),
-            m.similarity,
+            name=module.name,
+            title=module.name,
+            kind=MODULE_KIND,
+            library=module.library,
+            summary=module.summary,
+            text=_chunk_text(module.matched_chunk, module.get_external_title()),
+            similarity=module.similarity,
         )
-        for m in modules.semantic_search(query, limit=limit)
+        for module in modules.semantic_search(query, limit=limit)
     ]
 
 
@@ -65,15 +74,15 @@ def _find_entries(query: str, library: str, kind: str, limit: int) -> list[Hit]:
         entries = entries.filter(kind=kind)
     return [
         Hit(
-            name=e.qualname,
-            title=f"{e.qualname}{e.signature}",
-            kind=e.kind,
-            library=e.module.library,
-            summary=e.summary,
-            text=_chunk_text(e.matched_chunk, e.get_external_title()),
-            similarity=e.similarity,
+            name=entry.qualname,
+            title=f"{entry.qualname}{entry.signature}",
+            kind=entry.kind,
+            library=entry.module.library,
+            summary=entry.summary,
+            text=_chunk_text(entry.matched_chunk, entry.get_external_title()),
+            similarity=entry.similarity,
         )
-        for e in entries.semantic_search(query, limit=limit)
+        for entry in entries.semantic_search(query, limit=limit)
     ]
 
 

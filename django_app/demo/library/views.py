@@ -31,7 +31,7 @@ EXAMPLES = (
 
 @require_safe
 def search(request: HttpRequest) -> HttpResponse:
-    """The form, and the answers if something was asked."""
+    """The search form and, after a query, its hits."""
     form = SearchForm(request.GET if "q" in request.GET else None)
     context: dict[str, Any] = {"form": form, "examples": EXAMPLES}
     status = 200
@@ -39,10 +39,11 @@ def search(request: HttpRequest) -> HttpResponse:
         status = 400
     elif form.is_bound:
         try:
-            context |= _answer(form.cleaned_data)
+            context |= _search(form.cleaned_data)
         except (PgKnowbaseError, DatabaseError) as error:
             logger.exception("A search failed")
             context["error"] = str(error) if settings.DEBUG else "The search is not available at the moment."
+            # A search that fails is temporary: an error page of the site would hide the form.
             status = 503
     return render(request, "library/search.html", context, status=status)
 
@@ -51,16 +52,16 @@ def search(request: HttpRequest) -> HttpResponse:
 @ensure_csrf_cookie
 @require_safe
 def chat(request: HttpRequest) -> HttpResponse:
-    """A page that talks to the API: see docs/chat.md."""
+    """The chat page, a client of the REST API: see docs/chat.md."""
     return render(request, "library/chat.html")
 
 
-def _answer(asked: dict[str, str]) -> dict[str, Any]:
+def _search(query: dict[str, str]) -> dict[str, Any]:
     started = time.perf_counter()
-    hits = find(asked["q"], library=asked["library"], kind=asked["kind"], limit=MAX_RESULTS)
+    hits = find(query["q"], library=query["library"], kind=query["kind"], limit=MAX_RESULTS)
     milliseconds = (time.perf_counter() - started) * 1000
     return {
-        "results": [(hit, highlight(hit.text, asked["q"])) for hit in hits],
+        "results": [(hit, highlight(hit.text, query["q"])) for hit in hits],
         "milliseconds": milliseconds,
         "empty_index": not hits and not anything_indexed(),
     }

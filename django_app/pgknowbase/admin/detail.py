@@ -1,4 +1,4 @@
-"""What the page of one object shows beside its columns: text, chunks, neighbours, source row."""
+"""The page of one object, beside its fields: document text, chunks, nearest objects, and the source row."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +9,12 @@ from django.db.models.functions import Left, Length
 from django.http import HttpRequest
 
 from pgknowbase.admin.display import change_url, may_open, model_label, type_name
+from pgknowbase.conf import get_settings
 from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.models import Chunk, Document, ExternalData
-from pgknowbase.search.hits import Filters, LikeQuery, Page, hits
-from pgknowbase.vectorizer.spaces import active_space
+from pgknowbase.search.filters import Filters
+from pgknowbase.search.queries import Page, SimilarQuery, hits
+from pgknowbase.spaces.specification import active_space
 
 SHOWN_AT_ONCE = 3_000
 LONGEST_TEXT = 200_000
@@ -22,14 +24,14 @@ NEIGHBOURS = 5
 
 @dataclass(frozen=True, slots=True)
 class LongText:
-    """A text of ``length`` characters: ``head`` is shown, ``rest`` unfolds, ``left_out`` are not shown."""
+    """A text of ``length`` characters: ``head`` is shown, ``rest`` unfolds, ``omitted`` are not shown."""
 
     head: str
     rest: str
     length: int
 
     @property
-    def left_out(self) -> int:
+    def omitted(self) -> int:
         return self.length - len(self.head) - len(self.rest)
 
 
@@ -45,7 +47,7 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One of the objects nearest in meaning, with the cosine similarity."""
+    """One of the most similar objects, with its cosine similarity."""
 
     data: ExternalData
     url: str
@@ -53,9 +55,9 @@ class Neighbour:
     similarity: float
 
 
-def page(data: ExternalData, site: AdminSite, request: HttpRequest) -> dict[str, Any]:
-    """All of it, by the names that the template uses."""
-    using = data._state.db or "default"
+def page_context(data: ExternalData, site: AdminSite, request: HttpRequest) -> dict[str, Any]:
+    """The template's context for one object."""
+    using = data._state.db or get_settings().database
     space = active_space(using)
     chunks = list(data.chunks[: CHUNKS + 1]) if space else []
     return {
@@ -92,19 +94,21 @@ def source_row(data: ExternalData, site: AdminSite, request: HttpRequest) -> Sou
         row = data.source_object
     except PgKnowbaseError:
         row = None
-    url = change_url(site, model, data.object_key) if row is not None and may_open(site, model, request) else None
+    url = change_url(site, model, row.pk) if row is not None and may_open(site, model, request) else None
     return SourceRow(model._meta.label, known=True, exists=row is not None, url=url)
 
 
 def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: AdminSite) -> list[Neighbour]:
     if not chunks:
         return []
-    like = LikeQuery(data.content_type_id, object_key=data.object_key)
+    like = SimilarQuery(data.content_type_id, object_key=data.object_key)
     try:
+        # A savepoint: a statement that fails must not abort the transaction that renders the rest of the page.
         with transaction.atomic(using=using):
             nearest = hits(like, using, Page(NEIGHBOURS), Filters(threshold=-1))
     except PgKnowbaseError:
         return []
+    # One query for all neighbours instead of one for each.
     rows = ExternalData.objects.using(using).select_related("content_type")
     found = rows.in_bulk([hit.external_data_id for hit in nearest])
     return [

@@ -1,6 +1,7 @@
-"""How values look on the admin's pages. Every text is escaped, and turns with its own script's direction."""
+"""How values look on the admin's pages. Every text is escaped, and has the direction of its own script."""
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +15,8 @@ from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
-from django.utils.timezone import localtime
 
+from pgknowbase.core.times import local
 from pgknowbase.models import ExternalData, ExternalDataStatus
 
 EMPTY = "-"
@@ -47,7 +48,7 @@ def as_json(value: Any) -> SafeString | str:
 
 def moment(value: datetime | None) -> str:
     """A time in the current time zone, short."""
-    return date_format(localtime(value), "SHORT_DATETIME_FORMAT") if value else EMPTY
+    return date_format(local(value), "SHORT_DATETIME_FORMAT") if value else EMPTY
 
 
 def tag_list(tags: list[str]) -> SafeString | str:
@@ -93,3 +94,56 @@ def change_url(site: AdminSite, model: type[models.Model], pk: Any) -> str:
 def may_open(site: AdminSite, model: type[models.Model], request: HttpRequest) -> bool:
     """Whether the model has pages in this admin site that the user may see."""
     return site.is_registered(model) and site.get_model_admin(model).has_view_or_change_permission(request)
+
+
+# Readable JSON: indented, escaped, its long parts folded
+
+
+SHORT = 400
+LONGEST = 200_000
+DEEPEST = 8
+
+
+def readable_json(value: Any) -> SafeString | str:
+    """``value`` as a tree. Parts of more than ``SHORT`` characters unfold; beyond ``LONGEST`` it is cut."""
+    if value is None or value == {} or value == []:
+        return EMPTY
+    written = _written(value)
+    if len(written) > LONGEST:
+        omitted = len(written) - LONGEST
+        return format_html(
+            '{}<p class="help">{} more characters are not shown.</p>',
+            _folded("JSON", _pre(written[:LONGEST])),
+            omitted,
+        )
+    return _part(value, written, DEEPEST)
+
+
+def _part(value: Any, written: str, depth: int) -> SafeString:
+    if len(written) <= SHORT or not isinstance(value, dict | list) or not depth:
+        return _pre(value if isinstance(value, str) and len(written) > SHORT else written)
+    entries: Iterable[tuple[Any, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+    return format_html(
+        '<ul class="pgknowbase-tree">{}</ul>',
+        format_html_join("", "<li>{}</li>", ((_entry(str(key), each, depth - 1),) for key, each in entries)),
+    )
+
+
+def _entry(key: str, value: Any, depth: int) -> SafeString:
+    written = _written(value)
+    if len(written) <= SHORT:
+        return format_html("<b>{}</b> {}", key, _pre(written))
+    kind = f"{len(value):,} {'characters' if isinstance(value, str) else 'entries'}"
+    return _folded(f"{key}: {kind}", _part(value, written, depth))
+
+
+def _folded(summary: str, inside: SafeString) -> SafeString:
+    return format_html("<details><summary>{}</summary>{}</details>", summary, inside)
+
+
+def _pre(text: str) -> SafeString:
+    return format_html('<pre class="pgknowbase-text" dir="auto">{}</pre>', text)
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False, indent=2)

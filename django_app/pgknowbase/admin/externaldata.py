@@ -1,11 +1,14 @@
-"""The admin of ``ExternalData``: what the index knows, what failed and why, and the actions that mend it."""
+"""The admin of ``ExternalData``: its list, filters and actions. ``detail`` has what the page of one object shows."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import QuerySet
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -14,18 +17,75 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 
 from pgknowbase.admin import detail, display
-from pgknowbase.admin.filters import RetryFilter, SourceModelFilter
+from pgknowbase.admin.base import ReadOnlyAdmin
+from pgknowbase.admin.display import type_name
 from pgknowbase.admin.knowledge import knowledge_page
-from pgknowbase.admin.messages import done, queued, tell
-from pgknowbase.admin.readonly import ReadOnlyAdmin
 from pgknowbase.models import ExternalData, ExternalDataStatus
-from pgknowbase.relay.selection import Bounds, remove_selection, sync_selection
+from pgknowbase.relay.writing import SyncReport
+from pgknowbase.sync.selection import Bounds, Outcome, remove_selection, sync_selection
+
+# Filters
+
+
+Lookups = list[tuple[str, str]]
+
+
+class SourceModelFilter(admin.SimpleListFilter):
+    """The source models of which the index knows a row."""
+
+    title = "source model"
+    parameter_name = "source"
+
+    def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Lookups:
+        rows = model_admin.get_queryset(request)
+        known = ExternalData.objects.using(rows.db).filter(content_type=OuterRef("pk"))
+        types = ContentType.objects.using(rows.db).filter(Exists(known)).order_by("app_label", "model")
+        return [(str(one.pk), _name(one)) for one in types]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if value is None:
+            return queryset
+        return queryset.filter(content_type_id=int(value)) if value in dict(self.lookup_choices) else queryset.none()
+
+
+class RetryFilter(admin.SimpleListFilter):
+    """Failed objects by their next retry: due, later, or none (dead letters)."""
+
+    title = "failures"
+    parameter_name = "retry"
+
+    def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> Lookups:
+        return [("due", "Due for retry"), ("later", "Waiting for retry"), ("dead", "Dead letters")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        failed = queryset.filter(status=ExternalDataStatus.FAILED)
+        match self.value():
+            case None:
+                return queryset
+            case "due":
+                return failed.filter(retry_at__lte=Now())
+            case "later":
+                return failed.filter(retry_at__gt=Now())
+            case "dead":
+                return failed.filter(retry_at=None)
+            case _:
+                return queryset.none()
+
+
+def _name(content_type: ContentType) -> str:
+    model = content_type.model_class()
+    return model._meta.label if model else f"{type_name(content_type)} (unknown)"
+
+
+# The list and its actions
+
 
 Rows = QuerySet[ExternalData]
 
 
 class NarrowChangeList(ChangeList):
-    """Leaves the wide columns, which no list shows, in the table."""
+    """Does not load the wide columns, which the list does not show."""
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         return super().get_queryset(*args, **kwargs).defer("description", "metadata", "tags", "error")
@@ -161,7 +221,7 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         obj: ExternalData | None = None,
     ) -> HttpResponse:
         if obj is not None:
-            context |= detail.page(obj, self.admin_site, request)
+            context |= detail.page_context(obj, self.admin_site, request)
             context["subtitle"] = Truncator(obj.title.strip() or obj.object_key).chars(100)
             context["row_actions"] = [
                 (name, label)
@@ -173,12 +233,12 @@ class ExternalDataAdmin(ReadOnlyAdmin):
     # Actions
 
     def has_sync_permission(self, request: HttpRequest) -> bool:
-        """Whether the user may bring objects into step."""
-        return self.granted(request, "change")
+        """Whether the user may resync objects."""
+        return self.has_model_permission(request, "change")
 
     def has_remove_permission(self, request: HttpRequest) -> bool:
         """Whether the user may take objects out of the index."""
-        return self.granted(request, "delete")
+        return self.has_model_permission(request, "delete")
 
     @admin.action(description="Retry failed now", permissions=["sync"])
     def retry(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
@@ -187,33 +247,34 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         if not outcome.report.total and not outcome.unknown:
             self.message_user(request, "None of the selected objects has failed: nothing was retried.", messages.INFO)
         else:
-            tell(request, done("Retried", outcome.report), outcome)
-        return _back(self, request)
+            report_outcome(request, sync_headline("Retried", outcome.report), outcome)
+        return _response_after(self, request)
 
     @admin.action(description="Resync with source", permissions=["sync"])
     def resync(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
         """Render the objects from their committed rows and write what differs."""
         outcome = sync_selection(queryset, self.bounds)
-        tell(request, done("Resynced", outcome.report), outcome)
-        return _back(self, request)
+        report_outcome(request, sync_headline("Resynced", outcome.report), outcome)
+        return _response_after(self, request)
 
     @admin.action(description="Embed anew", permissions=["sync"])
     def embed_anew(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
         """Resync the objects and queue every chunk of them for a new embedding."""
         outcome = sync_selection(queryset, self.bounds, force=True)
-        tell(request, queued(outcome.report), outcome)
-        return _back(self, request)
+        report_outcome(request, embedding_headline(outcome.report), outcome)
+        return _response_after(self, request)
 
     @admin.action(description="Remove from the index", permissions=["remove"])
     def remove(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
         """Take the objects out of the index, after a page that asks."""
         if "confirmed" not in request.POST:
-            return self._ask(request, queryset)
+            return self._confirm_removal(request, queryset)
         outcome = remove_selection(queryset, self.bounds)
-        tell(request, done("Removed", outcome.report), outcome)
-        return _back(self, request)
+        report_outcome(request, sync_headline("Removed", outcome.report), outcome)
+        return _response_after(self, request)
 
-    def _ask(self, request: HttpRequest, queryset: Rows) -> TemplateResponse:
+    def _confirm_removal(self, request: HttpRequest, queryset: Rows) -> TemplateResponse:
+        # One more than an action may handle tells whether some are left, without counting millions.
         count = queryset.order_by()[: self.bounds.objects + 1].count()
         across = request.POST.get("select_across") == "1"
         context = {
@@ -224,6 +285,7 @@ class ExternalDataAdmin(ReadOnlyAdmin):
             "count": min(count, self.bounds.objects),
             "more": count > self.bounds.objects,
             "examples": queryset[:10],
+            # With "select across" Django rebuilds the selection from the filters, so one id is enough.
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME)[: 1 if across else None],
             "select_across": int(across),
             "detail": request.POST.get("detail", ""),
@@ -231,9 +293,67 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/pgknowbase/externaldata/remove_confirmation.html", context)
 
 
-def _back(model_admin: ExternalDataAdmin, request: HttpRequest) -> HttpResponseBase | None:
-    """To the object's page if the action was started there and it is still known; else to the list."""
+def _response_after(model_admin: ExternalDataAdmin, request: HttpRequest) -> HttpResponseBase | None:
+    """A redirect to the object's page, if the action began there and the object still exists."""
     pk = request.POST.get(ACTION_CHECKBOX_NAME)
     if "detail" not in request.POST or not pk or not model_admin.get_queryset(request).filter(pk=pk).exists():
         return None
     return redirect(display.change_url(model_admin.admin_site, ExternalData, pk))
+
+
+# What an action reports
+
+
+SHOWN_FAILURES = 5
+COUNTS = {
+    "created": "new",
+    "updated": "waiting to be embedded",
+    "metadata": "changed beside the text",
+    "unchanged": "unchanged",
+    "removed": "without a row to index, removed",
+    "failed": "failed",
+}
+
+
+def sync_headline(verb: str, report: SyncReport) -> str:
+    """The headline of an action, such as "Resynced 3 objects (2 unchanged, 1 failed)."."""
+    only_removed = report.removed == report.total and verb == "Removed"
+    return f"{verb} {_objects(report.total)}{'' if only_removed else _counts(report, COUNTS)}."
+
+
+def embedding_headline(report: SyncReport) -> str:
+    """The headline of the action that queues objects for new embeddings."""
+    count = report.total - report.removed - report.failed
+    return f"Queued {_objects(count)} for new embeddings{_counts(report, ['removed', 'failed'])}."
+
+
+def report_outcome(request: HttpRequest, headline: str, outcome: Outcome) -> None:
+    """Show the headline, the first failures, and what was left undone, as messages."""
+    report = outcome.report
+    if report.total or not outcome.unknown:
+        messages.add_message(request, messages.WARNING if report.failed else messages.SUCCESS, headline)
+    for key, error in report.failures[:SHOWN_FAILURES]:
+        messages.error(request, f"{key}: {error[:300]}")
+    if report.failed > SHOWN_FAILURES:
+        messages.error(request, f"{report.failed - SHOWN_FAILURES:,} more failed; each object's page says why.")
+    if outcome.unknown:
+        messages.warning(
+            request,
+            f"{_objects(outcome.unknown)} left alone: no source model of this project has such rows."
+            " Install their app again, or remove them from the index.",
+        )
+    if outcome.more:
+        messages.warning(
+            request,
+            "More is selected than one action may do. Repeat it for the rest; whole models are better served"
+            " by 'manage.py sync_external_models'.",
+        )
+
+
+def _objects(count: int) -> str:
+    return "1 object" if count == 1 else f"{count:,} objects"
+
+
+def _counts(report: SyncReport, names: Iterable[str]) -> str:
+    parts = [f"{getattr(report, name):,} {COUNTS[name]}" for name in names if getattr(report, name)]
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,4 +1,4 @@
-"""The admin of ``EmbeddingSpace``: which spaces there are, which is active, and how much waits for each."""
+"""The admin of embedding spaces, and of the recall that was measured in them."""
 
 from typing import Any
 
@@ -7,17 +7,18 @@ from django.contrib.admin.views.main import ChangeList
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from pgknowbase import gateway
 from pgknowbase.admin import display
-from pgknowbase.admin.readonly import ReadOnlyAdmin
-from pgknowbase.models import Chunk, EmbeddingSpace
+from pgknowbase.admin.base import ReadOnlyAdmin
+from pgknowbase.conf import get_settings
+from pgknowbase.core import gateway
+from pgknowbase.models import Chunk, EmbeddingSpace, RecallMeasurement
 
 COUNTED = 10_000
 
 
 def queue_lengths(using: str) -> dict[int, int]:
     """By space, how many documents wait in its queue."""
-    rows: list[Any] = gateway.fetch(using, gateway.QUEUES)
+    rows: list[Any] = gateway.fetch(using, "queue_lengths")
     return dict(rows)
 
 
@@ -27,6 +28,7 @@ class QueueChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows: Any = self.result_list
+        # One query for all spaces instead of one for each row.
         queues = queue_lengths(rows.db)
         for space in rows:
             space.queue_length = queues.get(space.pk)
@@ -72,7 +74,8 @@ class EmbeddingSpaceAdmin(ReadOnlyAdmin):
             counted = Chunk.objects.using(using).order_by()[: COUNTED + 1].count()
             if counted <= COUNTED:
                 return f"{counted:,}"
-        estimate = gateway.fetch_value(using, gateway.STORE_ESTIMATE, space.store_schema, space.store_table)
+        # pg_class.reltuples: counting a store of millions of chunks takes seconds.
+        estimate = gateway.fetch_value(using, "store_rows_estimate", schema=space.store_schema, table=space.store_table)
         if estimate is None or estimate < 0:
             return "not counted yet"
         return f"about {max(estimate, COUNTED if space.is_active else 0):,}"
@@ -85,4 +88,31 @@ def _written(length: int | None) -> str:
 
 
 def _using(space: EmbeddingSpace) -> str:
-    return space._state.db or "default"
+    return space._state.db or get_settings().database
+
+
+@admin.register(RecallMeasurement)
+class RecallMeasurementAdmin(ReadOnlyAdmin):
+    """Shows the measurements, the latest first."""
+
+    list_display = ("measured_at", "space", "model", "filter", "share", "ef_search", "percentage", "median", "needed")
+    list_filter = ("space", "model")
+    fields = (
+        "measured_at", "space", "model", "filter", "selectivity", "passing", "queries", "max_hits", "ef_search",
+        "recall", "milliseconds", "exact_milliseconds", "target", "needed",
+    )  # fmt: skip
+
+    @admin.display(description="passes", ordering="selectivity")
+    def share(self, measured: RecallMeasurement) -> str:
+        """The share of the objects that pass the filter."""
+        return f"{100 * measured.selectivity:.3g} %"
+
+    @admin.display(description="recall", ordering="recall")
+    def percentage(self, measured: RecallMeasurement) -> str:
+        """The mean over the queries."""
+        return f"{100 * measured.recall:.2f} %"
+
+    @admin.display(description="ms", ordering="milliseconds")
+    def median(self, measured: RecallMeasurement) -> str:
+        """The median of a search, beside that of an exact one."""
+        return f"{measured.milliseconds:.1f} (exact {measured.exact_milliseconds:.1f})"

@@ -5,7 +5,7 @@ from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
 from pgknowbase.admin import display
-from pgknowbase.admin.readonly import ReadOnlyAdmin
+from pgknowbase.admin.base import ReadOnlyAdmin
 from pgknowbase.models import RenderCost, WorkerHeartbeat
 
 
@@ -13,11 +13,22 @@ from pgknowbase.models import RenderCost, WorkerHeartbeat
 class WorkerHeartbeatAdmin(ReadOnlyAdmin):
     """Shows the workers; each writes its own row, and the others delete it once it is silent."""
 
-    list_display = ("name", "role", "state", "beat_age", "started_at", "events", "documents", "failed")
+    list_display = ("name", "role", "state", "heartbeat_age", "started_at", "events", "documents", "failed")
     list_filter = ("role",)
     ordering = ("started_at",)
-    fields = ("name", "role", "state", "beat_age", "beat_at", "started_at", "events", "documents", "failed", "lease")
-    readonly_fields = ("name", "state", "beat_age")
+    fields = (
+        "name",
+        "role",
+        "state",
+        "heartbeat_age",
+        "beat_at",
+        "started_at",
+        "events",
+        "documents",
+        "failed",
+        "lease",
+    )
+    readonly_fields = ("name", "state", "heartbeat_age")
 
     @admin.display(description="worker", ordering="host")
     def name(self, worker: WorkerHeartbeat) -> str:
@@ -29,9 +40,9 @@ class WorkerHeartbeatAdmin(ReadOnlyAdmin):
         """Whether it has documents on lease."""
         return display.label("processing", "Embedding") if worker.lease else display.label("idle", "Idle")
 
-    @admin.display(description="last beat", ordering="-beat_at")
-    def beat_age(self, worker: WorkerHeartbeat) -> str:
-        """How long ago it has beaten."""
+    @admin.display(description="last heartbeat", ordering="-beat_at")
+    def heartbeat_age(self, worker: WorkerHeartbeat) -> str:
+        """The time since its last heartbeat."""
         return f"{timesince(worker.beat_at)} ago"
 
 
@@ -48,7 +59,7 @@ class RenderCostAdmin(ReadOnlyAdmin):
         "querying_hook",
         "updated_at",
     )
-    fields = (*list_display, "slowest_share", "querying_statements")
+    fields = (*list_display, "slowest_share", "querying_statements", "unwatched")
     readonly_fields = ("milliseconds", "statements_per_row")
     ordering = ("source",)
 

@@ -3,18 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
 
 from asgiref.sync import async_to_sync, sync_to_async
 
-from pgknowbase.agents import reacting, registry
-from pgknowbase.agents.adapter import Engine, model_label
-from pgknowbase.agents.adapter.models import HOW
+from pgknowbase.agents import on_change, registry
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.outcome import Call, End, Outcome, Permission, Place
-from pgknowbase.agents.result import AgentResult, AgentStream
-from pgknowbase.agents.synchronous import check_sync
+from pgknowbase.agents.engine import Engine, model_label
+from pgknowbase.agents.engine.models import HOW_TO_CONFIGURE, open_model
+from pgknowbase.agents.engine.results import is_output
+from pgknowbase.agents.models import AgentExecution
+from pgknowbase.agents.runnable import AgentResult, AgentStream, StepRef, require_sync
+from pgknowbase.agents.runs import store
+from pgknowbase.agents.runs.approval_requests import decisions_of
+from pgknowbase.agents.runs.contract import Permission, RunOutcome, RunRequest, RunStatus
+from pgknowbase.agents.runs.heartbeat import heartbeat
+from pgknowbase.agents.runs.json_values import prompt_text, row_id, short_text
+from pgknowbase.agents.runs.store import RunHandle
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import (
     AgentError,
@@ -25,9 +31,7 @@ from pgknowbase.errors import (
     RunFailedError,
     RunTimeoutError,
 )
-
-if TYPE_CHECKING:
-    from pgknowbase.reactions import Change
+from pgknowbase.reactions.change import Change
 
 Deps = TypeVar("Deps")
 Output = TypeVar("Output")
@@ -35,22 +39,32 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class DjangoAgent(Generic[Deps, Output]):
-    """An agent. Declare it in the ``agents.py`` of an app, as ``DjangoAgent[Deps, Output](name=..., ...)``.
+    """An agent. Declare it in the ``agents.py`` of an app::
+
+        summarizer = DjangoAgent[DjangoDeps, str](name="summarizer", instructions="Summarize the text in a sentence.")
+        result = await summarizer.run(text, deps=DjangoDeps.from_user(user))
+        result.output, result.cost
 
     Args:
         name: its name in rows, commands and the registry.
-        deps_type: the class of what its tools are told; with ``DjangoDeps`` rows know the user.
+        deps_type: the class of the ``deps`` that its tools get; with ``DjangoDeps`` rows know the user.
         output_type: what it answers with: ``str``, a pydantic model, or whatever pydantic-ai takes.
-        instructions: a text, or a function that makes one.
+        instructions: a text, or a function that returns one for each run.
         model: such as ``"openai:gpt-4o-mini"``, a model of pydantic-ai, or None for ``AGENTS["MODEL"]``.
         timeout: seconds of a run, instead of ``AGENTS["TIMEOUT"]``.
-        max_retries: of a request to the provider, of a tool call and of an invalid answer, instead of ``AGENTS``'.
-        tools: functions, besides those of ``tool`` and ``tool_plain``.
+        max_retries: of a request, of a tool call and of an invalid output, instead of ``AGENTS["RETRY"]``.
+        description: one line for users who choose an agent.
+        tools: functions, in addition to those registered with ``tool`` and ``tool_plain``.
         toolsets: see ``pgknowbase.agents.toolsets``.
-        permissions: by the tool's name ``"allow"``, ``"deny"`` or ``"ask"``; left out, a tool is allowed.
-        model_settings: of pydantic-ai, such as ``{"temperature": 0}``.
-        prompt_for_change, deps_for_change, on_output: for ``on_change``; see ``run_for_change``.
-        register: whether the registry knows it.
+        permissions: by tool name ``"allow"``, ``"deny"`` or ``"ask"``; a tool that is left out is allowed, or
+            asks for approval where it is one of our tool sets that writes.
+        model_settings: those of pydantic-ai, such as ``{"temperature": 0}``.
+        prompt_for_change, deps_for_change, on_output: see ``run_for_change``.
+        register: False keeps it out of the registry, as for an agent that exists for one test or one row.
+
+    Raises:
+        AgentError: the name, a tool, a tool set or a permission is wrong.
+        ConfigurationError: another app declares an agent of that name.
     """
 
     def __init__(
@@ -68,9 +82,9 @@ class DjangoAgent(Generic[Deps, Output]):
         toolsets: Sequence[Any] = (),
         permissions: Mapping[str, Permission] | None = None,
         model_settings: dict[str, Any] | None = None,
-        prompt_for_change: Callable[["Change"], Any] | None = None,
-        deps_for_change: Callable[["Change"], Any] | None = None,
-        on_output: Callable[["Change", Any], Any] | None = None,
+        prompt_for_change: Callable[[Change], Any] | None = None,
+        deps_for_change: Callable[[Change], Any] | None = None,
+        on_output: Callable[[Change, Any], Any] | None = None,
         register: bool = True,
     ) -> None:
         registry.check_name(name)
@@ -80,10 +94,10 @@ class DjangoAgent(Generic[Deps, Output]):
         self.model = model
         self.timeout = timeout
         self.max_retries = max_retries
-        self.permissions = _checked(name, permissions or {})
-        self._hooks = reacting.Hooks(
-            prompt=prompt_for_change or reacting.prompt_for,
-            deps=deps_for_change or reacting.deps_of(name, deps_type),
+        self.permissions = _check_permissions(name, permissions or {})
+        self._hooks = on_change.ChangeHooks(
+            prompt=prompt_for_change or on_change.default_prompt,
+            deps=deps_for_change or on_change.anonymous_deps(name, deps_type),
             output=on_output,
         )
         self._engine = Engine(
@@ -96,20 +110,29 @@ class DjangoAgent(Generic[Deps, Output]):
             toolsets=toolsets,
         )
         if register:
-            registry.register(self)
-
-    def model_name(self, model: Any = None) -> str:
-        """The model that a run would ask, as ``provider:name``.
-
-        Raises:
-            NoModelError: there is none.
-        """
-        return model_label(self._model(model))
+            registry.agents.declare(name, self)
 
     def __repr__(self) -> str:
         return f"DjangoAgent({self.name!r})"
 
-    # What it is made of
+    def model_name(self, model: Any = None) -> str:
+        """The model that a run would ask, as ``provider:name``; ``model`` as in ``run``.
+
+        Raises:
+            NoModelError: neither the run, nor the agent, nor the settings name one.
+        """
+        return model_label(self._chosen_model(model))
+
+    async def check_model(self) -> None:
+        """Open the model that a run would ask, without asking it.
+
+        Raises:
+            NoModelError: there is none, or its key, its package or its provider is missing; the message names it.
+        """
+        async with open_model(self._chosen_model(None), self.name):
+            pass
+
+    # Registering tools and hooks
 
     @overload
     def tool(self, function: Function, /) -> Function: ...
@@ -117,7 +140,7 @@ class DjangoAgent(Generic[Deps, Output]):
     def tool(self, /, **options: Any) -> Callable[[Function], Function]: ...
     def tool(self, function: Any = None, /, **options: Any) -> Any:
         """Register a tool whose first argument is a ``RunContext``; ``options`` are those of pydantic-ai's ``tool``."""
-        return self._registering(function, lambda each: self._engine.tool(each, plain=False, **options))
+        return _decorator(function, lambda each: self._engine.tool(each, plain=False, **options))
 
     @overload
     def tool_plain(self, function: Function, /) -> Function: ...
@@ -125,24 +148,24 @@ class DjangoAgent(Generic[Deps, Output]):
     def tool_plain(self, /, **options: Any) -> Callable[[Function], Function]: ...
     def tool_plain(self, function: Any = None, /, **options: Any) -> Any:
         """Register a tool that takes no context."""
-        return self._registering(function, lambda each: self._engine.tool(each, plain=True, **options))
+        return _decorator(function, lambda each: self._engine.tool(each, plain=True, **options))
 
     def instructions(self, function: Function, /) -> Function:
-        """Register a function that makes instructions for each run."""
+        """Register a function that returns instructions for each run."""
         self._engine.register("instructions", function)
         return function
 
     def output_validator(self, function: Function, /) -> Function:
-        """Register a function that checks an output and may raise pydantic-ai's ``ModelRetry``."""
+        """Register a function that checks an output, and may raise pydantic-ai's ``ModelRetry`` to ask for another."""
         self._engine.register("output_validator", function)
         return function
 
     def on_output(self, function: Function, /) -> Function:
-        """Register what is called with the change and the output, after a run for a change; sync or async."""
+        """Register the function, sync or async, that gets the change and the output after a run for a change."""
         self._hooks.output = function
         return function
 
-    # Running it
+    # Running
 
     async def run(
         self,
@@ -153,29 +176,36 @@ class DjangoAgent(Generic[Deps, Output]):
         timeout: float | None = None,
         message_history: list[Any] | None = None,
         idempotency_key: str = "",
-        place: Place | None = None,
+        step: StepRef | None = None,
     ) -> AgentResult[Output]:
-        """Run it; its row is there, RUNNING and committed, before the provider is asked.
+        """Run it to the end. Its row is committed as RUNNING before the provider is asked.
 
-        ``message_history``: ``messages`` of an earlier result, to go on from. ``place``: of a step in a workflow.
-        ``idempotency_key``: kept on the row; the database refuses a second one under way or completed.
+        Args:
+            prompt: what the user asks.
+            deps: what tools get as ``ctx.deps``; of ``DjangoDeps`` the row takes the user.
+            model: instead of the agent's.
+            timeout: seconds, instead of the agent's.
+            message_history: ``messages`` of an earlier result, which this run continues.
+            idempotency_key: kept on the row; the database refuses a second run of the agent with that key that is
+                active or completed.
+            step: the step of a workflow that the run belongs to.
 
         Raises:
-            NoModelError: no model is configured, or it cannot be reached as the settings are.
-            BudgetExceededError: nothing was asked and no row is written.
-            ApprovalNeededError: it is paused until a person decides.
-            RunTimeoutError, RunCancelledError, RunFailedError: with ``execution_id``.
+            NoModelError: no model is configured, or it cannot be reached with these settings.
+            BudgetExceededError: nothing was sent and no row is written.
+            ApprovalNeededError: the run is paused until a person decides on a tool call.
+            RunTimeoutError, RunCancelledError, RunFailedError: see the row ``error.execution_id``.
         """
-        begun = await self._begin(prompt, deps, model=model, place=place, key=idempotency_key)
-        return await self._work(begun, prompt, deps, model=model, timeout=timeout, history=message_history)
+        run = await self._start(prompt, deps, model=model, step=step, key=idempotency_key)
+        return await self._execute(run, prompt, deps, model=model, timeout=timeout, history=message_history)
 
     def run_sync(self, prompt: str, **options: Any) -> AgentResult[Output]:
-        """``run`` for sync code. Tools and hooks ask the database on the caller's connection.
+        """``run`` for sync code. Tools and hooks use the database connection of the caller.
 
         Raises:
-            AgentError: in async code.
+            AgentError: it was called in async code.
         """
-        check_sync(f"run_sync() of agent {self.name!r}", "await agent.run(...)")
+        require_sync(f"run_sync() of agent {self.name!r}", instead="await agent.run(...)")
         return async_to_sync(self.run)(prompt, **options)
 
     @asynccontextmanager
@@ -188,88 +218,90 @@ class DjangoAgent(Generic[Deps, Output]):
         timeout: float | None = None,
         message_history: list[Any] | None = None,
     ) -> AsyncIterator[AgentStream[Output]]:
-        """Run it and read the answer while it comes; a block that is left early cancels the run."""
-        from pgknowbase.agents.recording.heartbeat import heart
+        """Run it and read the answer while it is written. Leaving the block early cancels the run.
 
-        begun = await self._begin(prompt, deps, model=model, place=None)
-        execution, outcome = begun.execution, Outcome()
+        Arguments and errors are those of ``run``; errors are raised at the end of the block, or where the answer is
+        read.
+        """
+        run = await self._start(prompt, deps, model=model, step=None)
+        execution_id, outcome = run.execution.pk, RunOutcome()
         try:
-            with heart.run(execution.pk) as leave:
-                call = self._call(begun, prompt, deps, model, timeout, history=message_history, on_cancel=leave)
-                async with self._engine.stream(call, outcome) as stream:
-                    yield AgentStream(stream, execution.pk)
+            with heartbeat.run(execution_id) as register_cancel:
+                request = self._request(
+                    run, prompt, deps, model, timeout, message_history, register_cancel=register_cancel
+                )
+                async with self._engine.stream(request, outcome) as stream:
+                    yield AgentStream(stream, execution_id, is_output=is_output)
         except Exception as error:
+            # The reader's own errors pass as they are; those of pydantic-ai become ours.
             if type(error).__module__.partition(".")[0] == "pydantic_ai":
-                raise self._error(execution.pk, outcome) from error
+                raise self._error(execution_id, outcome) from error
             raise
         finally:
-            await self._end(begun, outcome)
-        if outcome.end is End.PAUSED:
-            raise self._error(execution.pk, outcome)
+            await _finish(run, outcome)
+        if outcome.status is RunStatus.PAUSED:
+            raise self._error(execution_id, outcome)
 
     async def stream(self, prompt: str, **options: Any) -> AsyncIterator[str]:
-        """The text of the answer, piece by piece; options as ``run_stream``."""
+        """The new pieces of the answer's text as they come; options are those of ``run_stream``."""
         async with self.run_stream(prompt, **options) as answer:
             async for piece in answer.stream_text(delta=True):
                 yield piece
 
-    async def go_on(self, execution_id: UUID, *, deps: Deps | None = None) -> AgentResult[Output] | None:
-        """Do a run that waits: one in the background, or one whose requests for approval are all decided.
+    async def resume(self, execution_id: UUID, *, deps: Deps | None = None) -> AgentResult[Output] | None:
+        """Do a pending run: one of the background, or one whose requests for approval are all decided.
 
-        None if it does not wait, or if somebody else does it already. Raises as ``run``.
+        ``deps``: by default ``DjangoDeps`` of the row's user and session data. Returns None if the run is not pending,
+        or another process has claimed it. Raises as ``run``.
         """
-        from pgknowbase.agents.recording import rows
-        from pgknowbase.agents.recording.approvals import decisions_of
-        from pgknowbase.agents.recording.values import row_id
-
-        begun = await sync_to_async(rows.resume)(row_id("a run", execution_id))
-        if begun is None:
+        run = await sync_to_async(store.resume)(row_id("a run", execution_id))
+        if run is None:
             return None
-        row = begun.execution
+        row = run.execution
         decisions = await sync_to_async(decisions_of)(row)
         known: Any = DjangoDeps(user_id=row.user_id, session_data=row.session_data) if deps is None else deps
+        # With decisions the paused conversation is continued; without, the run starts from its prompt.
         prompt, history = (None, row.messages) if decisions else (row.input_prompt, None)
-        return await self._work(begun, prompt, known, history=history, decisions=decisions)
+        return await self._execute(run, prompt, known, history=history, decisions=decisions)
 
-    async def run_for_change(self, change: "Change") -> Output:
-        """Run it for a change of a row, once for each ``idempotency_key``, and give the output to ``on_output``.
+    async def run_for_change(self, change: Change) -> Output:
+        """Run it for a change of a row, once per ``idempotency_key``, and pass the output to ``on_output``.
 
-        It is what ``on_change(Model)(agent)`` calls; docs/reactions.md#agents says what is asked, and as whom.
+        ``on_change(Model)(agent)`` calls this. ``prompt_for_change`` makes the prompt, by default from the row's
+        content; ``deps_for_change`` makes the deps, by default those of an anonymous visitor. See
+        docs/reactions.md#agents.
 
         Raises:
-            TryLaterError: a budget is used up, a person has to decide, or another process is at it.
+            TryLaterError: a budget is used up, a person has to decide, or another process is doing the run.
+            ReactionCancelledError: a person has cancelled the run.
         """
-        output: Output = await reacting.react(self, self._hooks, change)
+        output: Output = await on_change.react(self, self._hooks, change)
         return output
 
     # The parts of a run
 
-    async def _begin(self, prompt: str, deps: Any, *, model: Any, place: Place | None, key: str = "") -> Any:
-        from pgknowbase.agents.models import AgentExecution
-        from pgknowbase.agents.recording import rows
-        from pgknowbase.agents.recording.values import prompt_text, short_text
-
+    async def _start(self, prompt: str, deps: Any, *, model: Any, step: StepRef | None, key: str = "") -> RunHandle:
         row = AgentExecution(
             agent_name=self.name,
             user_id=getattr(deps, "user_id", None),
             model=self.model_name(model),
             input_prompt=prompt_text(prompt),
             idempotency_key=short_text("The idempotency_key", key),
-            workflow_id=place.workflow_id if place else None,
-            order=place.order if place else None,
-            step=place.step if place else "",
+            workflow_id=step.workflow_id if step else None,
+            order=step.order if step else None,
+            step=step.path if step else "",
         )
-        beginning = asyncio.ensure_future(sync_to_async(rows.begin)(row))
+        starting = asyncio.ensure_future(sync_to_async(store.start)(row))
         try:
-            return await asyncio.shield(beginning)
-        except asyncio.CancelledError:  # the row is written meanwhile, and nobody else would end it
-            outcome = Outcome(end=End.CANCELLED, error="The run was cancelled.")
-            await self._end(await beginning, outcome)
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread writes the row all the same. Nobody else knows of it, so it is ended here.
+            await _finish(await starting, RunOutcome(status=RunStatus.CANCELLED, error="The run was cancelled."))
             raise
 
-    async def _work(
+    async def _execute(
         self,
-        begun: Any,
+        run: RunHandle,
         prompt: str | None,
         deps: Any,
         *,
@@ -278,34 +310,28 @@ class DjangoAgent(Generic[Deps, Output]):
         history: list[Any] | None = None,
         decisions: Mapping[str, bool | str] | None = None,
     ) -> AgentResult[Output]:
-        from pgknowbase.agents.recording.heartbeat import heart
-
-        execution_id = begun.execution.pk
-        with heart.run(execution_id) as leave:
-            call = self._call(begun, prompt, deps, model, timeout, history, decisions, on_cancel=leave)
-            outcome = await self._engine.run(call)
-        await self._end(begun, outcome)
-        if outcome.end is not End.COMPLETED:
+        execution_id = run.execution.pk
+        with heartbeat.run(execution_id) as register_cancel:
+            request = self._request(
+                run, prompt, deps, model, timeout, history, decisions, register_cancel=register_cancel
+            )
+            outcome = await self._engine.run(request)
+        await _finish(run, outcome)
+        if outcome.status is not RunStatus.COMPLETED:
             raise self._error(execution_id, outcome) from outcome.cause
-        row = begun.execution
+        row = run.execution
         return AgentResult(
             output=outcome.output,
             execution_id=execution_id,
-            execution_time=row.execution_time or begun.seconds,
+            execution_time=row.execution_time or run.seconds,
             tokens_used=row.tokens_used or outcome.tokens_used,
             cost=row.cost,
             messages=outcome.messages,
         )
 
-    async def _end(self, begun: Any, outcome: Outcome) -> None:
-        from pgknowbase.agents.recording import rows
-
-        # A second cancellation must not keep the row from saying that the run is over.
-        await asyncio.shield(sync_to_async(rows.end)(begun, outcome))
-
-    def _call(
+    def _request(
         self,
-        begun: Any,
+        run: RunHandle,
         prompt: str | None,
         deps: Any,
         model: Any,
@@ -313,59 +339,67 @@ class DjangoAgent(Generic[Deps, Output]):
         history: list[Any] | None = None,
         decisions: Mapping[str, bool | str] | None = None,
         *,
-        on_cancel: Any,
-    ) -> Call:
-        from pgknowbase.agents.recording.journal import RowJournal
-
+        register_cancel: Any,
+    ) -> RunRequest:
         settings = get_settings().agents
-        tokens = [bound for bound in (settings.token_limit, begun.left.tokens) if bound is not None]
-        return Call(
+        retry = settings.retry
+        if self.max_retries is not None:
+            retry = retry.model_copy(update={"max_attempts": self.max_retries + 1})
+        token_limits = [limit for limit in (settings.token_limit, run.budget.tokens) if limit is not None]
+        return RunRequest(
             prompt=prompt,
             deps=deps,
-            model=self._model(model),
-            journal=RowJournal(begun.execution.pk),
+            model=self._chosen_model(model),
+            journal=store.RowJournal(run.execution.pk),
             timeout=timeout or self.timeout or settings.timeout,
-            max_retries=settings.max_retries if self.max_retries is None else self.max_retries,
-            retry_delay=settings.retry_delay,
+            retry=retry,
             request_limit=settings.request_limit,
-            token_limit=min(tokens, default=None),
-            cost_limit=begun.left.cost,
+            token_limit=min(token_limits, default=None),
+            cost_limit=run.budget.cost,
             tool_calls_limit=settings.tool_calls_limit,
             history=history,
             decisions=decisions,
             permissions=self.permissions,
-            on_cancel=on_cancel,
+            register_cancel=register_cancel,
         )
 
-    def _model(self, model: Any) -> Any:
+    def _chosen_model(self, model: Any) -> Any:
         chosen = model or self.model or get_settings().agents.model
         if not chosen:
-            raise NoModelError(f"Agent {self.name!r} has no model: {HOW}.")
+            raise NoModelError(f"Agent {self.name!r} has no model: {HOW_TO_CONFIGURE}.")
         return chosen
 
-    def _error(self, execution_id: UUID, outcome: Outcome) -> BaseException:
+    def _error(self, execution_id: UUID, outcome: RunOutcome) -> BaseException:
+        """The exception for a run that did not complete; errors of our own, as of a tool, are raised as they are."""
         if isinstance(outcome.cause, PgKnowbaseError | asyncio.CancelledError):
             return outcome.cause
-        if outcome.end is End.PAUSED:
+        if outcome.status is RunStatus.PAUSED:
             names = ", ".join(sorted({repr(call.tool_name) for call in outcome.pending}))
             return ApprovalNeededError(
                 f"Agent {self.name!r} waits for approval of {names}: decide on the requests of {execution_id}.",
                 execution_id=execution_id,
             )
-        kinds = {End.TIMEOUT: RunTimeoutError, End.CANCELLED: RunCancelledError}
-        kind = kinds.get(outcome.end, RunFailedError)
+        kinds = {RunStatus.TIMEOUT: RunTimeoutError, RunStatus.CANCELLED: RunCancelledError}
+        kind = kinds.get(outcome.status, RunFailedError)
         return kind(f"Agent {self.name!r}: {outcome.error} See execution {execution_id}.", execution_id=execution_id)
 
-    @staticmethod
-    def _registering(function: Any, register: Callable[[Any], None]) -> Any:
-        def decorate(each: Function) -> Function:
-            register(each)
-            return each
 
-        return decorate if function is None else decorate(function)
+async def _finish(run: RunHandle, outcome: RunOutcome) -> None:
+    # Shielded: a second cancellation must not leave the row RUNNING.
+    await asyncio.shield(sync_to_async(store.finish)(run, outcome))
 
 
-def _checked(name: str, permissions: Mapping[str, Permission]) -> Mapping[str, Permission]:
+def _decorator(function: Any, register: Callable[[Any], None]) -> Any:
+    """Serve ``@agent.tool`` and ``@agent.tool(...)`` alike; the function stays what it was."""
+
+    def decorate(each: Function) -> Function:
+        register(each)
+        return each
+
+    return decorate if function is None else decorate(function)
+
+
+def _check_permissions(name: str, permissions: Mapping[str, Permission]) -> Mapping[str, Permission]:
     for tool, permission in permissions.items():
         if permission not in ("allow", "deny", "ask"):
             raise AgentError(f"Agent {name!r}: permission {permission!r} of {tool!r}: write 'allow', 'deny' or 'ask'.")

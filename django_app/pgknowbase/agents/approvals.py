@@ -1,4 +1,4 @@
-"""What admin, REST and your own code call when a person has decided."""
+"""Deciding on tool calls that wait for a person: what the admin, REST and your own code call."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import transaction
 
-from pgknowbase.agents.background import continue_run, hand_over
+from pgknowbase.agents import background
 from pgknowbase.agents.models import AgentExecution
-from pgknowbase.agents.recording import approvals
-from pgknowbase.agents.recording.database import alias
+from pgknowbase.agents.runs.approval_requests import record_decision
+from pgknowbase.agents.runs.database import alias
 from pgknowbase.errors import AgentError, ApprovalError
 
 PERMISSION = "pgknowbase_agents.change_approvalrequest"
@@ -19,8 +19,9 @@ PERMISSION = "pgknowbase_agents.change_approvalrequest"
 class Decision:
     """What follows from a decision.
 
-    ``continues``: nothing else waits, and a worker goes on with the run. ``note``: what your own code has to do because
-    no worker does; empty if there is nothing to do.
+    Attributes:
+        continues: no other request of the run is open, and a worker resumes it.
+        note: what your own code has to do because no worker does; empty if there is nothing to do.
     """
 
     continues: bool
@@ -28,18 +29,22 @@ class Decision:
 
 
 def decide(request_id: int, *, approve: bool, by: Any, reason: str = "") -> Decision:
-    """Allow or refuse one tool call; after the last one a worker of the queue goes on with the run and its workflow.
+    """Approve or refuse one tool call. After the last decision a worker resumes the run, then its workflow.
 
-    ``reason``: of a refusal, told to the model.
+    Args:
+        request_id: the key of an ``ApprovalRequest``.
+        by: the user who decides. The permission is checked here, for every caller, and users may decide on calls of
+            their own runs: approval protects against the model, not against the user.
+        reason: of a refusal; the model gets it and can act on it.
 
     Raises:
         ApprovalError: ``by`` may not decide, or there is nothing left to decide.
     """
     if not (getattr(by, "is_active", False) and by.has_perm(PERMISSION)):
         raise ApprovalError(f"{by} may not decide on tool calls: give them the permission {PERMISSION!r}.")
-    if not approvals.decide(request_id, approve=approve, by=by, reason=reason):
+    if not record_decision(request_id, approve=approve, by=by, reason=reason):
         return Decision(continues=False)
-    return _go_on(AgentExecution.objects.using(alias()).get(approvals=request_id))
+    return _resume(AgentExecution.objects.using(alias()).get(approvals=request_id))
 
 
 async def adecide(request_id: int, *, approve: bool, by: Any, reason: str = "") -> Decision:
@@ -47,23 +52,23 @@ async def adecide(request_id: int, *, approve: bool, by: Any, reason: str = "") 
     return await sync_to_async(decide)(request_id, approve=approve, by=by, reason=reason)
 
 
-def _go_on(run: AgentExecution) -> Decision:
-    own = f"agent.go_on({str(run.pk)!r})"
+def _resume(run: AgentExecution) -> Decision:
+    call = f"agent.resume({str(run.pk)!r})"
     if run.workflow_id is not None:
-        own = f"orchestrator.resume({str(run.workflow_id)!r})"
+        call = f"orchestrator.resume({str(run.workflow_id)!r})"
     try:
         with transaction.atomic(alias()):
-            continues = continue_run(run.pk)
-            return Decision(continues=continues, note=_handed_over(run, own) if continues else "")
+            continues = background.resume_in_background(run.pk)
+            return Decision(continues=continues, note=_resume_workflow(run, call) if continues else "")
     except AgentError as error:
-        return Decision(continues=False, note=f"No worker goes on with the run, call `await {own}`: {error}")
+        return Decision(continues=False, note=f"No worker resumes the run, call `await {call}`: {error}")
 
 
-def _handed_over(run: AgentExecution, own: str) -> str:
+def _resume_workflow(run: AgentExecution, call: str) -> str:
     if run.workflow_id is None:
         return ""
     try:
-        hand_over(run.workflow_id)
+        background.resume_workflow_in_background(run.workflow_id)
     except AgentError as error:
-        return f"A worker goes on with this run but not with its workflow, call `await {own}` then: {error}"
+        return f"A worker resumes this run but not its workflow, call `await {call}` then: {error}"
     return ""

@@ -11,16 +11,19 @@ class AgentsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from pgknowbase.agents import registry
-        from pgknowbase.signals import worker_beat
+        # Django's app loading: these modules import models.
+        from pgknowbase.agents import definitions, registry  # noqa: F401 - definitions adds itself to the registry
+        from pgknowbase.agents.runs.heartbeat import beat_sent
+        from pgknowbase.signals import worker_heartbeat
 
         registry.discover()
         if find_spec("pydantic_ai"):
-            worker_beat.connect(_sweep, dispatch_uid="pgknowbase_agents")
+            # Whatever process is alive sweeps: one that has runs, or the worker of the index.
+            for heartbeat in (beat_sent, worker_heartbeat):
+                heartbeat.connect(_sweep, dispatch_uid="pgknowbase_agents")
 
 
 def _sweep(**kwargs: Any) -> None:
-    """The worker of the index sees to runs of dead processes too: one process less to keep alive."""
-    from pgknowbase.agents.background.sweeping import sweep_sometimes
+    from pgknowbase.agents.background.sweep import sweep_on_heartbeat  # the extra
 
-    sweep_sometimes()
+    sweep_on_heartbeat()

@@ -1,25 +1,29 @@
-"""What a run knows of who asked for it."""
+"""What a run knows about the user it acts for."""
 
 import json
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.exceptions import SynchronousOnlyOperation, ValidationError
 from django.http import HttpRequest
 
+from pgknowbase.conf import get_settings
 from pgknowbase.errors import AgentError
 
 
 @dataclass(kw_only=True)
 class DjangoDeps:
-    """The user for whom an agent acts. Tool sets ask the database as this user.
+    """The user for whom an agent acts. Tool sets check the permissions of this user.
 
-    ``user_id``: None is an anonymous visitor. ``request``: where there is one; a run in the background has none.
-    ``session_data``: JSON that goes with a run into the background.
+    Args:
+        user_id: the key of a user, or None for an anonymous visitor.
+        request: the HTTP request, where there is one; a run in the background has none.
+        session_data: JSON that goes with a run into the background.
 
     Raises:
-        AgentError: no user can have that key.
+        AgentError: ``user_id`` cannot be the key of a user.
     """
 
     user_id: Any = None
@@ -32,28 +36,28 @@ class DjangoDeps:
             return
         options = get_user_model()._meta
         key: Any = options.pk
-        while key.remote_field:  # of a model that inherits its key
+        while key.remote_field:  # a user model that inherits its key
             key = key.target_field
         try:
             key.run_validators(key.to_python(self.user_id))
         except (ValidationError, OverflowError):
             raise AgentError(
-                f"user_id {self.user_id!r:.100} is no key of {options.label!r}: pass `user.pk`, or None for a visitor."
+                f"user_id {self.user_id!r:.100} is not a key of {options.label!r}: pass `user.pk`, or None."
             ) from None
 
     @classmethod
     def from_user(cls, user: Any, *, session_data: dict[str, Any] | None = None) -> Self:
-        """For a user, or for nobody."""
+        """For a user; None or an anonymous user stands for a visitor."""
         deps = cls(user_id=_key(user), session_data=session_data or {})
         deps._user = user if deps.user_id is not None else None
         return deps
 
     @classmethod
     def from_request(cls, request: HttpRequest) -> Self:
-        """For the request's authenticated user, with what the project keeps in the session.
+        """For the request's authenticated user, with the JSON that the project keeps in the session.
 
         Raises:
-            AgentError: in async code; use ``afrom_request``.
+            AgentError: it was called in async code.
         """
         try:
             deps = cls(user_id=_key(getattr(request, "user", None)), request=request, session_data=_session(request))
@@ -66,12 +70,10 @@ class DjangoDeps:
     @classmethod
     async def afrom_request(cls, request: HttpRequest) -> Self:
         """Async twin of ``from_request``."""
-        from asgiref.sync import sync_to_async
-
         return await sync_to_async(cls.from_request)(request)
 
     async def get_user(self) -> Any:
-        """The user, asked for once; None for a visitor.
+        """The user, loaded once; None for a visitor.
 
         Raises:
             AgentError: the user is gone or no longer active.
@@ -79,10 +81,15 @@ class DjangoDeps:
         if self.user_id is None:
             return None
         if self._user is None:
-            self._user = await get_user_model()._default_manager.filter(pk=self.user_id).afirst()
+            self._user = await _users().filter(pk=self.user_id).afirst()
         if self._user is None or not getattr(self._user, "is_active", True):
             raise AgentError(f"User {self.user_id!r} is gone or not active: run the agent for somebody else.")
         return self._user
+
+
+def _users() -> Any:
+    """Where the rows of runs point at them."""
+    return get_user_model()._default_manager.using(get_settings().database)
 
 
 def _key(user: Any) -> Any:
@@ -90,7 +97,7 @@ def _key(user: Any) -> Any:
 
 
 def _session(request: HttpRequest) -> dict[str, Any]:
-    """Without Django's own entries, such as the hash of the password, and without what is no JSON."""
+    """The session without Django's own entries, such as the hash of the password, and without what JSON cannot hold."""
     session = getattr(request, "session", None)
     items = [] if session is None else [each for each in session.items() if not each[0].startswith("_")]
     return {name: value for name, value in items if _is_json(value)}

@@ -1,4 +1,4 @@
-"""What runs did, cost and how long they took."""
+"""Figures of runs: how many, how they ended, tokens, cost and times."""
 
 from datetime import date, datetime
 from typing import Any
@@ -7,11 +7,11 @@ from django.db.models import Aggregate, Count, F, FloatField, Q, QuerySet, Sum
 from django.db.models.functions import TruncDate
 
 from pgknowbase.agents.models import AgentExecution, ApprovalRequest, Status, WorkflowExecution
-from pgknowbase.agents.recording.database import alias
+from pgknowbase.agents.runs.database import alias
 
 
 class Percentile(Aggregate):
-    """Postgres' ``percentile_cont``."""
+    """Postgres' ``percentile_cont``: the value below which ``fraction`` of the values lie, interpolated."""
 
     function = "percentile_cont"
     template = "%(function)s(%(fraction)s) WITHIN GROUP (ORDER BY %(expressions)s)"
@@ -37,7 +37,11 @@ FIGURES: dict[str, Any] = {
 
 
 def agent_metrics(*, agent: str | None = None, since: datetime | None = None) -> list[dict[str, Any]]:
-    """Figures per agent. Times are seconds of runs that ended; ``cost`` is that of runs whose price is known."""
+    """The figures of ``FIGURES`` per agent, sorted by agent; ``since`` bounds when runs were created.
+
+    ``p50``, ``p90`` and ``p99`` are seconds at work of runs that ended. ``cost`` is in US dollars and sums the runs
+    whose price is known; ``unpriced`` counts the others.
+    """
     rows = _runs(agent=agent, since=since).values(agent=F("agent_name")).order_by("agent").annotate(**FIGURES)
     return [dict(row) for row in rows]
 
@@ -54,17 +58,22 @@ def daily_metrics(*, agent: str | None = None, since: datetime | None = None) ->
     return {row.pop("day"): row for row in found}
 
 
-def waiting() -> dict[str, int]:
-    """What is under way or waits for somebody."""
+def active_counts() -> dict[str, int]:
+    """How many runs and workflows are active now, and how many requests wait for a person."""
     using = alias()
     runs, workflows = AgentExecution.objects.using(using), WorkflowExecution.objects.using(using)
-    asked = ApprovalRequest.objects.using(using).filter(status=ApprovalRequest.Status.PENDING)
+    open_requests = ApprovalRequest.objects.using(using).filter(status=ApprovalRequest.Status.PENDING)
     return {
         "running": runs.filter(status=Status.RUNNING).count(),
         "pending": runs.filter(status=Status.PENDING).count(),
         "workflows": workflows.filter(status__in=[Status.PENDING, Status.RUNNING]).count(),
-        "approvals": asked.count(),
+        "approvals": open_requests.count(),
     }
+
+
+def has_run(agent: str) -> bool:
+    """Whether there is a run of this agent, which may have gone from the code since."""
+    return _runs(agent=agent).exists()
 
 
 def _runs(*, agent: str | None = None, since: datetime | None = None) -> "QuerySet[AgentExecution]":

@@ -16,13 +16,13 @@ Handler = Callable[[HttpRequest], Any]
 def orchestrator_deps(get_response: Handler) -> Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]:
     """Set ``request.orchestrator_deps``: ``DjangoDeps`` for a signed-in user, None otherwise.
 
-    It stands after ``AuthenticationMiddleware`` in ``MIDDLEWARE``.
+    It works for sync and async handlers. In ``MIDDLEWARE`` it stands after ``AuthenticationMiddleware``.
     """
     if iscoroutinefunction(get_response):
 
         async def answer_async(request: Any) -> HttpResponseBase:
             user = await request.auser() if hasattr(request, "auser") else None
-            request.orchestrator_deps = await _afor(request, user)
+            request.orchestrator_deps = await _deps_of(request, user)
             response: HttpResponseBase = await get_response(request)
             return response
 
@@ -37,7 +37,7 @@ def orchestrator_deps(get_response: Handler) -> Callable[[HttpRequest], HttpResp
     return answer
 
 
-async def _afor(request: HttpRequest, user: Any) -> DjangoDeps | None:
+async def _deps_of(request: HttpRequest, user: Any) -> DjangoDeps | None:
     if user is None or not user.is_authenticated:
         return None
     return await DjangoDeps.afrom_request(request)

@@ -1,4 +1,4 @@
-"""Tokens in the admin: made, shown once, revoked."""
+"""Tokens in the admin: created, shown once, revoked."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
 
-from pgknowbase.admin.readonly import ReadOnlyAdmin
+from pgknowbase.admin.base import ReadOnlyAdmin
 from pgknowbase.api import tokens
 from pgknowbase.api.models import ApiToken
-from pgknowbase.api.scopes import SCOPES
+from pgknowbase.api.tokens import SCOPES
 
 
 class ApiTokenForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -26,7 +26,7 @@ class ApiTokenForm(forms.ModelForm):  # type: ignore[type-arg]
         scopes.choices = list(SCOPES.items())
 
     def clean_user(self) -> Any:
-        """A token stands for its user: nobody makes one for those for whom they may not act."""
+        """A token acts as its user, so only those who may act for that user create one for them."""
         user, requester = self.cleaned_data["user"], self.requester
         if user != requester and not requester.has_perm("pgknowbase_api.act_for_others"):
             raise forms.ValidationError("You may not act for others: choose yourself.")
@@ -49,7 +49,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
     actions = ("revoke",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.granted(request, "add")
+        return self.has_model_permission(request, "add")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ApiTokenForm.Meta.fields if obj is None else self.list_display
@@ -60,7 +60,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         return super().get_form(request, obj, change, form=forms.ModelForm, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        secret = tokens.give_secret(obj)
+        secret = tokens.assign_secret(obj)
         super().save_model(request, obj, form, change)
         messages.warning(request, f"The token is {secret} - copy it now, it is not shown again.")
 
@@ -73,4 +73,4 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         """Whoever may change tokens may end them."""
-        return self.granted(request, "change")
+        return self.has_model_permission(request, "change")

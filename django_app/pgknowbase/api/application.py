@@ -1,65 +1,113 @@
-"""The API as one object: routers from the settings, errors as problems, the OpenAPI document."""
+"""The API as one object: routers from the settings, bounded requests, problems for errors, the OpenAPI document."""
 
 import json
-import logging
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 from importlib.util import find_spec
 from typing import Any
 
+from asgiref.sync import iscoroutinefunction
 from django.apps import apps
 from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.urls import URLPattern, re_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
-from ninja.errors import HttpError, ValidationError
 from ninja.operation import Operation
 from ninja.parser import Parser
 
 from pgknowbase import __version__
-from pgknowbase.api.agent_problems import problem_of
-from pgknowbase.api.callers import AUTHENTICATION
-from pgknowbase.api.guard import guarded, not_found
+from pgknowbase.api.authentication import AUTHENTICATION
+from pgknowbase.api.error_handlers import HANDLERS
 from pgknowbase.api.links import NAMESPACE
 from pgknowbase.api.problems import MEDIA_TYPE, Problem, ProblemDetails
+from pgknowbase.api.requests import check_body, non_atomic
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import (
-    AgentError,
-    ConfigurationError,
-    EmbeddingError,
-    NotFoundError,
-    NotIndexedError,
-    RetryableEmbeddingError,
-    SearchError,
-    SpaceMismatchError,
-)
-from pgknowbase.meta import ExternalDataMetaConfig
-from pgknowbase.status import ModelIntegrationStatus
+from pgknowbase.core.time_limit import time_limit
+from pgknowbase.errors import ConfigurationError
+from pgknowbase.models import ExternalDataType
+from pgknowbase.operations.status import ModelIntegrationStatus
+from pgknowbase.sources.declaration import ExternalDataMetaConfig
 
 ORCHESTRATOR = "pgknowbase.api.orchestrator.router"
+# The app that must be installed for a router.
 APPS = {ORCHESTRATOR: "pgknowbase.agents", "pgknowbase.chat.routes.router": "pgknowbase.chat"}
 # In the document, and so in the TypeScript types, without a route that names them.
 EXPORTED = (ProblemDetails, ModelIntegrationStatus, ExternalDataMetaConfig)
 REFUSALS = {"4XX": "Refused: the problem says why.", "5XX": "Not possible now: the problem says why."}
 
-logger = logging.getLogger("pgknowbase.api")
+View = Callable[..., Any]
+
+
+# Building the API
+
+
+def build_api() -> "KnowbaseAPI":
+    """The API with the routers of the settings.
+
+    Raises:
+        ConfigurationError: a router is named whose app is not installed.
+    """
+    api = KnowbaseAPI(
+        title="pgknowbase",
+        version=__version__,
+        description="Rows of a Django project as knowledge inside Postgres.",
+        urls_namespace=NAMESPACE,
+        auth=AUTHENTICATION,
+        parser=StrictParser(),
+    )
+    # django-ninja imports routers by name, so an app that is not named is never imported.
+    for prefix, router in routers().items():
+        api.add_router(prefix, router)
+    for kind, handler in HANDLERS.items():
+        api.add_exception_handler(kind, handler)
+    return api
+
+
+def routers() -> dict[str, str]:
+    """Routers by prefix: those of the settings, and by default those whose apps are installed and can run.
+
+    Raises:
+        ConfigurationError: the settings name one whose app is not installed.
+    """
+    settings = get_settings().api
+    configured = "routers" in settings.model_fields_set
+    for router in settings.routers.values():
+        app = APPS.get(router)
+        if configured and app is not None and not apps.is_installed(app):
+            raise ConfigurationError(
+                f"API['ROUTERS'] has {router!r} and {app!r} is not installed: add it to INSTALLED_APPS, or take the"
+                " router out."
+            )
+    return {prefix: router for prefix, router in settings.routers.items() if configured or _can_run(router)}
+
+
+def _can_run(router: str) -> bool:
+    app = APPS.get(router)
+    if router == ORCHESTRATOR and find_spec("pydantic_ai") is None:
+        return False
+    return app is None or apps.is_installed(app)
 
 
 class StrictParser(Parser):
-    """JSON as its standard has it: without NaN and Infinity."""
+    """Parses JSON as its standard defines it: without NaN and Infinity."""
 
     def parse_body(self, request: HttpRequest) -> Any:
-        return json.loads(request.body, parse_constant=_refuse)
+        # Python's json accepts NaN, which Postgres's jsonb and JavaScript refuse later.
+        return json.loads(request.body, parse_constant=_reject_constant)
 
 
 class KnowbaseAPI(NinjaAPI):
-    """django-ninja's, with problem details, guarded views, and an OpenAPI document that tells of both."""
+    """django-ninja's API with guarded views, and an OpenAPI document that describes problems and anonymous access."""
 
     def patterns(self) -> list[Any]:
-        """The URL patterns, the last ones for paths below the routers that no route has."""
+        """The URL patterns, the last ones for paths below a router's prefix that no route has."""
         prefixes = [prefix for prefix, _ in self._routers if prefix]
         return [
             *self._get_urls(),
-            *(re_path(rf"^{re.escape(prefix.lstrip('/'))}", csrf_exempt(guarded(not_found))) for prefix in prefixes),
+            *(re_path(rf"^{re.escape(prefix.lstrip('/'))}", csrf_exempt(guarded(no_route))) for prefix in prefixes),
         ]
 
     def _get_urls(self) -> list[Any]:
@@ -75,10 +123,20 @@ class KnowbaseAPI(NinjaAPI):
     def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: Any = None) -> Any:
         schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
         schemas = schema["components"].setdefault("schemas", {})
+        # The promised name of what is a list of texts where it is used.
+        schemas["ExternalDataType"] = {
+            "type": "string",
+            "enum": ExternalDataType.values,
+            "description": "Where the text of a row comes from.",
+        }
         for model in EXPORTED:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(described.pop("$defs", {}))
             schemas[model.__name__] = described
+        schemas["ExternalDataMetaConfig"]["properties"]["source_type"] = {
+            "$ref": "#/components/schemas/ExternalDataType",
+            "default": ExternalDataType.MODEL.value,
+        }
         content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
         for operations in schema["paths"].values():
             for operation in operations.values():
@@ -89,118 +147,58 @@ class KnowbaseAPI(NinjaAPI):
         return schema
 
 
-def routers() -> dict[str, str]:
-    """Routers by prefix: those of the settings, and by default those whose apps are installed and can run.
-
-    Raises:
-        ConfigurationError: the settings ask for one without its app.
-    """
-    settings = get_settings().api
-    asked = "routers" in settings.model_fields_set
-    for router in settings.routers.values():
-        app = APPS.get(router)
-        if asked and app is not None and not apps.is_installed(app):
-            raise ConfigurationError(
-                f"API['ROUTERS'] has {router!r} and {app!r} is not installed: add it to INSTALLED_APPS, or take the"
-                " router out."
-            )
-    return {prefix: router for prefix, router in settings.routers.items() if asked or _can_run(router)}
+def _reject_constant(constant: str) -> Any:
+    raise ValueError(f"{constant} is not valid JSON")
 
 
-def _can_run(router: str) -> bool:
-    app = APPS.get(router)
-    if router == ORCHESTRATOR and find_spec("pydantic_ai") is None:
-        return False
-    return app is None or apps.is_installed(app)
+# Around each view: refusals that come before a route is chosen, in the form of all others
 
 
-def build_api() -> KnowbaseAPI:
-    """The API with the routers of the settings."""
-    api = KnowbaseAPI(
-        title="pgknowbase",
-        version=__version__,
-        description="Rows of a Django project as knowledge inside Postgres.",
-        urls_namespace=NAMESPACE,
-        auth=AUTHENTICATION,
-        parser=StrictParser(),
-    )
-    for prefix, router in routers().items():
-        api.add_router(prefix, router)
-    for kind, handler in HANDLERS.items():
-        api.add_exception_handler(kind, handler)
-    return api
+def guarded(view: View) -> View:
+    """``view``, sync or async, with bounded bodies and problems instead of Django's error pages."""
+    if iscoroutinefunction(view):
+
+        @wraps(view)
+        async def async_guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                check_body(request)
+                return _as_problem(await view(request, *args, **kwargs))
+            except Problem as problem:
+                return problem.response
+            except Http404:
+                return no_route(request)
+
+        guard: View = async_guard
+    else:
+
+        @wraps(view)
+        def sync_guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            try:
+                check_body(request)
+                with _limited(request):
+                    return _as_problem(view(request, *args, **kwargs))
+            except Problem as problem:
+                return problem.response
+            except Http404:
+                return no_route(request)
+
+        guard = sync_guard
+    return non_atomic(guard)
 
 
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+def _limited(request: HttpRequest) -> AbstractContextManager[None]:
+    """A time limit for what a request only reads; routes that write or ask a model set their own."""
+    return time_limit(get_settings().database) if request.method in ("GET", "HEAD") else nullcontext()
 
 
-def _problem(request: HttpRequest, error: Any) -> HttpResponse:
-    response: HttpResponse = error.response
-    return response
+def no_route(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+    """The response for a path that the API does not have."""
+    return Problem(404, "no-route", "There is no such route: see openapi.json.").response
 
 
-def _http_error(request: HttpRequest, error: Any) -> HttpResponse:
-    kind = "json" if error.status_code == 400 else "refused"
-    return Problem(error.status_code, kind, f"{error}: correct the request.").response
-
-
-def _not_found(request: HttpRequest, error: Any) -> HttpResponse:
-    return Problem(404, "not-found", str(error) or "There is nothing here: see openapi.json.").response
-
-
-def _search(request: HttpRequest, error: Any) -> HttpResponse:
-    return Problem(422, "search", str(error)).response
-
-
-def _not_indexed(request: HttpRequest, error: Any) -> HttpResponse:
-    return Problem(409, "not-indexed", str(error)).response
-
-
-def _embedding(request: HttpRequest, error: Any) -> HttpResponse:
-    logger.error("A search text could not be embedded: %s", error)
-    wait = getattr(error, "retry_after", None)
-    headers = {"Retry-After": str(int(wait) + 1)} if wait else {}
-    again = "try again later" if isinstance(error, RetryableEmbeddingError) else "tell an administrator"
-    detail = f"The text cannot be embedded now: {again}, or search with leg 'keyword'."
-    return Problem(503, "embedding", detail, headers=headers).response
-
-
-def _mismatch(request: HttpRequest, error: Any) -> HttpResponse:
-    logger.error("Searches by meaning do not work: %s", error)
-    return Problem(503, "embedding", "Searches by meaning do not work now: tell an administrator.").response
-
-
-def _agent(request: HttpRequest, error: Any) -> HttpResponse:
-    problem = problem_of(error)
-    if problem.status >= 500:
-        logger.error("%s", error)
-    return problem.response
-
-
-def _invalid(request: HttpRequest, error: Any) -> HttpResponse:
-    faults = [_fault(fault) for fault in error.errors]
-    told = "; ".join(f"{fault['pointer'] or fault['where']}: {fault['detail']}" for fault in faults[:3])
-    return Problem(422, "validation", f"The request is wrong: {told}. Correct it.", errors=faults).response
-
-
-def _fault(fault: Any) -> dict[str, str]:
-    where, *path = fault["loc"]
-    if where == "body":  # the name of the route's parameter is nothing that a caller knows
-        path = path[1:]
-    pointer = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in path)
-    return {"where": str(where), "pointer": pointer, "detail": str(fault["msg"]).removeprefix("Value error, ")}
-
-
-HANDLERS: dict[type[Exception], Any] = {
-    Problem: _problem,
-    HttpError: _http_error,
-    ValidationError: _invalid,
-    Http404: _not_found,
-    NotFoundError: _not_found,
-    NotIndexedError: _not_indexed,
-    SearchError: _search,
-    EmbeddingError: _embedding,
-    SpaceMismatchError: _mismatch,
-    AgentError: _agent,
-}
+def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
+    """django-ninja answers a wrong method by itself: the same as a problem."""
+    if response.status_code != 405:
+        return response
+    allowed = response.headers.get("Allow", "")
+    return Problem(405, "method", f"Only {allowed} is allowed here: use that.", headers={"Allow": allowed}).response

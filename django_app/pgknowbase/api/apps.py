@@ -1,4 +1,5 @@
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class ApiConfig(AppConfig):
@@ -6,3 +7,8 @@ class ApiConfig(AppConfig):
     label = "pgknowbase_api"
     verbose_name = "Knowledge base API"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from pgknowbase.apps import replace_functions
+
+        post_migrate.connect(replace_functions, sender=self)

@@ -1,4 +1,4 @@
-"""Server-sent events from an async generator, under ASGI and WSGI alike."""
+"""Server-sent events from an async generator, under ASGI and under WSGI."""
 
 import asyncio
 import json
@@ -14,10 +14,11 @@ from django.http import HttpRequest, StreamingHttpResponse
 from ninja.responses import NinjaJSONEncoder
 
 from pgknowbase.api.problems import Problem
+from pgknowbase.api.streams import CountedResponse, OpenStream, open_streams
 
 HEARTBEAT_SECONDS = 15.0
 MEDIA_TYPE = "text/event-stream"
-# For the OpenAPI document: what each event has.
+# The schema of an event in the OpenAPI document.
 CONTENT = {
     MEDIA_TYPE: {
         "schema": {
@@ -27,16 +28,16 @@ CONTENT = {
         }
     }
 }
-# A comment: clients ignore it, proxies see that the connection lives.
+# A comment line: clients ignore it, and proxies do not close the connection as idle.
 HEARTBEAT = b":\n\n"
-# nginx would hold events back.
+# nginx would buffer events until it has enough of them.
 HEADERS = {"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"}
 
 logger = logging.getLogger("pgknowbase.api")
 
 
 class NoMoreEvents(Exception):
-    """The events are over."""
+    """The generator has ended. StopAsyncIteration cannot pass through a task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,21 +59,35 @@ class Event:
 def event_stream(
     request: HttpRequest, events: AsyncGenerator[Event], *, heartbeat: float = HEARTBEAT_SECONDS
 ) -> StreamingHttpResponse:
-    """``events`` as an answer that is sent as they come.
+    """A streaming response that sends each event when the generator yields it.
 
-    What a generator raises becomes a last event ``problem``; details of what is no ``Problem`` go to the log alone.
-    When the client goes away, the generator is closed: what it has in ``finally`` runs.
+    An exception of the generator becomes a last event ``problem``; the details of any but a ``Problem`` go to the log
+    alone. When the client disconnects, the generator is closed, so its ``finally`` blocks run.
+
+    Args:
+        heartbeat: seconds without an event after which a comment keeps the connection open.
+
+    Raises:
+        Problem: 429, the caller has MAX_STREAMS open.
+
+    >>> async def events():
+    ...     yield Event("progress", {"percent": 50})
+    >>> event_stream(request, events())
     """
-    encoded = _encoded(events, heartbeat)
-    content: Any = encoded if isinstance(request, ASGIRequest) else _in_this_thread(encoded)
-    return StreamingHttpResponse(content, content_type=MEDIA_TYPE, headers=HEADERS)
+    stream = open_streams.open(request)
+    encoded = _encoded(events, heartbeat, stream)
+    content: Any = encoded if isinstance(request, ASGIRequest) else _in_own_loop(encoded)
+    response = CountedResponse(content, content_type=MEDIA_TYPE, headers=HEADERS)
+    response.stream = stream
+    return response
 
 
-async def _encoded(events: AsyncGenerator[Event], heartbeat: float) -> AsyncGenerator[bytes]:
+async def _encoded(events: AsyncGenerator[Event], heartbeat: float, stream: OpenStream) -> AsyncGenerator[bytes]:
     following: asyncio.Task[Event] | None = None
     try:
         while True:
             following = asyncio.create_task(_next(events))
+            # asyncio.wait, not wait_for: a timeout must not cancel the generator, only interrupt the waiting.
             while not (await asyncio.wait({following}, timeout=heartbeat))[0]:
                 yield HEARTBEAT
             try:
@@ -84,15 +99,19 @@ async def _encoded(events: AsyncGenerator[Event], heartbeat: float) -> AsyncGene
                 return
             except Exception:
                 logger.exception("A stream of events has failed")
-                told = Problem(500, "failed", "Something went wrong: try again, or tell an administrator.")
-                yield Event("problem", json.loads(told.body)).encoded()
+                failure = Problem(500, "failed", "Something went wrong: try again, or tell an administrator.")
+                yield Event("problem", json.loads(failure.body)).encoded()
                 return
             yield event.encoded()
     finally:
         if following is not None and not following.done():
             following.cancel()
+            # An async generator that is still running cannot be closed.
             await asyncio.wait({following})
-        await events.aclose()
+        try:
+            await events.aclose()
+        finally:
+            stream.close()
 
 
 async def _next(events: AsyncIterator[Event]) -> Event:
@@ -102,10 +121,10 @@ async def _next(events: AsyncIterator[Event]) -> Event:
         raise NoMoreEvents from None
 
 
-def _in_this_thread(encoded: AsyncGenerator[bytes]) -> Generator[bytes]:
-    """The same for a server without an event loop: one of its own, that runs while the next event is waited for."""
+def _in_own_loop(encoded: AsyncGenerator[bytes]) -> Generator[bytes]:
+    """The same for WSGI: an event loop of its own, which runs while the server waits for the next event."""
     with asyncio.Runner() as runner:
-        # Else all streams of the process would share one thread for what they call with sync_to_async.
+        # Without it, the sync_to_async calls of all streams in the process would queue for one thread.
         threads: Any = ThreadSensitiveContext()
         runner.run(threads.__aenter__())
         try:
@@ -113,7 +132,7 @@ def _in_this_thread(encoded: AsyncGenerator[bytes]) -> Generator[bytes]:
                 yield part
         finally:
             runner.run(encoded.aclose())
-            # The thread ends with the stream, and nobody else would close its connections.
+            # The thread ends with the stream, and its database connections would stay open.
             runner.run(sync_to_async(connections.close_all)())
             runner.run(threads.__aexit__(None, None, None))
 

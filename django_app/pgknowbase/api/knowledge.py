@@ -1,27 +1,32 @@
 """The routes of knowledge: search, similar, fetch, sync, status."""
 
+from datetime import date
 from typing import Annotated, Any
 
 from django.http import HttpRequest
 from ninja import Query, Router
-from pydantic import BaseModel, ConfigDict, Field, Json
+from pydantic import BaseModel, Field, Json
 
-from pgknowbase.api.callers import ANONYMOUS, caller_of
-from pgknowbase.api.idempotency import idempotent
-from pgknowbase.api.parameters import check_names
+from pgknowbase.api.authentication import ANONYMOUS, get_caller
+from pgknowbase.api.parameters import reject_unknown_parameters
 from pgknowbase.conf import get_settings
+from pgknowbase.core.keys import object_key, parse_key
+from pgknowbase.core.strict import StrictModel
+from pgknowbase.core.text import is_storable, short_repr
+from pgknowbase.costs.report import CostReport, Dimension, cost_report
 from pgknowbase.errors import PgKnowbaseError, SearchError
-from pgknowbase.keys import object_key, parse_key
-from pgknowbase.knowledge import FetchedDocument, Question, SearchPage, service
-from pgknowbase.registry import Source
-from pgknowbase.relay.requests import ExternalDataSyncRequest, ExternalDataSyncResponse, carry_out
-from pgknowbase.relay.sync import sync_keys
-from pgknowbase.search.metadata import shown, storable
-from pgknowbase.status import IndexStatus, index_status
+from pgknowbase.operations.status import IndexStatus, index_status
+from pgknowbase.search import service
+from pgknowbase.search.schemas import FetchedDocument, SearchPage
+from pgknowbase.search.service import SearchQuery
+from pgknowbase.sources.registry import Source
+from pgknowbase.sync.backfill import sync_keys
+from pgknowbase.sync.requests import ExternalDataSyncRequest, ExternalDataSyncResponse, run_sync_request
 
 CHANGE = "pgknowbase.change_externaldata"
 VIEW = "pgknowbase.view_externaldata"
-MOST_KEYS = 100
+VIEW_COSTS = "pgknowbase.view_dailyusage"
+MAX_KEYS = 100
 
 router = Router(tags=["knowledge"])
 
@@ -30,28 +35,35 @@ UserId = Annotated[
 ]
 
 
-class SearchRequest(Question):
-    """A search, and for whom."""
+class SearchRequest(SearchQuery):
+    """A search, and the user for whom it is done."""
 
     user_id: UserId = None
 
 
-class SearchParameters(Question):
-    """A search in the query part of the address."""
+class SearchParameters(SearchQuery):
+    """A search by GET, with all options in the query string."""
 
     metadata: Json[dict[str, Any]] | None = Field(None, description="Conditions on metadata, as JSON.")
 
 
-class SimilarParameters(service.Narrowing):
-    """What is to be similar to which object."""
+class SimilarParameters(service.QueryFilters):
+    """A search for objects similar to a given one."""
 
     model: str = Field(description="Its source model.", examples=["blog.Article"])
     key: str = Field(description="Its primary key, a JSON array for a composite one.", examples=["12"])
     metadata: Json[dict[str, Any]] | None = Field(None, description="Conditions on metadata, as JSON.")
 
 
+class CostParameters(BaseModel):
+    """Since when, and by which name of the ledger."""
+
+    since: date | None = Field(None, description="First day; without it all days.")
+    by: Dimension = Field("day", description="What each row is about.")
+
+
 class DocumentParameters(BaseModel):
-    """Which object, and which part of its text."""
+    """An object, and the part of its text to return."""
 
     model: str = Field(description="Its source model.", examples=["blog.Article"])
     key: str = Field(description="Its primary key, a JSON array for a composite one.", examples=["12"])
@@ -59,118 +71,130 @@ class DocumentParameters(BaseModel):
     length: int = Field(service.LONGEST_TEXT, ge=1, le=service.LONGEST_TEXT)
 
 
-class SyncBatchRequest(BaseModel):
-    """Bring some rows of one model into the index."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+class SyncBatchRequest(StrictModel):
+    """Rows of one model to bring into the index."""
 
     model_name: str = Field(min_length=1, examples=["blog.Article"])
-    model_ids: list[int | str] = Field(min_length=1, max_length=MOST_KEYS)
+    model_ids: list[int | str] = Field(min_length=1, max_length=MAX_KEYS)
     force_update: bool = Field(False, description="Embed every chunk anew.")
 
 
 class SyncFailure(BaseModel):
-    """A row that could not be rendered; the worker tries again."""
+    """A row that could not be rendered. The worker retries it."""
 
     object_key: str
     error: str
 
 
 class SyncBatchResponse(BaseModel):
-    """What became of the rows, counted. A worker embeds what is new."""
+    """Counts of rows by outcome; ``absent``: keys without a row. A worker embeds what is new and what is requeued."""
 
     created: int
     updated: int
     metadata: int
     unchanged: int
     removed: int
+    requeued: int
+    absent: list[str]
     failures: list[SyncFailure]
 
 
 @router.get("search/", response=SearchPage, operation_id="searchByUrl", openapi_extra=ANONYMOUS)
-def search_by_url(request: HttpRequest, asked: Query[SearchParameters]) -> SearchPage:
-    """Search, with everything in the address. Metadata conditions are JSON."""
-    check_names(request, SearchParameters)
-    caller = caller_of(request)
+def search_by_url(request: HttpRequest, parameters: Query[SearchParameters]) -> SearchPage:
+    """Search with all options in the query string. Metadata conditions are JSON."""
+    reject_unknown_parameters(request, SearchParameters)
+    caller = get_caller(request)
     caller.require("search")
-    _check_limit(asked)
-    return service.search(asked, viewer=caller.user)
+    _check_limit(parameters)
+    return service.search(parameters, viewer=caller.user)
 
 
 @router.post("search/", response=SearchPage, operation_id="search", openapi_extra=ANONYMOUS)
-def search(request: HttpRequest, asked: SearchRequest) -> SearchPage:
-    """Search what the caller may see: by meaning, by words or by both."""
-    caller = caller_of(request)
+def search(request: HttpRequest, body: SearchRequest) -> SearchPage:
+    """Search what the caller may see: dense, keyword or hybrid."""
+    caller = get_caller(request)
     caller.require("search")
-    _check_limit(asked)
-    return service.search(asked, viewer=caller.acting_as(asked.user_id))
+    _check_limit(body)
+    return service.search(body, viewer=caller.acting_as(body.user_id))
 
 
 @router.get("similar/", response=SearchPage, operation_id="similar", openapi_extra=ANONYMOUS)
-def similar(request: HttpRequest, asked: Query[SimilarParameters]) -> SearchPage:
-    """What is most like an object that the caller may see."""
-    check_names(request, SimilarParameters)
-    caller = caller_of(request)
+def similar(request: HttpRequest, parameters: Query[SimilarParameters]) -> SearchPage:
+    """The objects most similar to one that the caller may see."""
+    reject_unknown_parameters(request, SimilarParameters)
+    caller = get_caller(request)
     caller.require("search")
-    _check_limit(asked)
-    return service.similar(asked.model, asked.key, asked, viewer=caller.user)
+    _check_limit(parameters)
+    return service.similar(parameters.model, parameters.key, parameters, viewer=caller.user)
 
 
 @router.get("document/", response=FetchedDocument, operation_id="document", openapi_extra=ANONYMOUS)
-def document(request: HttpRequest, asked: Query[DocumentParameters]) -> FetchedDocument:
-    """The text of an object that the caller may see, in parts."""
-    check_names(request, DocumentParameters)
-    caller = caller_of(request)
+def document(request: HttpRequest, parameters: Query[DocumentParameters]) -> FetchedDocument:
+    """The text of an object that the caller may see, or a part of it."""
+    reject_unknown_parameters(request, DocumentParameters)
+    caller = get_caller(request)
     caller.require("search")
-    return service.fetch(asked.model, asked.key, viewer=caller.user, start=asked.start, length=asked.length)
+    return service.fetch(
+        parameters.model, parameters.key, viewer=caller.user, start=parameters.start, length=parameters.length
+    )
 
 
 @router.post("sync/", response=ExternalDataSyncResponse, operation_id="sync")
-@idempotent
-def sync(request: HttpRequest, asked: ExternalDataSyncRequest) -> ExternalDataSyncResponse:
-    """Bring one row into the index, or take it out. A worker embeds it. Heeds Idempotency-Key."""
-    caller_of(request).require("sync", CHANGE)
-    source = service.source_named(asked.model_name)
-    _key(source, asked.model_id)
-    return carry_out(asked)
+def sync(request: HttpRequest, body: ExternalDataSyncRequest) -> ExternalDataSyncResponse:
+    """Bring one row into the index, or take it out. A worker embeds it. Repeating it changes nothing."""
+    get_caller(request).require("sync", CHANGE)
+    source = service.source_named(body.model_name)
+    _key(source, body.model_id)
+    return run_sync_request(body)
 
 
 @router.post("sync/batch/", response=SyncBatchResponse, operation_id="syncBatch")
-@idempotent
-def sync_batch(request: HttpRequest, asked: SyncBatchRequest) -> SyncBatchResponse:
-    """Bring up to 100 rows of one model into the index. A worker embeds them. Heeds Idempotency-Key."""
-    caller_of(request).require("sync", CHANGE)
-    source = service.source_named(asked.model_name)
-    keys = [_key(source, one) for one in asked.model_ids]
-    report = sync_keys(source, keys, get_settings().database, force=asked.force_update)
+def sync_batch(request: HttpRequest, body: SyncBatchRequest) -> SyncBatchResponse:
+    """Bring up to 100 rows of one model into the index. A worker embeds them. Repeating it changes nothing."""
+    get_caller(request).require("sync", CHANGE)
+    source = service.source_named(body.model_name)
+    keys = [_key(source, one) for one in body.model_ids]
+    report = sync_keys(source, keys, get_settings().database, force=body.force_update)
     return SyncBatchResponse(
         created=report.created,
         updated=report.updated,
         metadata=report.metadata,
         unchanged=report.unchanged,
         removed=report.removed,
+        requeued=report.requeued,
+        absent=report.absent,
         failures=[SyncFailure(object_key=key, error=error) for key, error in report.failures],
     )
+
+
+@router.get("costs/", response=CostReport, operation_id="costs")
+def costs(request: HttpRequest, parameters: Query[CostParameters]) -> CostReport:
+    """What providers were paid for embeddings, chats and agents, by day, model, tenant or another name."""
+    get_caller(request).require("status", VIEW_COSTS)
+    reject_unknown_parameters(request, CostParameters)
+    return cost_report(get_settings().database, since=parameters.since, by=parameters.by)
 
 
 @router.get("status/", response=IndexStatus, operation_id="status")
 def status(request: HttpRequest) -> IndexStatus:
     """How far the index is, per source model; the active embedding space; the workers."""
-    caller_of(request).require("status", VIEW)
+    get_caller(request).require("status", VIEW)
     return index_status(get_settings().database)
 
 
-def _check_limit(asked: service.Narrowing) -> None:
+# Below the limit of the library, because callers over HTTP are not trusted as code is.
+def _check_limit(options: service.QueryFilters) -> None:
     most = min(get_settings().api.max_limit, get_settings().search.max_limit)
-    if asked.limit > most:
-        raise SearchError(f"limit {asked.limit} is out of range: pass a whole number from 1 to {most}.")
+    if options.limit > most:
+        raise SearchError(f"limit {options.limit} is out of range: pass a whole number from 1 to {most}.")
 
 
 def _key(source: Source, model_id: int | str) -> str:
     key = str(model_id)
     try:
-        if storable(key):
-            return object_key(parse_key(source.model, key))
+        if is_storable(key):
+            return object_key(source.model, parse_key(source.model, key))
     except PgKnowbaseError as error:
         raise SearchError(str(error)) from error
-    raise SearchError(f"The key {shown(key)} holds a NUL or a lone surrogate: remove it.")
+    # A NUL in a statement's parameter would fail as a server error instead of a refusal.
+    raise SearchError(f"The key {short_repr(key)} holds a NUL or a lone surrogate: remove it.")

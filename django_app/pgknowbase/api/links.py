@@ -1,25 +1,36 @@
-"""Paths of what the API has."""
+"""Paths and addresses. Those of runs and workflows are empty where the routes of agents are not served."""
 
 from typing import Any
+from urllib.parse import urljoin
 from uuid import UUID
 
+from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+
+from pgknowbase.conf import get_settings
 
 NAMESPACE = "pgknowbase_api"
 
 
 def execution_url(key: UUID | None) -> str:
-    """The path of a run; empty where the routes of agents are not served."""
+    """The path of a run, or "" if the agents' routes are not served."""
     return _path("execution", execution_id=key)
 
 
 def workflow_url(key: UUID | None) -> str:
-    """The path of a run of a workflow; empty where the routes of agents are not served."""
+    """The path of a workflow's run, or "" if the agents' routes are not served."""
     return _path("workflow", workflow_id=key)
 
 
-def _path(name: str, **places: Any) -> str:
+def absolute_url(request: HttpRequest | None, path: str) -> str:
+    """``path`` as an address for programs elsewhere; without PUBLIC_URL and a request it stays a path."""
+    if site := get_settings().api.public_url:
+        return urljoin(site, path)
+    return path if request is None else request.build_absolute_uri(path)
+
+
+def _path(name: str, **arguments: Any) -> str:
     try:
-        return reverse(f"{NAMESPACE}:{name}", kwargs=places)
+        return reverse(f"{NAMESPACE}:{name}", kwargs=arguments)
     except NoReverseMatch:
         return ""

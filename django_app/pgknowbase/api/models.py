@@ -26,24 +26,3 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
-
-
-class StoredResponse(models.Model):
-    """The answer to a request with an Idempotency-Key. ``status`` is null while the first one is still at work."""
-
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    key = models.CharField(max_length=255)
-    digest = models.CharField(max_length=64)
-    status = models.PositiveSmallIntegerField(null=True)
-    content_type = models.CharField(max_length=100, blank=True)
-    body = models.TextField(blank=True)
-    created_at = models.DateTimeField(db_index=True)
-    working_until = models.DateTimeField()
-
-    class Meta:
-        db_table = "pgknowbase_api_response"
-        default_permissions = ("view",)
-        constraints = [models.UniqueConstraint(fields=["user", "key"], name="pgknowbase_api_response_key")]
-
-    def __str__(self) -> str:
-        return f"{self.user_id}: {self.key}"

@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457): the one form in which the API refuses."""
+"""Problem details (RFC 9457), the form of every refusal. typescript/problem.ts has the same fields."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class FieldProblem(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """Why a request was refused (RFC 9457). ``type`` tells kinds apart, ``detail`` is for people."""
+    """Why a request was refused (RFC 9457). ``type`` tells the kinds apart, ``detail`` is meant for a reader."""
 
     type: str = Field(examples=[TYPE + "validation"])
     title: str
@@ -31,7 +31,18 @@ class ProblemDetails(BaseModel):
 
 
 class Problem(Exception):
-    """Raised by a route to refuse. ``kind``: the last part of ``type``; ``instance``: the path of what it is about."""
+    """Raised by a route to refuse a request.
+
+    Args:
+        status: the HTTP status.
+        kind: the last part of ``type``, by which a client tells problems apart.
+        detail: one sentence for a reader: what is wrong, and what to do.
+        errors: the parts of the request that are wrong, with the fields of ``FieldProblem``.
+        headers: of the response.
+        instance: the path of the run or workflow that it is about.
+
+    >>> raise Problem(422, "report", "There is no such report: name another one.")
+    """
 
     def __init__(
         self,
@@ -67,11 +78,11 @@ class Problem(Exception):
 
     @property
     def response(self) -> HttpResponse:
-        """The problem as an answer."""
+        """The problem as a response."""
         return HttpResponse(self.body, status=self.status, content_type=MEDIA_TYPE, headers=self.headers)
 
 
 def unauthenticated(detail: str, *, error: str = "") -> Problem:
-    """Who asks is not known, or not any more."""
+    """The problem of a request without valid credentials. ``error``: the code that RFC 6750 has for bearer tokens."""
     challenge = 'Bearer realm="pgknowbase"' + (f', error="{error}"' if error else "")
     return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": challenge})

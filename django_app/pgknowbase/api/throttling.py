@@ -1,21 +1,25 @@
-"""How many requests a caller may make: counted in Postgres, so that all processes count together."""
+"""Rate limits, counted in Postgres: all processes share one counter, and no cache is needed."""
 
 import math
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from django.http import HttpRequest
 
-from pgknowbase import gateway
 from pgknowbase.api.problems import Problem
 from pgknowbase.conf import get_settings
+from pgknowbase.core import gateway
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-# Of an IPv6 address a subscriber has at least so many to choose from.
+# A subscriber has at least this network of IPv6 to choose addresses from, so the whole of it shares a rate.
 SUBSCRIBER_BITS = 64
 
 
 def throttle(bucket: str, rate: str) -> None:
-    """Count one request of ``bucket`` against ``rate``, such as ``'60/minute'``; ``''`` allows any number.
+    """Count one request against a rate.
+
+    Args:
+        bucket: who is counted, such as ``"token:12"``.
+        rate: such as ``"60/minute"``; ``""`` allows any number.
 
     Raises:
         Problem: 429, with the seconds to wait as Retry-After.
@@ -23,7 +27,9 @@ def throttle(bucket: str, rate: str) -> None:
     if not rate:
         return
     count, _, period = rate.partition("/")
-    wait = gateway.fetch_value(get_settings().database, gateway.THROTTLE, bucket, int(count), SECONDS[period])
+    wait = gateway.fetch_value(
+        get_settings().database, "throttle", caller=bucket, max_requests=int(count), period=SECONDS[period]
+    )
     if wait:
         seconds = math.ceil(wait)
         raise Problem(
@@ -34,17 +40,21 @@ def throttle(bucket: str, rate: str) -> None:
         )
 
 
-def address(request: HttpRequest) -> str:
-    """Where a request comes from, as far as PROXIES of the project's own can be trusted to tell."""
-    told = str(request.META.get("REMOTE_ADDR") or "")
-    if proxies := get_settings().api.proxies:
+def client_address(request: HttpRequest) -> str:
+    """The IP address of the client, of IPv6 its /64 network; "unknown" if there is none.
+
+    A client can write anything into X-Forwarded-For. Only the entries that the project's own proxies added are
+    trustworthy: they are the last ones, as many as TRUSTED_PROXIES says.
+    """
+    claimed = str(request.META.get("REMOTE_ADDR") or "")
+    if proxies := get_settings().api.trusted_proxies:
         hops = [hop.strip() for hop in request.headers.get("X-Forwarded-For", "").split(",") if hop.strip()]
         if hops:
-            told = hops[-min(proxies, len(hops))]
+            claimed = hops[-min(proxies, len(hops))]
     try:
-        known = ip_address(told)
+        address = ip_address(claimed)
     except ValueError:
         return "unknown"
-    if isinstance(known, IPv6Address):
-        return str(known.ipv4_mapped or ip_network((known, SUBSCRIBER_BITS), strict=False))
-    return str(known)
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, SUBSCRIBER_BITS), strict=False))
+    return str(address)

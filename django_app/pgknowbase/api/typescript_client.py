@@ -5,16 +5,23 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-SUFFIX = ' from "./runtime.js";'
-HEAD = (
-    "// Made by 'manage.py pgknowbase_openapi --format typescript'. Do not edit.\n\n"
-    f"import {{ BaseClient }}{SUFFIX}\nimport type {{ CallOptions, PostOptions }}{SUFFIX}\n\n"
-    f"export {{ ProblemError }}{SUFFIX}\nexport type {{ CallOptions, ClientOptions, PostOptions }}{SUFFIX}\n"
-)
+HEAD = """\
+// Made by 'manage.py pgknowbase_openapi --format typescript'. Do not edit.
+
+import { BaseClient } from "./runtime.js";
+import type { CallOptions, PostOptions } from "./runtime.js";
+
+export type { FieldProblem, ProblemDetails } from "./problem.js";
+export { ProblemError } from "./runtime.js";
+export type { CallOptions, ClientOptions, PostOptions } from "./runtime.js";
+"""
 SCALARS = {"integer": "number", "number": "number", "string": "string", "boolean": "boolean", "null": "null"}
 REFERENCE = "#/components/schemas/"
 IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*")
-ALWAYS = ("ProblemDetails", "ModelIntegrationStatus", "ExternalDataMetaConfig")
+# In typescript/problem.ts, which the client's runtime reads too.
+BY_HAND = {"FieldProblem", "ProblemDetails"}
+# Types without a route that names them.
+ALWAYS = ("ModelIntegrationStatus", "ExternalDataMetaConfig")
 
 Schema = dict[str, Any]
 
@@ -24,7 +31,7 @@ def client_of(document: Schema) -> str:
     operations = list(_operations(document))
     queries = [_interface(f"{_pascal(one['operationId'])}Query", _query(one)) for one in operations if _query(one)]
     schemas = document["components"]["schemas"]
-    needed = _reachable(operations, schemas)
+    needed = _reachable(operations, schemas) - BY_HAND
     types = [_declaration(name, schemas[name]) for name in sorted(needed)]
     methods = "\n\n".join(_method(one) for one in operations)
     return "\n".join([HEAD, *types, *queries, f"export class KnowbaseClient extends BaseClient {{\n{methods}\n}}"])
@@ -38,7 +45,7 @@ def _operations(document: Schema) -> Iterator[Schema]:
 
 
 def _streams(operation: Schema) -> bool:
-    """Whether it answers with events, which the client has no method for."""
+    """Whether it only streams events, which the client has no method for."""
     bodies = [one.get("content", {}) for status, one in operation["responses"].items() if str(status).startswith("2")]
     return any("text/event-stream" in body and "application/json" not in body for body in bodies)
 
@@ -65,7 +72,7 @@ def _references(value: Any) -> Iterator[str]:
 
 
 def _query(operation: Schema) -> Schema | None:
-    """The parameters in the address, as the schema of an object."""
+    """The parameters of the query string, as the schema of an object."""
     found = [one for one in operation.get("parameters", []) if one["in"] == "query"]
     if not found:
         return None
@@ -97,6 +104,7 @@ def _fields(schema: Schema) -> Iterator[tuple[str, Schema]]:
 def _type(schema: Schema) -> str:
     if "$ref" in schema:
         return str(schema["$ref"]).removeprefix(REFERENCE)
+    # pydantic writes Literal of one value as const, of several as enum.
     if "const" in schema:
         return json.dumps(schema["const"])
     if "enum" in schema:
@@ -136,15 +144,15 @@ def _method(operation: Schema) -> str:
         arguments.append(f"body: {_type(body['content']['application/json']['schema'])}")
         passed.insert(0, "body")
     arguments.append(f"options: {'PostOptions' if posts else 'CallOptions'} = {{}}")
-    answer = _answer(operation["responses"])
+    result = _response(operation["responses"])
     target = f'"{operation["method"]}", {json.dumps(operation["path"])}'
     return (
-        f"{_comment(operation, '  ')}  {name}({', '.join(arguments)}): Promise<{answer}> {{\n"
-        f"    return this.call<{answer}>({target}, {{ {', '.join(passed)} }});\n  }}"
+        f"{_comment(operation, '  ')}  {name}({', '.join(arguments)}): Promise<{result}> {{\n"
+        f"    return this.call<{result}>({target}, {{ {', '.join(passed)} }});\n  }}"
     )
 
 
-def _answer(responses: Schema) -> str:
+def _response(responses: Schema) -> str:
     good = [one for status, one in responses.items() if str(status).startswith("2")]
     contents = [
         one["content"]["application/json"]["schema"] for one in good if "application/json" in one.get("content", {})

@@ -1,0 +1,1 @@
+"""Capture: ``triggers`` on the watched tables, their SQL (``compiler``), and how they get into users' migrations."""

@@ -3,10 +3,9 @@
 The class names and the template of a version are frozen: migrations refer to them. A change is a new version.
 """
 
-from django.db import connections
 from pgtrigger import compiler
 
-from pgknowbase.sql_files import read_sql
+from pgknowbase.core.sql_files import read_sql
 
 
 class CaptureSqlV1(compiler.UpsertTriggerSql):
@@ -17,18 +16,12 @@ class CaptureSqlV1(compiler.UpsertTriggerSql):
     """
 
     def get_template(self) -> str:
-        return read_sql("1_trigger/capture_v1.sql")
+        return read_sql("10_capture/capture_v1.sql")
 
 
 class CaptureTriggerV1(compiler.Trigger):
-    """A compiled capture trigger, which takes its function with it when it goes."""
+    """A compiled capture trigger, whose function is dropped with it."""
 
     @property
     def uninstall_sql(self) -> str:
-        return read_sql("1_trigger/capture_drop_v1.sql").format(pgid=self.sql.pgid)
-
-
-def quote(name: str) -> str:
-    """``name`` as a Postgres identifier."""
-    quoted: str = connections["default"].ops.quote_name(name)
-    return quoted
+        return read_sql("10_capture/capture_drop_v1.sql").format(pgid=self.sql.pgid)

@@ -1,7 +1,7 @@
 """The triggers of a source model: INSERT, DELETE and TRUNCATE per statement, UPDATE per row.
 
-Measured over 200k rows: an UPDATE is cheapest row by row behind a WHEN clause, an INSERT by transition table with the
-keys of many rows in one event.
+Measured over 200,000 rows: an UPDATE is cheapest with a row trigger behind a WHEN clause, which costs nothing where no
+watched column changes; an INSERT with a transition table and the keys of many rows in one event.
 """
 
 import hashlib
@@ -11,25 +11,30 @@ from typing import Any
 
 import pgtrigger
 from django.db import models
-from pgtrigger import compiler
+from pgtrigger import compiler, registry
 
-from pgknowbase.capture.compiler import CaptureSqlV1, CaptureTriggerV1, quote
-from pgknowbase.capture.paths import Watch
-from pgknowbase.registry import Source
-from pgknowbase.sql_files import read_sql
+from pgknowbase.capture.compiler import CaptureSqlV1, CaptureTriggerV1
+from pgknowbase.core.keys import database_type, key_sql, quote
+from pgknowbase.core.sql_files import read_sql
+from pgknowbase.sources.paths import Watch
+from pgknowbase.sources.registry import Source
 
 INSERT, UPDATE, DELETE, TRUNCATE = (f"pgknowbase_{name}" for name in ("insert", "update", "delete", "truncate"))
 KEYS_PER_EVENT = 100
 LONGEST_NAME = 40
-# Their text depends on the session's DateStyle; their JSON does not.
-TEMPORAL = ("DateField", "DateTimeField", "TimeField")
+TEXTS = {"text", "varchar", "character varying"}
+# Types of which two values are equal only if the same bytes are stored.
+EQUAL_IS_IDENTICAL = {
+    *("smallint", "integer", "bigint", "smallserial", "serial", "bigserial", "boolean", "uuid", "bytea"),
+    *("date", "time", "timestamp with time zone"),
+}
 
 
-class Distinct(pgtrigger.Condition):
-    """True where one of the columns changed its value."""
+class Changed(pgtrigger.Condition):
+    """True where an UPDATE stores another value in one of the fields' columns."""
 
-    def __init__(self, columns: Iterable[str]) -> None:
-        super().__init__(changed_sql(columns))
+    def __init__(self, fields: Iterable[Any]) -> None:
+        super().__init__(changed_sql(fields))
 
 
 class CaptureTrigger(pgtrigger.Trigger):
@@ -60,21 +65,41 @@ class CaptureTrigger(pgtrigger.Trigger):
             ),
         )
 
-    def get_installation_status(self, model: Any, database: str | None = None) -> tuple[str, bool | None]:
-        """For ``manage.py pgtrigger ls``: looks on the table where the trigger stands."""
-        on_table: Any = _OnTable(model, self.watch.table)
-        return super().get_installation_status(on_table, database)
+    def register(self, *registered: Any) -> Any:
+        """Register for each model, and let pgtrigger's commands find the trigger on the table where it stands.
+
+        They look on the table of the model that a trigger is registered for. ``pgtrigger prune`` would drop a trigger
+        that stands elsewhere, and ``enable`` and ``disable`` would not find it. The entry is set directly: pgtrigger
+        allows one trigger of a name per table, and several source models may watch the same related table.
+        """
+        undo = super().register(*registered)
+        for model in registered:
+            if self.watch.table != model._meta.db_table:
+                registry._registry.data[self.get_uri(model)] = (_OnTable(model, self.watch.table), self)
+        return undo
 
 
 class _OnTable:
-    """A source model as pgtrigger reads it, but with another table."""
+    """A source model as pgtrigger sees it, but with the table on which the trigger stands."""
 
     def __init__(self, model: type[models.Model], table: str) -> None:
-        self._meta = type("Meta", (), {**_public(model._meta), "db_table": table})
+        self._meta = _MetaOnTable(model._meta, table)
 
 
-def _public(opts: Any) -> dict[str, Any]:
-    return {name: getattr(opts, name) for name in ("app_label", "object_name", "model_name", "concrete_model", "label")}
+class _MetaOnTable:
+    """``Meta`` of a model with another ``db_table``."""
+
+    def __init__(self, opts: Any, table: str) -> None:
+        self._opts = opts
+        self.db_table = table
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._opts, name)
+
+
+def registered_captures() -> list[tuple[Any, CaptureTrigger]]:
+    """Every declared capture trigger with its source model, those of reactions included."""
+    return [(model, trigger) for model, trigger in pgtrigger.registered() if isinstance(trigger, CaptureTrigger)]
 
 
 def capture_triggers(source: Source) -> list[CaptureTrigger]:
@@ -96,14 +121,16 @@ def _triggers(source: Source, watch: Watch) -> list[CaptureTrigger]:
             **options,
         )
 
-    keys = [key.column for key in watch.keys]
-    on_update = Distinct(dict.fromkeys([*keys, *watch.columns]))
-    made = [trigger("update", pgtrigger.Update, pgtrigger.Row, condition=on_update)]
+    on_update = Changed([*watch.keys, *watch.columns.values()])
+    new, old = pgtrigger.Referencing(new="new_rows"), pgtrigger.Referencing(old="old_rows")  # type: ignore[no-untyped-call]
+    made = [
+        trigger("update", pgtrigger.Update, pgtrigger.Row, condition=on_update),
+        # Also where a foreign key keeps rows from going: until its check is due, another row may take their place.
+        trigger("delete", pgtrigger.Delete, pgtrigger.Statement, referencing=old),
+    ]
     if watch.lifecycle:
-        new, old = pgtrigger.Referencing(new="new_rows"), pgtrigger.Referencing(old="old_rows")  # type: ignore[no-untyped-call]
         made += [
             trigger("insert", pgtrigger.Insert, pgtrigger.Statement, referencing=new),
-            trigger("delete", pgtrigger.Delete, pgtrigger.Statement, referencing=old),
             trigger("truncate", pgtrigger.Truncate, pgtrigger.Statement),
         ]
     return made
@@ -116,7 +143,7 @@ def _name(source: Source, operation: str, watch: Watch) -> str:
 
 
 def trigger_name(*parts: str) -> str:
-    """One name of ``parts``, short and plain enough for pgtrigger; what is cut off it is in a hash."""
+    """A name of ``parts`` that pgtrigger accepts; a hash replaces what is cut off, so that it stays unique."""
     name = "_".join(filter(None, parts)).lower()
     plain = re.sub(r"[^a-z0-9_]", "", name)
     if plain == name and len(name) <= LONGEST_NAME:
@@ -124,20 +151,29 @@ def trigger_name(*parts: str) -> str:
     return f"{plain[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def key_sql(keys: Iterable[Any], row: str) -> str:
-    """The SQL that gives the key of ``row`` as text; ``pgknowbase.keys`` reads it."""
-    texts = [_text(field, f"{row}.{quote(field.column)}") for field in keys]
-    return texts[0] if len(texts) == 1 else f"jsonb_build_array({', '.join(texts)})::text"
+def changed_sql(fields: Iterable[Any]) -> str:
+    """The condition that an UPDATE stores another value in one of the fields' columns.
 
+    ``IS DISTINCT FROM`` asks the equality of the type, by which ``1.0`` is ``1.000`` and a citext 'a' is 'A', and json
+    has none. Where several stored values of a type may be equal, the stored bytes are compared. The function does that
+    and not its operator ``*<>``: pg_dump prints ``ROW(a) *<> ROW(b)``, which a restore reads as ``a *<> b``.
 
-def _text(field: Any, value: str) -> str:
-    while field.is_relation:
-        field = field.target_field
-    return f"to_jsonb({value}) #>> '{{}}'" if field.get_internal_type() in TEMPORAL else f"{value}::text"
-
-
-def changed_sql(columns: Iterable[str]) -> str:
-    return " OR ".join(f"OLD.{q} IS DISTINCT FROM NEW.{q}" for q in map(quote, columns))
+    The equality of an extension's type is not found by a restore at all: IS DISTINCT FROM cannot name its schema.
+    """
+    compared, images = [], []
+    for column, field in {field.column: field for field in fields}.items():
+        name, kind = quote(column), database_type(field)
+        if kind in TEXTS:
+            # Bytes again, whatever the collation of the column holds for equal.
+            compared.append(f'OLD.{name} COLLATE "C" IS DISTINCT FROM NEW.{name} COLLATE "C"')
+        elif kind in EQUAL_IS_IDENTICAL:
+            compared.append(f"OLD.{name} IS DISTINCT FROM NEW.{name}")
+        else:
+            images.append(name)
+    if images:
+        old, new = (", ".join(f"{row}.{name}" for name in images) for row in ("OLD", "NEW"))
+        compared.append(f"pg_catalog.record_image_ne(ROW({old}), ROW({new}))")
+    return " OR ".join(compared)
 
 
 def literal(text: str) -> str:
@@ -148,13 +184,13 @@ def _body(operation: str, source: Source, watch: Watch) -> str:
     is_truncate = operation == "truncate"
     keys = {f"{row.lower()}_key": key_sql(watch.keys, row) for row in ("OLD", "NEW", "old_rows", "new_rows")}
     return (
-        read_sql(f"1_trigger/{operation}_v1.sql")
+        read_sql(f"10_capture/{operation}_v1.sql")
         .format(
             source=literal(source.label),
             path=literal(watch.name if is_truncate else watch.lookup),
             distinct="DISTINCT" if watch.is_link else "",
             page_size=KEYS_PER_EVENT,
-            rekeyed=changed_sql(key.column for key in watch.keys),
+            rekeyed=changed_sql(watch.keys),
             **keys,
         )
         .strip()

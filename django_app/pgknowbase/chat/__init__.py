@@ -1,33 +1,34 @@
-"""Chat over what the index knows: each answer is found as its user, and cites its sources.
+"""Chat over the index: each answer is retrieved with the rights of its user, and cites its sources.
 
-``conversation`` is the way of one answer; ``retrieval`` finds passages, ``prompt`` shows them to the model as data,
-``citations`` lets no marker through that names nothing, ``record`` keeps sessions and messages.
+``conversation`` answers a question. It calls ``retrieval``, which finds passages; ``prompt``, which presents them to
+the model as data; ``llm``, the model; ``citations``, which drops markers that do not name a passage; and ``store``,
+which keeps sessions and messages.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pgknowbase.chat.conversation import aask, ask, stream
-    from pgknowbase.chat.parts import Answered, Found, Part, Text
-    from pgknowbase.chat.record import astart, start
+    from pgknowbase.chat.conversation import Answered, Found, Part, Text, aask, ask, stream
+    from pgknowbase.chat.store import astart, start
 
 __all__ = ["Answered", "Found", "Part", "Text", "aask", "ask", "astart", "start", "stream"]
 
-_LAZY = {
-    "Answered": "parts",
-    "Found": "parts",
-    "Part": "parts",
-    "Text": "parts",
+_MODULES = {
+    "Answered": "conversation",
+    "Found": "conversation",
+    "Part": "conversation",
+    "Text": "conversation",
     "aask": "conversation",
     "ask": "conversation",
-    "astart": "record",
-    "start": "record",
+    "astart": "store",
+    "start": "store",
     "stream": "conversation",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    # Lazy: the app must be importable before Django has loaded the models.
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

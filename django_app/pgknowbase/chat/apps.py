@@ -8,6 +8,6 @@ class ChatConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from pgknowbase.api.scopes import SCOPES
+        from pgknowbase.api.tokens import SCOPES  # imports models, which are not loaded before
 
         SCOPES["chat"] = "Chat, and read and delete the user's own sessions"

@@ -1,4 +1,4 @@
-"""Markers such as ``[1]`` in an answer: those that name a passage stay, the others are dropped and reported."""
+"""Citation markers such as ``[1]`` in an answer: those that name a passage stay, others are dropped and reported."""
 
 import re
 from collections.abc import Sequence
@@ -6,16 +6,18 @@ from typing import Any
 
 from pgknowbase.chat.retrieval import Passage
 
-# '[1]', and '[1, 2]' for two. In code they are indexes and lists.
+# '[1]', and '[1, 2]' for two. In code such brackets are indexes and lists, and are left alone.
 MARKER = r"\[\s*\d{1,4}(?:\s*[,;]\s*\d{1,4})*\s*\]"
 CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
-BEGINNING = re.compile(r" +\Z| *\[[\d\s,;]{0,40}\Z|`+\Z")
+PARTIAL_MARKER = re.compile(r" +\Z| *\[[\d\s,;]{0,40}\Z|`+\Z")
 
 
 class Citations:
-    """Lets the text of an answer through piece by piece, without markers that resolve to nothing.
+    """Filters the text of an answer, piece by piece, so that each marker in it names a passage.
 
-    ``cited`` are the numbers seen so far in the order of their first use, ``dropped`` the markers left out.
+    Attributes:
+        cited: the numbers of cited passages, in the order of their first use.
+        dropped: the markers that were removed, because a model has invented them.
     """
 
     def __init__(self, passages: Sequence[Passage]) -> None:
@@ -26,24 +28,24 @@ class Citations:
         self._fence = ""
 
     def feed(self, piece: str) -> str:
-        """What can be shown of the text so far: what may become a marker is held back."""
+        """The text that can be shown after ``piece``. What may still become a marker is held back."""
         text = self._held + piece
-        cut = BEGINNING.search(text)
+        cut = PARTIAL_MARKER.search(text)
         keep = cut.start() if cut else len(text)
         shown, self._held = text[:keep], text[keep:]
         return self._checked(shown)
 
     def cite(self, number: int) -> None:
-        """Note a passage that is quoted without a model."""
+        """Record that passage ``number`` is cited, in an answer that was not written by a model."""
         self.cited.append(number)
 
     def end(self) -> str:
-        """The rest."""
+        """The text that was held back, at the end of the answer."""
         shown, self._held = self._held, ""
         return self._checked(shown)
 
     def used(self) -> list[dict[str, Any]]:
-        """What each marker in the text names, by number."""
+        """The citations in the text, sorted by number."""
         return [self.passages[number - 1].citation(number) for number in sorted(self.cited)]
 
     def _checked(self, text: str) -> str:
@@ -65,7 +67,7 @@ class Citations:
 
 
 def without_markers(text: str) -> str:
-    """``text`` as history: its markers name passages that are no longer shown."""
+    """``text`` without its markers, for the history: they name passages that the model does not see any more."""
     parts, last = [], 0
     for code in CODE.finditer(text):
         parts += [re.sub(f" *{MARKER}", "", text[last : code.start()]), code[0]]

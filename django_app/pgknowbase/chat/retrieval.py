@@ -1,7 +1,8 @@
-"""Passages for an answer: found as the user, each with the place in its object that it was taken from."""
+"""Passages for an answer: retrieved with the rights of the user, each with its place in the text of its object."""
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
 
 from pgknowbase.conf import get_settings
-from pgknowbase.keys import normal_key
-from pgknowbase.models import Chunk, EmbeddingSpace, ExternalData
-from pgknowbase.registry import sources
-from pgknowbase.search.visibility import visible_data
+from pgknowbase.errors import NotFoundError, SearchError
+from pgknowbase.models import Chunk, EmbeddingSpace
+from pgknowbase.search import service
+from pgknowbase.search.queries import MAX_QUERY_CHARACTERS
+
+MAX_REWRITTEN_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Passage:
 
     @property
     def digest(self) -> str:
-        """By which it is known whether the object still says so; citations keep no text."""
+        """The hash by which a citation, which keeps no text, tells whether its object still has this text."""
         return digest(self.text)
 
     def citation(self, number: int) -> dict[str, Any]:
@@ -48,16 +51,16 @@ class Passage:
         }
 
 
-def passages(query: str, user: Any) -> list[Passage]:
-    """The best passages for a search text, best first; only what ``user`` may see leaves the database.
+def find_passages(query: str, user: Any) -> list[Passage]:
+    """The best passages for ``query``, best first. Only what ``user`` may see leaves the database.
 
-    A chunk without a place in the text as it is now cannot be cited, and is left out.
+    A chunk without a place in the current text cannot be cited, and is left out.
     """
     settings = get_settings()
     using = settings.database
-    asked = query[: settings.search.max_query_characters]
-    found: Any = ExternalData.objects.using(using).search(
-        asked, leg="hybrid", limit=settings.chat.passages, visible_to=user
+    asked = query[:MAX_QUERY_CHARACTERS]
+    found = service.search_rows(
+        service.SearchQuery(query=asked, mode="hybrid", limit=settings.chat.max_passages), viewer=user
     )
     hits = [hit for hit in found if hit.matched_span is not None and hit.matched_chunk]
     if not hits:
@@ -71,32 +74,50 @@ def passages(query: str, user: Any) -> list[Passage]:
     ]
 
 
-def relevant(found: Iterable[Passage]) -> bool:
-    """Whether anything is near enough to answer from.
+def are_relevant(found: Iterable[Passage]) -> bool:
+    """Whether any passage is similar enough to answer from.
 
-    The similarity counts: BM25 and the fused score say which passage is best, not whether it is good.
+    The similarity decides, because its scale is absolute. BM25 and the fused score say which passage is best, not
+    whether it is good.
     """
     bound = get_settings().chat.min_similarity
     return any(passage.similarity is not None and passage.similarity >= bound for passage in found)
 
 
 def resolved(citation: dict[str, Any], user: Any, *, around: int) -> tuple[str, str, str] | None:
-    """The text before, in and after a citation as its object says it now.
+    """The text before, in and after a citation, in the current text of its object; ``around`` in characters.
 
-    None if the object is gone, is not (any longer) for ``user``, or says something else there.
+    None if the object is gone, ``user`` may not see it (any more), or its text has changed there.
     """
-    using = get_settings().database
-    source = next((each for each in sources() if each.label == citation["model"]), None)
-    if source is None:
-        return None
-    known = ExternalData.objects.using(using).of_key(source, normal_key(source.model, citation["object_key"]))
-    row = visible_data(known.filter(is_active=True), [source], user).first()
-    if row is None:
+    try:
+        _, row = service.find_object(citation["model"], citation["object_key"], viewer=user)
+    except (NotFoundError, SearchError):
         return None
     text, start, end = row.content, citation["start"], citation["end"]
     if digest(text[start:end]) != citation["digest"]:
         return None
     return text[max(0, start - around) : start], text[start:end], text[end : end + around]
+
+
+def find_for_follow_up(question: str, previous: str, user: Any) -> tuple[str, list[Passage]]:
+    """The query and passages for a question without a language model to rewrite it.
+
+    A follow-up such as "and on Sundays?" lacks the words of the previous question, and a new question would suffer from
+    them. So both are searched for, with and without the words of ``previous``, and the nearer result is returned.
+    """
+    alone = find_passages(question, user)
+    longer = with_previous_words(question, previous)
+    if longer == question:
+        return question, alone
+    together = find_passages(longer, user)
+    return (longer, together) if _best_similarity(together) > _best_similarity(alone) else (question, alone)
+
+
+def with_previous_words(question: str, previous: str) -> str:
+    """The question, and after it those words of ``previous`` that it does not have."""
+    known = {word.casefold() for word in re.findall(r"\w+", question)}
+    added = [word for word in dict.fromkeys(re.findall(r"\w+", previous)) if word.casefold() not in known]
+    return " ".join([question, *added])[: max(MAX_REWRITTEN_CHARACTERS, len(question))]
 
 
 def digest(text: str) -> str:
@@ -105,7 +126,7 @@ def digest(text: str) -> str:
 
 
 def _places(hits: list[Any], using: str) -> dict[tuple[int, str, str], int]:
-    """The number of each hit's chunk in its object."""
+    """The position of each hit's chunk among the chunks of its object."""
     wanted = Q()
     for hit in hits:
         wanted |= Q(source=hit.content_type_id, object_key=hit.object_key, text=hit.matched_chunk)
@@ -128,3 +149,7 @@ def _passage(hit: Any, template: str, chunk: int, using: str) -> Passage:
         similarity=hit.similarity,
         keyword_score=hit.keyword_score,
     )
+
+
+def _best_similarity(found: Sequence[Passage]) -> float:
+    return max((passage.similarity for passage in found if passage.similarity is not None), default=-1.0)

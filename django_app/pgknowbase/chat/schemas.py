@@ -1,36 +1,31 @@
-"""What the routes take and give."""
+"""Requests and responses of the routes."""
 
-from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from pgknowbase.chat.models import ChatMessage, ChatSession, Usage
 from pgknowbase.chat.retrieval import Passage
-from pgknowbase.knowledge import Span
+from pgknowbase.core.strict import StrictModel
+from pgknowbase.core.times import Instant
+from pgknowbase.search.schemas import Span
 
 
-class NewChatSession(BaseModel):
-    """A chat to begin. Without a title it gets that of its first question."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class NewChatSession(StrictModel):
+    """A chat to start. Without a title it gets that of its first question."""
 
     title: str = Field("", max_length=200)
 
 
-class ChatQuestion(BaseModel):
-    """What to answer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ChatQuestion(StrictModel):
+    """A question."""
 
     question: Annotated[str, Field(min_length=1, examples=["How do triggers work?"])]
 
 
-class ChatPageParameters(BaseModel):
-    """Which part of a list."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class ChatPageParameters(StrictModel):
+    """The part of a list that is returned."""
 
     limit: int = Field(50, ge=1, le=100)
     offset: int = Field(0, ge=0, le=1_000_000)
@@ -44,7 +39,7 @@ class ChatUsage(BaseModel):
 
     @classmethod
     def of(cls, usage: Usage) -> Self:
-        """Of runs."""
+        """From the usage of runs."""
         return cls(tokens_used=usage.tokens, cost=None if usage.cost is None else f"{usage.cost:f}")
 
 
@@ -53,17 +48,17 @@ class ChatSessionSummary(BaseModel):
 
     id: UUID
     title: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
     @classmethod
     def of(cls, session: ChatSession) -> Self:
-        """The row."""
+        """From its row."""
         return cls(id=session.pk, title=session.title, created_at=session.created_at, updated_at=session.updated_at)
 
 
 class ChatSessionDetail(BaseModel):
-    """A chat, with what all its answers came to."""
+    """A chat, with the tokens and cost of its answers."""
 
     session: ChatSessionSummary
     usage: ChatUsage
@@ -77,7 +72,7 @@ class ChatSessionPage(BaseModel):
 
 
 class ChatCitation(BaseModel):
-    """What ``[number]`` in the text names: a chunk of an object, and where it stands in the object's text."""
+    """What ``[number]`` in the text names: a chunk of an object, and its place in the object's text."""
 
     number: int
     id: str = Field(examples=["blog.Article:12"])
@@ -89,7 +84,7 @@ class ChatCitation(BaseModel):
 
 
 class ChatEntry(BaseModel):
-    """A message. ``mode`` tells how an answer was made: by a model, of passages as they are, or that none is known."""
+    """A message. ``mode`` tells how an answer was made; it is null for a question."""
 
     id: int
     role: Literal["user", "assistant"]
@@ -98,13 +93,13 @@ class ChatEntry(BaseModel):
     mode: Literal["model", "extractive", "unknown", "failed"] | None
     search_query: str = Field(description="What was searched for.")
     citations: list[ChatCitation]
-    dropped: list[str] = Field(description="Markers of the model that named nothing; they are not in the text.")
+    dropped: list[str] = Field(description="Markers that did not name a passage; they were removed from the text.")
     usage: ChatUsage
-    created_at: datetime
+    created_at: Instant
 
     @classmethod
     def of(cls, message: ChatMessage) -> Self:
-        """The row."""
+        """From its row."""
         return cls.model_validate(
             {
                 "id": message.pk,
@@ -129,7 +124,7 @@ class ChatMessagePage(BaseModel):
 
 
 class CitedPassage(BaseModel):
-    """A citation with the text of its object as it is now."""
+    """A citation with the current text of its object."""
 
     citation: ChatCitation
     before: str
@@ -138,10 +133,10 @@ class CitedPassage(BaseModel):
 
 
 def citation_of(stored: dict[str, object]) -> ChatCitation:
-    """A citation as it is kept in a message."""
+    """A citation, from the JSON that a message stores."""
     return ChatCitation.model_validate({**stored, "id": f"{stored['model']}:{stored['object_key']}", "span": stored})
 
 
-def offered(passages: tuple[Passage, ...]) -> list[ChatCitation]:
-    """The passages that an answer may cite."""
+def passage_citations(passages: tuple[Passage, ...]) -> list[ChatCitation]:
+    """The passages that an answer may cite, as citations."""
     return [citation_of(passage.citation(number)) for number, passage in enumerate(passages, 1)]

@@ -1,18 +1,31 @@
-"""The data directory: checked, created, and filled by initdb so that a kill leaves nothing half-made."""
+"""The data directory: who may start or stop its server, how it is created, and what lies in it beside the cluster.
 
+The locks are flocks instead of the library's list of process ids: a process killed by SIGKILL drops its lock at that
+instant, a reused process id means nothing, and a forked child that still uses the server keeps it alive.
+"""
+
+import fcntl
 import os
 import secrets
 import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pgknowbase.embedded.account import Account
+from pgknowbase.embedded.process import Account, advice, programs
 from pgknowbase.errors import EmbeddedPostgresError
 
 SUPERUSER = "postgres"
-PASSWORD_FILE = "pgknowbase.password"  # noqa: S105  (a file name)
-HBA_FILE = "pgknowbase_hba.conf"
+_USERS_FILE = "pgknowbase.users"
+_PASSWORD_FILE = "pgknowbase.password"  # noqa: S105  (a file name)
+_HBA_FILE = "pgknowbase_hba.conf"
 _GROWING = ".pgknowbase-initdb"
 _GROWN = ".pgknowbase-new"
+_SOCKET_PREFIX = "pgknowbase-"
+# The kernel takes 104 bytes on macOS and 108 on Linux, closing zero included.
+_LONGEST_SOCKET_DIRECTORY = 103 - len("/.s.PGSQL.65535")
 
 # The socket lies in a directory that nobody else can enter; TCP asks for the generated password.
 _HBA = """\
@@ -21,6 +34,56 @@ local all         all               trust
 local replication all               trust
 host  all         all 127.0.0.1/32  scram-sha-256
 """
+
+
+@contextmanager
+def exclusive(data_dir: Path, *, timeout: float) -> Iterator[int]:
+    """Be the only one who starts or stops the server: an flock on the directory itself, so no file is left behind.
+
+    Yields the descriptor: a child that inherits it holds the lock too, even when this process is killed.
+    """
+    descriptor = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
+    deadline = time.monotonic() + timeout
+    try:
+        while not _lock(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                raise EmbeddedPostgresError(
+                    f"Another process has been starting or stopping the server of {str(data_dir)!r} for more than "
+                    f"{timeout:g} s: look what it waits for, or raise timeout=."
+                )
+            time.sleep(0.02)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def claim(data_dir: Path, account: Account) -> int:
+    """Count as a user of the server until the descriptor returned is closed, here and in every forked child."""
+    descriptor = _open_users(data_dir)
+    account.own(data_dir / _USERS_FILE)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def in_use(data_dir: Path) -> bool:
+    """Whether any living process has a claim on the server of ``data_dir``."""
+    descriptor = _open_users(data_dir)
+    try:
+        return not _lock(descriptor, fcntl.LOCK_EX)
+    finally:
+        os.close(descriptor)
+
+
+def _open_users(data_dir: Path) -> int:
+    return os.open(data_dir / _USERS_FILE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def ensure_directory(data_dir: Path, account: Account) -> None:
@@ -43,22 +106,34 @@ def ensure_directory(data_dir: Path, account: Account) -> None:
         ) from error
     if not usable:
         raise EmbeddedPostgresError(
-            f"User {account.name!r} has no permission for the data directory {str(data_dir)!r}, which "
-            f"belongs to user "
+            f"User {account.name!r} has no permission for the data directory {str(data_dir)!r}, which belongs to user "
             f"{data_dir.stat().st_uid}: choose another, or run as the user whose it is."
         )
 
 
-def ensure_cluster(data_dir: Path, account: Account, binaries: Path, version: int, *, turn: int, sync: bool) -> None:
+def _check_reach(data_dir: Path, account: Account) -> None:
+    """The library would open every parent to all users; which of them may be open is for their owner to say."""
+    parents = [parent for parent in reversed(data_dir.parents) if parent.is_dir()]
+    if account.may("x", parents[-1]):
+        return
+    closed = str(next(parent for parent in parents if not account.may("x", parent)))
+    raise EmbeddedPostgresError(
+        f"Postgres cannot run as root; it runs as {account.name!r}, who may not pass through {closed!r} to the data "
+        f"directory {str(data_dir)!r}: choose a data directory outside of it, such as '/var/lib/pgknowbase/data', "
+        f"or run: chmod o+x {closed!r}"
+    )
+
+
+def ensure_cluster(data_dir: Path, account: Account, version: int, *, lock: int, sync: bool = True) -> None:
     """Make ``data_dir`` a Postgres cluster of ``version`` unless it is one.
 
-    ``turn`` is the descriptor of the directory's lock. initdb inherits it, so that nobody interferes with an
-    initdb whose starter was killed.
+    ``lock`` is the descriptor of ``exclusive``. initdb inherits it, so that nobody interferes with an initdb whose
+    starter was killed. Without ``sync`` the files may not survive a crash of the machine.
     """
     if not _is_cluster(data_dir):
         _check_empty(data_dir)
         if not (data_dir / _GROWN).exists():
-            _initdb(data_dir, account, binaries, version, turn=turn, sync=sync)
+            _initdb(data_dir, account, version, lock=lock, sync=sync)
         _move_in(data_dir)
     found = (data_dir / "PG_VERSION").read_text().strip()
     if found != str(version):
@@ -66,30 +141,6 @@ def ensure_cluster(data_dir: Path, account: Account, binaries: Path, version: in
             f"The data directory {str(data_dir)!r} belongs to Postgres {found!r}, not {version!r}: pass "
             f"version={found}, choose another directory, or move the data with pg_dump."
         )
-
-
-def write_access_rules(data_dir: Path, account: Account) -> Path:
-    """Write our own client authentication file, whatever the cluster came with."""
-    path = data_dir / HBA_FILE
-    _write_private(path, _HBA, account)
-    return path
-
-
-def read_password(data_dir: Path) -> str | None:
-    """The password of the superuser over TCP, if one was ever generated."""
-    try:
-        descriptor = os.open(data_dir / PASSWORD_FILE, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return None
-    with os.fdopen(descriptor) as file:
-        return file.read().strip()
-
-
-def new_password(data_dir: Path, account: Account) -> str:
-    """Generate a password and keep it in the data directory, readable by its owner only."""
-    password = secrets.token_urlsafe(24)
-    _write_private(data_dir / PASSWORD_FILE, password + "\n", account)
-    return password
 
 
 def _is_cluster(data_dir: Path) -> bool:
@@ -103,46 +154,26 @@ def _check_empty(data_dir: Path) -> None:
     if others:
         raise EmbeddedPostgresError(
             f"{str(data_dir)!r} is not a Postgres data directory and not empty (it holds {others[0]!r}): "
-            f"choose "
-            f"an empty or new directory."
+            f"choose an empty or new directory."
         )
 
 
-def _check_reach(data_dir: Path, account: Account) -> None:
-    closed = account.first_closed([*reversed(data_dir.parents)])
-    if closed is not None:
-        raise EmbeddedPostgresError(
-            f"Postgres cannot run as root; it runs as {account.name!r}, who may not pass through "
-            f"{str(closed)!r} to "
-            f"the data directory {str(data_dir)!r}: choose a data directory outside of it, such as "
-            f"'/var/lib/pgknowbase/data', or run: chmod o+x {str(closed)!r}"
-        )
-
-
-def _initdb(data_dir: Path, account: Account, binaries: Path, version: int, *, turn: int, sync: bool) -> None:
+def _initdb(data_dir: Path, account: Account, version: int, *, lock: int, sync: bool) -> None:
+    """initdb writes PG_VERSION first, so a cluster is made elsewhere and moved in when it is complete."""
     workplace = data_dir / _GROWING
     shutil.rmtree(workplace, ignore_errors=True)
+    # The method only spares initdb a warning: the rules in force are those of write_access_rules.
+    initdb = programs(version, account) / "initdb"
+    command: list[str | Path] = [initdb, "-D", workplace, "-U", SUPERUSER, "--encoding=UTF8", "--auth=trust"]
+    # The library takes the locale of the caller, with which the same text may sort differently on each machine.
     provider = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if version >= 17 else []
-    # initdb would ask for a password at once; the rules in force are those of write_access_rules.
-    fixed: list[str | Path] = [
-        binaries / "initdb",
-        "-D",
-        workplace,
-        "-U",
-        SUPERUSER,
-        "--encoding=UTF8",
-        "--auth=trust",
-    ]
-    fixed += ["--no-instructions", *provider, *([] if sync else ["--no-sync"])]
-    for locale in ("C.UTF-8", "C"):  # not every system has C.UTF-8 in its C library
-        made = account.run([*fixed, f"--locale={locale}"], cwd=data_dir, inherit=[turn])
-        if made.returncode == 0:
-            break
-        if "invalid locale" not in made.stderr:
-            break
+    command = [*command, "--no-instructions", *provider, *([] if sync else ["--no-sync"])]
+    made = account.run([*command, "--locale=C.UTF-8"], cwd=data_dir, inherit=[lock])
+    if "invalid locale" in made.stderr:  # not every system has C.UTF-8 in its C library
+        made = account.run([*command, "--locale=C"], cwd=data_dir, inherit=[lock])
     if made.returncode != 0:
         raise EmbeddedPostgresError(
-            f"initdb could not create a cluster in {str(data_dir)!r}: {tail(made.stderr)}{advice(made.stderr)}"
+            f"initdb could not create a cluster in {str(data_dir)!r}: {made.stderr.strip()}{advice(made.stderr)}"
         )
     workplace.rename(data_dir / _GROWN)
 
@@ -161,31 +192,54 @@ def _move_in(data_dir: Path) -> None:
         os.close(descriptor)
 
 
-def _write_private(path: Path, text: str, account: Account) -> None:
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w") as file:
+def write_access_rules(data_dir: Path, account: Account) -> Path:
+    """Write our own client authentication file, whatever the cluster came with."""
+    return _write_private(data_dir / _HBA_FILE, _HBA, account)
+
+
+def read_password(data_dir: Path) -> str | None:
+    """The password of the superuser over TCP, if one was ever generated."""
+    try:
+        descriptor = os.open(data_dir / _PASSWORD_FILE, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor) as file:
+        return file.read().strip()
+
+
+def new_password(data_dir: Path, account: Account) -> str:
+    """Generate a password and keep it in the data directory, readable by its owner only."""
+    password = secrets.token_urlsafe(24)
+    _write_private(data_dir / _PASSWORD_FILE, password + "\n", account)
+    return password
+
+
+def _write_private(path: Path, text: str, account: Account) -> Path:
+    """The account owns the directory, so root must not follow a link there: a new file takes the place of the old."""
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     account.own(fresh)
-    fresh.rename(path)
+    return fresh.replace(path)
 
 
-def tail(text: str, lines: int = 12) -> str:
-    """The last lines of a log, for an error message."""
-    return "\n".join(text.strip().splitlines()[-lines:])
+def socket_directory(data_dir: Path, account: Account) -> Path:
+    """The data directory, or a new private one where its path does not fit into the address of a socket.
+
+    Whoever can reach the socket is let in without a password. The library's directory can be entered by all users.
+    """
+    # To libpq a comma separates hosts.
+    if len(os.fsencode(data_dir)) <= _LONGEST_SOCKET_DIRECTORY and "," not in str(data_dir):
+        return data_dir
+    # Not TMPDIR: it may be long too, or closed to the account.
+    directory = Path(tempfile.mkdtemp(prefix=_SOCKET_PREFIX, dir="/tmp"))
+    account.own(directory)
+    return directory
 
 
-def advice(text: str) -> str:
-    """What to do about a failure that Postgres reported in ``text``."""
-    known = {
-        "No space left on device": "free some disk space, or choose a data directory on another disk.",
-        "Address already in use": "choose another port, or port=0 for any free one.",
-        "could not create shared memory": "raise its limit, or lower shared_buffers in options.",
-        "unrecognized configuration parameter": "correct the name in options.",
-        "invalid value for parameter": "correct the value in options.",
-        "Permission denied": "choose a data directory that the account may write to.",
-    }
-    for symptom, remedy in known.items():
-        if symptom in text:
-            return f"\nTo mend it: {remedy}"
-    return "\nTo mend it: see the lines above."
+def remove_socket_directory(directory: Path, data_dir: Path) -> None:
+    """Remove a directory that ``socket_directory`` made, once its server is gone."""
+    if directory != data_dir and directory.name.startswith(_SOCKET_PREFIX):
+        with suppress(OSError):  # already removed
+            directory.rmdir()

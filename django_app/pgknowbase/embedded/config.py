@@ -34,12 +34,11 @@ def database_config(url_or_server: str | EmbeddedPostgres, /, **overrides: Any) 
     config["OPTIONS"] = parameters | dict(overrides.pop("OPTIONS", {}))
     unknown = [key for key in overrides if not key.isupper()]
     if unknown:
-        raise ConfigurationError(f"{unknown[0]!r} is no key of DATABASES: write keys in capitals, as Django does.")
+        raise ConfigurationError(f"{unknown[0]!r} is not a key of DATABASES: write keys in capitals, as Django does.")
     config |= overrides
     if not set(config["PORT"]) <= set("0123456789,"):
         raise ConfigurationError(
-            f"The database URL {_masked(url)!r} has no number as its port: percent-encode special "
-            f"characters in "
+            f"The port in the database URL {_masked(url)!r} is not a number: percent-encode special characters in "
             f"user and password, such as '/' as '%2F'."
         )
     if not config["NAME"]:
@@ -88,9 +87,8 @@ def _parse(url: str) -> dict[str, Any]:
         for secret in _secrets(url):
             reason = reason.replace(secret, "***")
         raise ConfigurationError(
-            f"The database URL {_masked(url)!r} cannot be read ({reason}): percent-encode special "
-            f"characters in user "
-            f"and password."
+            f"The database URL {_masked(url)!r} cannot be read ({reason}): "
+            f"percent-encode special characters in user and password."
         ) from None
 
 

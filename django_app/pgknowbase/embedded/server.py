@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import quote
 
 import psycopg
@@ -14,10 +14,10 @@ from psycopg import sql
 from pgknowbase.errors import EmbeddedPostgresError
 
 if sys.platform != "win32":
-    from pgknowbase.embedded import cluster, postmaster, sockets
-    from pgknowbase.embedded.account import Account, account_for
-    from pgknowbase.embedded.binaries import bin_directory
-    from pgknowbase.embedded.locks import USERS_FILE, Usage, exclusive, in_use
+    from pgknowbase.embedded import cluster, process
+    from pgknowbase.embedded.process import find_postmaster
+if TYPE_CHECKING:
+    from pgknowbase.embedded.process import Account, Postmaster
 
 KEEP_FILE = "pgknowbase.keep"
 _RESERVED = frozenset(
@@ -69,7 +69,7 @@ class EmbeddedPostgres:
         self.keep = keep
         self.timeout = timeout
         self.options = _checked_options(options or {})
-        self._usage: Usage | None = None
+        self._claim: int | None = None
 
     def __repr__(self) -> str:
         return f"EmbeddedPostgres({str(self.data_dir)!r}, version={self.version!r}, port={self.port!r})"
@@ -81,17 +81,17 @@ class EmbeddedPostgres:
             MissingExtraError: the package with the Postgres programs is not installed.
             EmbeddedPostgresError: it cannot be started; the message says why and what to do.
         """
-        account = account_for(self.data_dir)
-        binaries = bin_directory(self.version, account)
+        account = process.account_for(self.data_dir)
+        if not self.data_dir.exists():
+            process.programs(self.version, account)  # a missing package leaves no directory behind
         cluster.ensure_directory(self.data_dir, account)
-        with exclusive(self.data_dir, timeout=self.timeout) as turn:
+        with cluster.exclusive(self.data_dir, timeout=self.timeout) as lock:
             sync = self.options.get("fsync", "on") not in ("off", "false", "0", "no")
-            cluster.ensure_cluster(self.data_dir, account, binaries, self.version, turn=turn, sync=sync)
-            if self._usage is None:
-                self._usage = Usage(self.data_dir)
-                account.own(self.data_dir / USERS_FILE)
+            cluster.ensure_cluster(self.data_dir, account, self.version, lock=lock, sync=sync)
+            if self._claim is None:
+                self._claim = cluster.claim(self.data_dir, account)
             try:
-                self._join_or_launch(account, binaries)
+                self._join_or_launch(account)
             except BaseException:
                 self._leave()
                 raise
@@ -106,21 +106,21 @@ class EmbeddedPostgres:
         self._leave()
         if not self.data_dir.is_dir():
             return False
-        with exclusive(self.data_dir, timeout=self.timeout):
-            server = postmaster.read_postmaster(self.data_dir)
+        with cluster.exclusive(self.data_dir, timeout=self.timeout):
+            server = find_postmaster(self.data_dir)
             if server is None:
                 return False
-            if not force and ((self.data_dir / KEEP_FILE).exists() or in_use(self.data_dir)):
+            if not force and ((self.data_dir / KEEP_FILE).exists() or cluster.in_use(self.data_dir)):
                 return False
-            postmaster.halt(server, self.data_dir, self.timeout)
-            sockets.remove_directory(Path(server.socket_dir), self.data_dir)
+            process.halt(server, self.data_dir, self.timeout)
+            cluster.remove_socket_directory(Path(server.socket_dir), self.data_dir)
             (self.data_dir / KEEP_FILE).unlink(missing_ok=True)
         return True
 
     @property
     def is_running(self) -> bool:
         """Whether a server of this directory accepts connections, whoever started it."""
-        server = postmaster.read_postmaster(self.data_dir)
+        server = find_postmaster(self.data_dir)
         return server is not None and server.status == "ready"
 
     @property
@@ -143,37 +143,37 @@ class EmbeddedPostgres:
         self.stop()
 
     def _leave(self) -> None:
-        if self._usage is not None:
-            self._usage.release()
-            self._usage = None
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
 
-    def _running(self) -> "postmaster.Postmaster":
-        server = postmaster.read_postmaster(self.data_dir)
+    def _running(self) -> "Postmaster":
+        server = find_postmaster(self.data_dir)
         if server is None:
             raise EmbeddedPostgresError(f"No server runs on {str(self.data_dir)!r}: call start() first.")
         return server
 
-    def _join_or_launch(self, account: "Account", binaries: Path) -> None:
-        server = postmaster.read_postmaster(self.data_dir)
+    def _join_or_launch(self, account: "Account") -> None:
+        server = find_postmaster(self.data_dir)
         if server is not None and server.status == "stopping":
-            postmaster.wait_until_gone(server, self.data_dir, self.timeout)
+            process.halt(server, self.data_dir, self.timeout)
             server = None
         keep = self.data_dir / KEEP_FILE
         if server is None:
             keep.unlink(missing_ok=True)
-            server = self._launch(account, binaries)
+            server = self._launch(account)
         else:
-            server = postmaster.wait_until_ready(server, self.data_dir, self.timeout)
+            server = process.wait_until_ready(self.data_dir, self.timeout)
             self._check_port(server)
         if self.keep:
             keep.touch(mode=0o600)
             account.own(keep)
         self._provide(server, account)
 
-    def _launch(self, account: "Account", binaries: Path) -> "postmaster.Postmaster":
-        directory = sockets.socket_directory(self.data_dir, account)
+    def _launch(self, account: "Account") -> "Postmaster":
+        directory = cluster.socket_directory(self.data_dir, account)
         quoted = str(directory).replace('"', '""')
-        port = sockets.free_port() if self.port == 0 else self.port
+        port = process.library().find_suitable_port() if self.port == 0 else self.port
         settings = self.options | {
             "unix_socket_directories": f'"{quoted}"',
             "unix_socket_permissions": "0700",
@@ -181,9 +181,13 @@ class EmbeddedPostgres:
             "listen_addresses": "" if port is None else "127.0.0.1",
             "port": str(port or 5432),
         }
-        return postmaster.launch(self.data_dir, account, binaries, settings, self.timeout)
+        try:
+            return process.launch(self.data_dir, account, self.version, settings, self.timeout)
+        except EmbeddedPostgresError:
+            cluster.remove_socket_directory(directory, self.data_dir)
+            raise
 
-    def _check_port(self, server: "postmaster.Postmaster") -> None:
+    def _check_port(self, server: "Postmaster") -> None:
         if self.port is None or (server.listens and self.port in (0, server.port)):
             return
         where = f"on port {server.port}" if server.listens else "without TCP"
@@ -192,7 +196,7 @@ class EmbeddedPostgres:
             f"for: stop it first with stop(force=True), or leave port out."
         )
 
-    def _provide(self, server: "postmaster.Postmaster", account: "Account") -> None:
+    def _provide(self, server: "Postmaster", account: "Account") -> None:
         """The password and the database that ``url`` promises."""
         password = None
         if self.port is not None and cluster.read_password(self.data_dir) is None:
@@ -218,8 +222,8 @@ def _checked_options(options: Mapping[str, str | int | float | bool]) -> dict[st
     reserved = sorted(_RESERVED.intersection(name.lower() for name in options))
     if reserved:
         raise EmbeddedPostgresError(
-            f"The option {reserved[0]!r} is set by EmbeddedPostgres itself: take it out of options (for "
-            f"TCP, pass port=)."
+            f"The option {reserved[0]!r} is set by EmbeddedPostgres itself: "
+            f"take it out of options (for TCP, pass port=)."
         )
     return {
         name: ("on" if value else "off") if isinstance(value, bool) else str(value) for name, value in options.items()

@@ -1,15 +1,15 @@
-"""What turns text into vectors: ``get_embedder()`` gives the backend that the settings name."""
+"""Embedding backends: ``get_embedder()`` returns the one that the settings name."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector
+from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector, split_batches
 from pgknowbase.embeddings.factory import get_embedder
-from pgknowbase.embeddings.validation import split_batches
 
 if TYPE_CHECKING:
     from pgknowbase.embeddings.local import LocalEmbedder
     from pgknowbase.embeddings.openai import OpenAIEmbedder
+    from pgknowbase.embeddings.pydantic_ai import PydanticAIEmbedder
     from pgknowbase.embeddings.static import StaticEmbedder
 
 __all__ = [
@@ -18,13 +18,19 @@ __all__ = [
     "Embeddings",
     "LocalEmbedder",
     "OpenAIEmbedder",
+    "PydanticAIEmbedder",
     "StaticEmbedder",
     "Vector",
     "get_embedder",
     "split_batches",
 ]
 
-_LAZY = {"LocalEmbedder": "local", "OpenAIEmbedder": "openai", "StaticEmbedder": "static"}
+_LAZY = {
+    "LocalEmbedder": "local",
+    "OpenAIEmbedder": "openai",
+    "PydanticAIEmbedder": "pydantic_ai",
+    "StaticEmbedder": "static",
+}
 
 
 def __getattr__(name: str) -> Any:

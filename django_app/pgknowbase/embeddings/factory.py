@@ -1,4 +1,4 @@
-"""From settings to a shared embedder."""
+"""Builds the embedders that the settings name, one per process."""
 
 import os
 import threading
@@ -17,8 +17,7 @@ _lock = threading.Lock()
 def get_embedder(alias: str | None = None) -> Embedder:
     """The embedder of one entry of ``PGKNOWBASE["EMBEDDINGS"]``, by default of the one that ``SPACE`` names.
 
-    Built once per process and per value of the entry, then shared by all threads; a changed setting gives
-    another one.
+    It is built once per process and shared by all threads. A changed entry, as in tests, builds another one.
 
     Raises:
         ConfigurationError: the alias is unknown, the backend cannot be imported, or refuses its options.
@@ -35,6 +34,7 @@ def get_embedder(alias: str | None = None) -> Embedder:
     key = (alias, repr(entry))
     if (found := _embedders.get(key)) is not None:
         return found
+    # Loading a model takes seconds and hundreds of megabytes: two threads must not do it at once.
     with _lock:
         if key not in _embedders:
             _embedders[key] = _build(alias, entry)
@@ -66,7 +66,7 @@ def _build(alias: str, entry: EmbeddingSettings) -> Embedder:
 
 
 def _forget() -> None:
-    """A forked child has none of the threads that sessions and connections of its parent rely on."""
+    """Drop the embedders of the parent process: their thread pools and connections do not survive a fork."""
     global _lock
     _embedders.clear()
     _lock = threading.Lock()

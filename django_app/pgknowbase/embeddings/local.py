@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 on this machine's CPU: no network, no key, no torch."""
+"""all-MiniLM-L6-v2 on the CPU of this machine: no network, no API key, no torch."""
 
 import os
 import threading
@@ -8,23 +8,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgknowbase.embeddings import minilm
-from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector
-from pgknowbase.embeddings.cache import cache_directory, is_cached, read_or_build
-from pgknowbase.embeddings.validation import check_matrix, check_texts, shorten
-from pgknowbase.embeddings.weights import require
-from pgknowbase.errors import ConfigurationError, PermanentEmbeddingError
+from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector, check_matrix, check_texts, shorten
+from pgknowbase.embeddings.weights import cache_directory, is_cached, read_or_build, require
+from pgknowbase.errors import ConfigurationError, PermanentEmbeddingError, UnknownTextError
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
 PRECISIONS = ("int8", "fp32")
+# Of texts of unknown words alone, such as Thai ones, the vectors are all the same. Where more than this share of the
+# words is unknown, it is hardly the text that decides how near it is to another. Of Chinese texts, which a few known
+# characters tell apart, two thirds are.
+MOST_UNKNOWN = 0.9
+
+
+_UNKNOWN = "[UNK]"
+_SPECIAL = 2  # the marks of start and end
 
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     session: Any
     tokenizer: Any
+    unknown: int | None
 
 
 class LocalEmbedder(Embedder):
@@ -47,6 +54,7 @@ class LocalEmbedder(Embedder):
     """
 
     limits = BatchLimits(max_texts=256, max_characters=1_000_000)
+    max_tokens = minilm.MAX_TOKENS
 
     def __init__(
         self,
@@ -77,6 +85,11 @@ class LocalEmbedder(Embedder):
         if not is_cached(self.path):
             minilm.require_weights()
 
+    @property
+    def fingerprint(self) -> str:
+        """See ``Embedder``."""
+        return repr((super().fingerprint, self.precision))
+
     def embed_documents(self, texts: Sequence[str]) -> Embeddings:
         """Vectors and the token counts that the model read, special tokens included. See ``Embedder``."""
         check_texts(texts, self.limits)
@@ -87,23 +100,35 @@ class LocalEmbedder(Embedder):
         loaded = self.load()
         ids = [encoding.ids for encoding in loaded.tokenizer.encode_batch_fast(list(texts))]
         for position, text_ids in enumerate(ids):
-            if len(text_ids) <= 2:  # only the marks of start and end
+            if len(text_ids) <= _SPECIAL:
                 raise PermanentEmbeddingError(
                     f"Text {position} ({shorten(texts[position])!r}) has no token that {self.model!r} can "
                     "read: leave it out."
                 )
+            if (unknown := text_ids.count(loaded.unknown)) and unknown > MOST_UNKNOWN * _words(loaded, text_ids):
+                raise UnknownTextError(
+                    f"{self.model!r} knows hardly a word of text {position} ({shorten(texts[position])!r}), so it gets"
+                    " no vector. Keyword search finds it; for semantic search use a model that knows its language."
+                )
         # One by one: int8 takes its scale from all that runs together, so a text's vector would depend on
-        # its neighbours (cosine down to 0.97). On a CPU it is no slower than padded batches.
+        # its neighbours (cosine down to 0.97). On a CPU it is as fast as padded batches.
         matrix = np.stack([_run(loaded.session, text_ids) for text_ids in ids])
         check_matrix(matrix, model=self.model)
         return Embeddings(matrix.tolist(), [len(text_ids) for text_ids in ids])
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """The tokens of each text, special tokens included, also those that the model would not read."""
+        encodings = self.load().tokenizer.encode_batch(list(texts))
+        return [
+            len(encoding.ids) + sum(len(rest.ids) - _SPECIAL for rest in encoding.overflowing) for encoding in encodings
+        ]
 
     def embed_query(self, text: str) -> Vector:
         """Queries and documents are embedded alike. See ``Embedder``."""
         return self.embed_documents([text]).vectors[0]
 
     def load(self) -> "_Loaded":
-        """Build (if need be) and load the model now instead of at the first use.
+        """Build the model if needed, and load it now instead of at the first use.
 
         Raises:
             ConfigurationError: the cache directory cannot be written.
@@ -129,7 +154,13 @@ class LocalEmbedder(Embedder):
         tokenizer = Tokenizer.from_str(session.get_modelmeta().custom_metadata_map[minilm.TOKENIZER_KEY])
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length=minilm.MAX_TOKENS)
-        return _Loaded(session, tokenizer)
+        return _Loaded(session, tokenizer, tokenizer.token_to_id(_UNKNOWN))
+
+
+def _words(loaded: _Loaded, ids: Sequence[int]) -> int:
+    """How many words a text has that the model could know; what continues a word begins with two hash signs."""
+    tokens = map(loaded.tokenizer.id_to_token, ids)
+    return sum(token == _UNKNOWN or token.isalnum() for token in tokens)
 
 
 def _run(session: Any, ids: Sequence[int]) -> "npt.NDArray[np.float32]":

@@ -1,33 +1,40 @@
-"""Any server that speaks OpenAI's ``POST /embeddings``: OpenAI, vLLM, TEI, Ollama, LM Studio, our own."""
+"""OpenAI's embeddings API, and the many servers that speak it, through the package ``openai``."""
 
 import os
 import threading
-import time
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
-import httpx2
-
-from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector
-from pgknowbase.embeddings.openai_response import parse_embeddings, parse_retry_after, provider_message
-from pgknowbase.embeddings.validation import check_texts, check_vectors
-from pgknowbase.errors import (
-    ConfigurationError,
-    EmbeddingSetupError,
-    PermanentEmbeddingError,
-    RetryableEmbeddingError,
+from pgknowbase.embeddings.answers import parse_embeddings
+from pgknowbase.embeddings.base import (
+    BatchLimits,
+    Embedder,
+    Embeddings,
+    Vector,
+    check_numbers,
+    check_texts,
+    check_vectors,
 )
+from pgknowbase.embeddings.refusals import provider_message, refusal
+from pgknowbase.embeddings.weights import require
+from pgknowbase.errors import ConfigurationError, EmbeddingError, RetryableEmbeddingError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 ENCODING_FORMATS: Final = ("float", "base64")
 
-_RETRYABLE: Final = frozenset({408, 409, 425, 429})
+_INSTALL: Final = "run `pip install 'django-pgknowbase[openai]'`"
 _BYTES_PER_NUMBER: Final = 64  # indented JSON of a double, generously
 _BYTES_BESIDE: Final = 2**20
 
 
 class OpenAIEmbedder(Embedder):
-    """Embeds over HTTP. One connection pool is shared by all threads; nothing is retried here.
+    """Embeds by a server that speaks OpenAI's ``POST /embeddings``: OpenAI, vLLM, TEI, Ollama, LM Studio.
+
+    All threads share one connection pool. Nothing is retried here: the worker retries, with backoff.
 
     Args:
         model: the model's name, as the server knows it.
@@ -38,12 +45,13 @@ class OpenAIEmbedder(Embedder):
         max_texts: texts of one call.
         max_characters: characters of one call.
         send_dimensions: whether to ask the server for ``dimensions``; default only for ``text-embedding-3*``.
-        query_prefix: put before each query, for models trained so (``"query: "``).
+        query_prefix: put before each query, for models trained with one (``"query: "``).
         document_prefix: put before each document.
-        encoding_format: ``"float"``, or ``"base64"`` (less traffic); either answer is understood.
+        encoding_format: ``"float"``, or ``"base64"`` (less traffic); the server may answer with either.
 
     Raises:
         ConfigurationError: an argument is wrong. A missing key shows at the first call.
+        MissingExtraError: the package ``openai`` is absent.
     """
 
     def __init__(
@@ -61,36 +69,36 @@ class OpenAIEmbedder(Embedder):
         document_prefix: str = "",
         encoding_format: str = "base64",
     ) -> None:
-        for name, value in (
-            ("timeout", timeout),
-            ("max_texts", max_texts),
-            ("max_characters", max_characters),
-        ):
-            if not isinstance(value, int | float) or not value > 0:
-                raise ConfigurationError(f"{name.upper()} is {value!r}: set a number above 0.")
+        check_numbers(timeout=timeout, max_texts=max_texts, max_characters=max_characters)
         if encoding_format not in ENCODING_FORMATS:
             raise ConfigurationError(
                 f"ENCODING_FORMAT {encoding_format!r} is unknown: use one of {ENCODING_FORMATS!r}."
             )
+        require(("openai",), backend="OpenAIEmbedder", install=_INSTALL)
         self.model, self.dimensions = model, dimensions
         self.limits = BatchLimits(max_texts, max_characters)
         self.timeout = timeout
-        self._url = _endpoint(base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL)
+        self._base_url, self.provider = _checked_url(base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_BASE_URL)
         self._api_key_env = api_key_env
         if send_dimensions is None:
             send_dimensions = model.startswith("text-embedding-3")
-        self._body: dict[str, Any] = {"model": model, "encoding_format": encoding_format}
+        self._request: dict[str, Any] = {"model": model, "encoding_format": encoding_format}
         if send_dimensions:
-            self._body["dimensions"] = dimensions
+            self._request["dimensions"] = dimensions
         self._query_prefix, self._document_prefix = query_prefix, document_prefix
-        self._client: httpx2.Client | None = None
+        self._client: OpenAI | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"<OpenAIEmbedder {self.model!r} at {self._url.host!r}>"
+        return f"<OpenAIEmbedder {self.model!r} at {self.provider!r}>"
+
+    @property
+    def fingerprint(self) -> str:
+        """See ``Embedder``."""
+        return repr((super().fingerprint, self._base_url, self._document_prefix, self._request.get("dimensions")))
 
     def verify(self) -> None:
-        """The key must be there. See ``Embedder``."""
+        """Check that the API key is set. See ``Embedder``."""
         self._api_key()
 
     def embed_documents(self, texts: Sequence[str]) -> Embeddings:
@@ -99,7 +107,11 @@ class OpenAIEmbedder(Embedder):
 
     def embed_query(self, text: str) -> Vector:
         """The vector of ``query_prefix + text``. See ``Embedder``."""
-        return self._embed([text], self._query_prefix).vectors[0]
+        return self.embed_query_with_usage(text).vectors[0]
+
+    def embed_query_with_usage(self, text: str) -> Embeddings:
+        """See ``Embedder``."""
+        return self._embed([text], self._query_prefix)
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -112,58 +124,50 @@ class OpenAIEmbedder(Embedder):
         check_texts(texts, self.limits)
         if not texts:
             return Embeddings([], [])
-        response, content = self._post([prefix + text for text in texts])
-        if response.status_code != 200:
-            raise self._refusal(response, content)
-        vectors, tokens = parse_embeddings(content, count=len(texts), server=self._url.host)
-        check_vectors(vectors, model=self.model, dimensions=self.dimensions)
-        return Embeddings(vectors, [tokens] if tokens is not None and len(texts) == 1 else None)
-
-    def _post(self, texts: list[str]) -> tuple[httpx2.Response, bytes]:
-        headers = self._headers()
-        deadline = time.monotonic() + self.timeout
-        allowed = _BYTES_BESIDE + _BYTES_PER_NUMBER * self.dimensions * len(texts)
-        content = bytearray()
-        body = {"input": texts, **self._body}
+        content = self._post([prefix + text for text in texts])
+        vectors, tokens = parse_embeddings(content, count=len(texts), server=self.provider)
         try:
-            with self._open().stream("POST", self._url, json=body, headers=headers) as response:
-                for part in response.iter_bytes():
-                    content += part
-                    # The client's own timeout is per read, and a server may send one byte now and then.
-                    if time.monotonic() > deadline:
-                        raise httpx2.ReadTimeout("the answer is too slow")
-                    if len(content) > allowed:
-                        raise httpx2.DecodingError(f"the answer has more than {allowed} bytes")
-        except httpx2.TimeoutException as error:
+            check_vectors(vectors, model=self.model, dimensions=self.dimensions)
+        except EmbeddingError as error:
+            error.billed_tokens = tokens
+            raise
+        return Embeddings(vectors, [tokens] if tokens is not None and len(texts) == 1 else None, tokens)
+
+    def _post(self, texts: list[str]) -> bytes:
+        """The body of the answer, unread: see ``answers`` for why."""
+        import openai
+
+        from pgknowbase.embeddings.bounded_http import bounded
+
+        key = self._api_key()
+        # The client never holds the key: it is sent with each call, so that a new one needs no restart.
+        headers = {"Authorization": f"Bearer {key}" if key else openai.Omit()}
+        # A server that sends without end must not fill the memory of the worker.
+        max_bytes = _BYTES_BESIDE + _BYTES_PER_NUMBER * self.dimensions * len(texts)
+        create = self._open().embeddings.with_raw_response.create
+        try:
+            with bounded(seconds=self.timeout, max_bytes=max_bytes):
+                return create(input=texts, extra_headers=headers, **self._request).content
+        except openai.APITimeoutError as error:
             raise RetryableEmbeddingError(
-                f"{self._url.host!r} did not answer for {self.model!r} within {self.timeout} s "
-                f"({type(error).__name__}): try again, or raise TIMEOUT."
-            ) from error
-        except httpx2.RequestError as error:
+                f"{self.provider!r} did not answer for {self.model!r} within {self.timeout} s "
+                f"({_cause(error)}): try again, or raise TIMEOUT."
+            ) from None
+        except openai.APIConnectionError as error:
             raise RetryableEmbeddingError(
-                f"The call to {self._url.host!r} for {self.model!r} failed ({type(error).__name__}: "
-                f"{error}): "
+                f"The call to {self.provider!r} for {self.model!r} failed ({_cause(error)}): "
                 "try again, and check BASE_URL if it persists."
-            ) from error
-        return response, bytes(content)
-
-    def _refusal(self, response: httpx2.Response, content: bytes) -> Exception:
-        status = response.status_code
-        key = self._api_key()
-        message = provider_message(content, secret=key)
-        text = f"{self._url.host!r} answered {status} for {self.model!r}: {message!r}"
-        if status in _RETRYABLE or status >= 500:
-            wait = parse_retry_after(response.headers)
-            return RetryableEmbeddingError(f"{text}. Try again later.", retry_after=wait)
-        if status < 400:
-            return EmbeddingSetupError(f"{text}. Set BASE_URL to where the server really is.")
-        if status in (401, 403, 404):
-            return EmbeddingSetupError(f"{text}. {_ADVICE[status]}")
-        return PermanentEmbeddingError(f"{text}. {_ADVICE.get(status, _ADVICE[400])}")
-
-    def _headers(self) -> Mapping[str, str]:
-        key = self._api_key()
-        return {"Authorization": f"Bearer {key}"} if key else {}
+            ) from None
+        except openai.APIStatusError as error:
+            message = provider_message(error.response.content, secret=key)
+            # The cause is left out: its request holds the key.
+            raise refusal(
+                error.status_code,
+                message,
+                server=self.provider,
+                model=self.model,
+                headers=error.response.headers,
+            ) from None
 
     def _api_key(self) -> str | None:
         if not self._api_key_env:
@@ -180,31 +184,38 @@ class OpenAIEmbedder(Embedder):
             )
         return key
 
-    def _open(self) -> httpx2.Client:
+    def _open(self) -> "OpenAI":
         with self._lock:
             if self._client is None:
-                self._client = httpx2.Client(timeout=self.timeout)
+                self._client = _make_client(self._base_url, self.timeout)
             return self._client
 
 
-_ADVICE: Final = {
-    400: "Correct the request: the text may be longer than the model allows (lower CHUNK_SIZE).",
-    401: "Check the API key.",
-    403: "Check what the API key may do.",
-    404: "Check MODEL and BASE_URL.",
-    413: "Lower MAX_TEXTS or MAX_CHARACTERS.",
-}
+def _make_client(base_url: str, timeout: float) -> "OpenAI":
+    from openai import OpenAI
+
+    from pgknowbase.embeddings.bounded_http import make_client
+
+    return OpenAI(base_url=base_url, api_key="-", max_retries=0, timeout=timeout, http_client=make_client(timeout))
 
 
-def _endpoint(base_url: str) -> httpx2.URL:
+def _checked_url(base_url: str) -> tuple[str, str]:
+    """The address without a slash at its end, and its host."""
     try:
-        url = httpx2.URL(base_url.rstrip("/") + "/embeddings")
-    except (httpx2.InvalidURL, TypeError, AttributeError) as error:
+        parts = urlsplit(base_url.rstrip("/"))
+        host, _ = parts.hostname or "", parts.port
+    except (ValueError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"BASE_URL {base_url!r} is not a URL ({error}): correct it.") from error
-    if url.scheme not in ("http", "https") or not url.host:
+    if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError(f"BASE_URL {base_url!r} must begin with http:// or https:// and name a host.")
-    if url.userinfo or url.query:
+    if "@" in parts.netloc or parts.query:
         raise ConfigurationError(
-            f"BASE_URL of {url.host!r} must hold neither a password nor a query: put the key into API_KEY_ENV."
+            f"BASE_URL of {host!r} must hold neither a password nor a query: put the key into API_KEY_ENV."
         )
-    return url
+    return base_url.rstrip("/"), host
+
+
+def _cause(error: Exception) -> str:
+    """Which error of the HTTP client it was. Its request, which holds texts and key, is not shown."""
+    cause = error.__cause__ or error
+    return f"{type(cause).__name__}: {cause}".removesuffix(": ")

@@ -7,8 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector
-from pgknowbase.embeddings.validation import check_matrix, check_texts
+from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector, check_matrix, check_texts
 from pgknowbase.embeddings.weights import package_directory, read_safetensors, require, verify
 from pgknowbase.errors import ConfigurationError, MissingExtraError
 
@@ -23,7 +22,7 @@ _WEIGHTS: Final = "weights/l2_supercat_256.safetensors"
 _TOKENIZER: Final = "tokenizers/l2_supercat_tokenizer_config.json"
 _SHA256: Final = {
     _WEIGHTS: "64b47a2dc493cb8e85944076601189739852d7b64e0e1eedcb1937a251cd9fd5",
-    _TOKENIZER: "93248f2a9ec36c7b35f700a033d5f36228aae48db61aee31007fa49062cdeb68",
+    _TOKENIZER: "bf467c9e0f536bda271283c6ef85eb1a943e3196b621c8a912d64953b205df83",
 }
 _SIGNS: Final = ("  ", "\u2581", "<s>", "</s>", "<unk>")
 _REMEMBERED_WORDS: Final = 65_536

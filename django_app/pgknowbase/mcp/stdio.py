@@ -1,44 +1,46 @@
-"""Stdin and stdout, for clients that close stdin behind their last request."""
+"""The server over stdin and stdout, for clients that close stdin after their last request.
+
+The SDK's server ends with stdin and drops the requests that are not answered yet. That is what a shell pipeline such as
+``echo ... | manage.py pgknowbase_mcp`` does, and some clients. The wrappers below hold the end of stdin back until each
+request is answered.
+"""
 
 from types import TracebackType
 from typing import Any, Self
 
 import anyio
-from mcp.server import MCPServer
+from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPCResponse
 
-PATIENCE = 60.0
+DRAIN_TIMEOUT = 60.0  # seconds
 
 
-class PatientServer(MCPServer[Any]):
-    """The SDK's server ends with stdin and drops what is not answered yet; this one answers before."""
-
-    async def run_stdio_async(self) -> None:
-        """Serve until stdin is closed and each request is answered, for ``PATIENCE`` seconds at most."""
-        async with stdio_server() as (read_stream, write_stream):
-            open_requests = _Open()
-            await self._lowlevel_server.run(
-                _Asked(read_stream, open_requests),
-                _Answered(write_stream, open_requests),
-                self._lowlevel_server.create_initialization_options(),
-            )
+async def serve_stdio(server: Server[Any]) -> None:
+    """Serve until stdin is closed and each request is answered, for ``DRAIN_TIMEOUT`` seconds at most."""
+    async with stdio_server() as (read_stream, write_stream):
+        open_requests = _OpenRequests()
+        await server.run(
+            _IncomingStream(read_stream, open_requests),
+            _OutgoingStream(write_stream, open_requests),
+            server.create_initialization_options(),
+        )
 
 
-class _Open:
+class _OpenRequests:
     """The requests that have no answer yet."""
 
     def __init__(self) -> None:
         self._ids: set[Any] = set()
         self._idle = anyio.Event()
 
-    def asked(self, message: Any) -> None:
+    def track(self, message: Any) -> None:
         if isinstance(message, JSONRPCRequest):
             self._ids.add(message.id)
         elif isinstance(message, JSONRPCNotification) and message.method == "notifications/cancelled":
-            self.close((message.params or {}).get("requestId"))
+            self.answered((message.params or {}).get("requestId"))
 
-    def close(self, request_id: Any) -> None:
+    def answered(self, request_id: Any) -> None:
         self._ids.discard(request_id)
         if not self._ids:
             self._idle.set()
@@ -46,12 +48,12 @@ class _Open:
     async def wait(self) -> None:
         if self._ids:
             self._idle = anyio.Event()
-            with anyio.move_on_after(PATIENCE):
+            with anyio.move_on_after(DRAIN_TIMEOUT):
                 await self._idle.wait()
 
 
 class _Stream:
-    def __init__(self, stream: Any, open_requests: _Open) -> None:
+    def __init__(self, stream: Any, open_requests: _OpenRequests) -> None:
         self._stream, self._open = stream, open_requests
 
     async def aclose(self) -> None:
@@ -68,8 +70,8 @@ class _Stream:
         return closed
 
 
-class _Asked(_Stream):
-    """What comes in; its end comes after the last answer."""
+class _IncomingStream(_Stream):
+    """The incoming messages. Their end is delivered after the last answer."""
 
     @property
     def last_context(self) -> Any:
@@ -81,7 +83,7 @@ class _Asked(_Stream):
         except anyio.EndOfStream:
             await self._open.wait()
             raise
-        self._open.asked(getattr(item, "message", None))
+        self._open.track(getattr(item, "message", None))
         return item
 
     def __aiter__(self) -> Self:
@@ -94,10 +96,10 @@ class _Asked(_Stream):
             raise StopAsyncIteration from None
 
 
-class _Answered(_Stream):
-    """What goes out."""
+class _OutgoingStream(_Stream):
+    """The outgoing messages."""
 
     async def send(self, item: Any) -> None:
         await self._stream.send(item)
         if isinstance(item.message, JSONRPCResponse | JSONRPCError):
-            self._open.close(item.message.id)
+            self._open.answered(item.message.id)

@@ -1,17 +1,18 @@
-"""Models of the index."""
+"""The models of the index. The search, the relay and the worker write most of their tables by SQL; see docs/sql.md."""
 
-from pgknowbase.models.chunk import Chunk
-from pgknowbase.models.document import Document
+from pgknowbase.models.document import Chunk, Document
 from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
-from pgknowbase.models.outbox import Expansion, OutboxEvent
+from pgknowbase.models.measurements import RecallMeasurement, RenderCost
+from pgknowbase.models.outbox import Expansion, MigratedSource, OutboxEvent
+from pgknowbase.models.provider import KeptVector, ModelProbe, ProviderOutage
 from pgknowbase.models.reaction import Delivery, DeliveryState, ReactionEvent
-from pgknowbase.models.recall import RecallMeasurement
-from pgknowbase.models.render import RenderCost
 from pgknowbase.models.space import EmbeddingSpace
+from pgknowbase.models.usage import DailyUsage, UsageEntry
 from pgknowbase.models.worker import WorkerHeartbeat
 
 __all__ = [
     "Chunk",
+    "DailyUsage",
     "Delivery",
     "DeliveryState",
     "Document",
@@ -20,9 +21,14 @@ __all__ = [
     "ExternalData",
     "ExternalDataStatus",
     "ExternalDataType",
+    "KeptVector",
+    "MigratedSource",
+    "ModelProbe",
     "OutboxEvent",
+    "ProviderOutage",
     "ReactionEvent",
     "RecallMeasurement",
     "RenderCost",
+    "UsageEntry",
     "WorkerHeartbeat",
 ]

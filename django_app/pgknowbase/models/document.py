@@ -1,10 +1,19 @@
+"""The rendered text of source rows, and the chunks that a vectorizer makes of it."""
+
 from django.db import models
 
 
 class Document(models.Model):
-    """The rendered text of one source row: all that a vectorizer reads, alone in a narrow table.
+    """The rendered title and text of one source row: all that a vectorizer reads.
 
-    ``source`` is the content type's id, ``id`` the object key, ``language`` a text search configuration.
+    It has a table of its own, apart from ``ExternalData``, so that a change of tags or of visibility does not queue the
+    text for embedding anew.
+
+    Attributes:
+        source: the id of the source model's content type. It is not a foreign key, because pgai copies the primary key
+            of a document into its queue and its chunk store.
+        id: the object key.
+        language: the text search configuration of the words, such as ``'german'``.
     """
 
     pk = models.CompositePrimaryKey("source", "id")
@@ -19,3 +28,29 @@ class Document(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Chunk(models.Model):
+    """One embedded piece of a document, read from the view of the active embedding space.
+
+    Attributes:
+        position: the place of the chunk in its document, from 0.
+        text: what was embedded: the template of the space with title and chunk filled in.
+        tokens: the tokens of ``text`` as the embedding model counts them, or None where they were not counted.
+    """
+
+    uuid = models.UUIDField(primary_key=True, db_column="embedding_uuid")
+    source = models.IntegerField()
+    object_key = models.TextField(db_column="id")
+    position = models.IntegerField(db_column="chunk_seq")
+    text = models.TextField(db_column="chunk")
+    tokens = models.IntegerField(null=True)
+
+    class Meta:
+        managed = False
+        db_table = "pgknowbase_chunk"
+        ordering = ["source", "object_key", "position"]
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.object_key} #{self.position}"

@@ -1,13 +1,19 @@
+"""The outbox, the expansions of its events, and what the triggers that write it watch."""
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
 
 class OutboxEvent(models.Model):
-    """One committed change of a watched table. Written by triggers alone, deleted by the relay.
+    """Committed changes of a watched table by one statement. Only triggers write these rows; the relay deletes them.
 
-    ``object_keys`` are primary keys as text (a JSON array for a composite key), None for TRUNCATE. Those of the source
-    model where ``path`` is '', else values of that lookup from the source model, such as ``author__pk``.
+    A statement that changes many rows writes an event for each page of them.
+
+    Attributes:
+        object_keys: what changed, or None for TRUNCATE. Where ``path`` is ``''``, these are primary keys of the source
+            model as text (a JSON array for a composite key); else values of the lookup ``path``, such as
+            ``author__pk``.
     """
 
     class Op(models.TextChoices):
@@ -38,10 +44,16 @@ class OutboxEvent(models.Model):
 
 
 class Expansion(models.Model):
-    """A change of related rows, or of a whole table, on its way to the source rows it concerns, a page at a time.
+    """The expansion of one event: a change of related rows, or of a whole table, that concerns many source rows.
 
-    Written and deleted by the relay. ``object_keys`` None: every row of the source model where ``path`` is given, else
-    every object that the index knows of it.
+    The relay writes it when it claims such an event, processes its source rows page by page, and deletes it after the
+    last page.
+
+    Attributes:
+        object_keys: the values of ``path`` that changed. None stands for every row of the source model where ``path``
+            is given, else for every object of that model in the index. With the path ``*`` the model's ``watch_fields``
+            have changed.
+        turned_at: when a relay last processed a page of it. The oldest comes first, so expansions take turns.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -60,3 +72,25 @@ class Expansion(models.Model):
     def __str__(self) -> str:
         keys = "(all)" if self.object_keys is None else f"{len(self.object_keys)} keys"
         return f"{self.source} {self.path} {keys}"
+
+
+class MigratedSource(models.Model):
+    """What ``migrate`` last found that a source model watches.
+
+    Two versions of a project run side by side during a deployment. A relay leaves the changes of a model alone whose
+    triggers watch other paths than its own version of the model declares.
+
+    Attributes:
+        paths: the watched paths, the owner's among them; None where triggers and models do not agree.
+    """
+
+    source = models.TextField(primary_key=True, help_text="Label of the source model, such as 'blog.Article'.")
+    paths = ArrayField(models.TextField(), null=True, help_text="Watched paths; none: of an unknown version.")
+    migrated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "pgknowbase_source"
+        verbose_name = "migrated source model"
+
+    def __str__(self) -> str:
+        return self.source

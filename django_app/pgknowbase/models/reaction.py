@@ -1,3 +1,5 @@
+"""The second reader of changes: the events of reactions, and their deliveries."""
+
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
@@ -8,7 +10,7 @@ from pgknowbase.models.outbox import OutboxEvent
 
 
 class ReactionEvent(models.Model):
-    """Committed changes that a reaction is to run for. Written by triggers alone, deleted by the worker."""
+    """Committed changes that a reaction is to run for. Only triggers write these rows; the worker deletes them."""
 
     id = models.BigAutoField(primary_key=True)
     reaction = models.TextField(help_text="Name of the reaction.")
@@ -28,6 +30,8 @@ class ReactionEvent(models.Model):
 
 
 class DeliveryState(models.TextChoices):
+    """The states of a delivery. ``SUPERSEDED``: a newer change, or its success, has made this delivery unnecessary."""
+
     PENDING = "pending", "Pending"
     RUNNING = "running", "Running"
     DONE = "done", "Done"
@@ -37,10 +41,11 @@ class DeliveryState(models.TextChoices):
 
 
 class Delivery(models.Model):
-    """One reaction for one changed row: waiting, running, or what came of it.
+    """One change that one reaction is to be run for, with its state and outcome.
 
-    Of one reaction and row at most one waits and one runs. A run that failed waits again, until it is a dead letter; a
-    newer change, or its success, supersedes it.
+    Of one reaction and row, at most one delivery is pending and at most one is running; two unique indexes ensure it.
+    A delivery that fails is pending until its next attempt, and after the last attempt it is a dead letter. A newer
+    change of the row, or its success, supersedes both.
     """
 
     id = models.BigAutoField(primary_key=True)

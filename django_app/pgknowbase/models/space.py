@@ -1,11 +1,19 @@
+"""The embedding spaces."""
+
 from django.db import models
 from django.db.models.functions import Now
 
 
 class EmbeddingSpace(models.Model):
-    """One (backend, model, dimensions, chunking) and its pgai vectorizer and chunk store. Search reads the active one.
+    """An embedding space: backend, model, dimensions and chunking, with its pgai vectorizer and its chunk store.
 
-    The table stands in ``sql/``: a space belongs to the schema, so Django's ``flush`` must not empty it.
+    Searches read the active space. The model is unmanaged and its table is created in ``sql/``, because a space
+    belongs to the schema: Django's ``flush``, which tests use, must not empty it.
+
+    Attributes:
+        chunk_size: the most characters of a chunk; consecutive chunks share ``chunk_overlap`` characters.
+        template: how title and chunk are joined into the text that is embedded.
+        served_until: when another space replaced this one as the active space, or None.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -34,6 +42,8 @@ class EmbeddingSpace(models.Model):
         help_text="About what a chunk takes in the store.",
     )
     embedding = models.TextField(default="default", help_text="Entry of EMBEDDINGS that it was made with.")
+    fingerprint = models.TextField(default="", help_text="What decides its vectors besides the texts.")
+    caps = models.TextField(default="", help_text="Caps of which its workers have heard last.")
     vectorizer_id = models.IntegerField(unique=True)
     store_schema = models.TextField()
     store_table = models.TextField(help_text="Table that holds the chunks and their embeddings.")

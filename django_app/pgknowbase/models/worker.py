@@ -1,8 +1,14 @@
+"""The workers that are running."""
+
 from django.db import models
 
 
 class WorkerHeartbeat(models.Model):
-    """A worker that runs. It writes ``beat_at`` every few seconds; one that stops doing so is buried by the others."""
+    """The heartbeat of a running worker.
+
+    The worker sets ``beat_at`` every few seconds. Once that is longer ago than the timeout, another worker deletes the
+    row and releases what the worker had leased.
+    """
 
     class Role(models.TextChoices):
         BOTH = "both", "Relay and vectorizer"

@@ -1,4 +1,4 @@
-"""Which reactions led to a change, so that none runs for what it wrote itself.
+"""The chain of reactions that led to a change, so that none runs for what it wrote itself.
 
 While a reaction runs, each transaction of each of Django's connections that its code uses carries the chain in the
 setting ``pgknowbase.reaction``, local to the transaction as pgbouncer needs it; the triggers copy it into their events.
@@ -16,12 +16,13 @@ from django.db import connections
 from django.db.backends.signals import connection_created
 from psycopg.pq import TransactionStatus
 
-from pgknowbase import gateway
+from pgknowbase.core import gateway
+from pgknowbase.core.queries import find_query
 
 Chain = tuple[tuple[str, str], ...]
 
 _chain: ContextVar[str] = ContextVar("pgknowbase_reaction", default="")
-# They cannot run inside a transaction, or begin and end one; none of them writes rows.
+# These statements cannot run inside a transaction, or begin and end one; none of them writes rows.
 UNMARKED = re.compile(
     r"\s*(VACUUM|CREATE|DROP|ALTER|REINDEX|CLUSTER|SET|RESET|SHOW|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|LISTEN|UNLISTEN"
     r"|NOTIFY|DISCARD|CHECKPOINT|DEALLOCATE)\b",
@@ -32,7 +33,7 @@ FIRST = re.compile(r"\s*SET\b", re.IGNORECASE)
 
 
 def parse_chain(text: str) -> Chain:
-    """The chain that an event carries; () if somebody has set the setting to something else."""
+    """The chain that an event carries; () if other code has given the setting another value."""
     try:
         return tuple((str(name), str(key)) for name, key in json.loads(text)) if text else ()
     except (ValueError, TypeError):
@@ -50,16 +51,16 @@ def marked(chain: Chain, using: str) -> Iterator[None]:
     connection_created.connect(_mark_cursors, dispatch_uid="pgknowbase.reactions")
     for connection in connections.all(initialized_only=True):
         _mark_cursors(connection)
-    inside = connections[using].in_atomic_block  # a test's transaction, which has begun without the mark
+    inside = connections[using].in_atomic_block  # a test's transaction, which started without the chain
     if inside:
-        gateway.fetch(using, gateway.REACTION_CHAIN, format_chain(chain))
+        gateway.fetch(using, "set_reaction_chain", chain=format_chain(chain))
     token = _chain.set(format_chain(chain))
     try:
         yield
     finally:
         _chain.reset(token)
         if inside and not connections[using].needs_rollback:
-            gateway.fetch(using, gateway.REACTION_CHAIN, "")
+            gateway.fetch(using, "set_reaction_chain", chain="")
 
 
 def _mark_cursors(connection: Any, **kwargs: Any) -> None:
@@ -101,14 +102,14 @@ class _MarkingCursor:
                 yield
         elif _matches(FIRST, query, raw):
             yield
-            raw.execute(gateway.REACTION_CHAIN, [chain])
+            raw.execute(find_query("set_reaction_chain").sql, [chain])
         else:
             self._mark(chain)
             yield
 
     def _mark(self, chain: str) -> None:
         run: Any = super()
-        run.execute(gateway.REACTION_CHAIN, [chain])
+        run.execute(find_query("set_reaction_chain").sql, [chain])
 
 
 def _matches(pattern: re.Pattern[str], query: Any, raw: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a reaction is given."""
+"""The change that a reaction is called with."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +14,12 @@ OPS: dict[str, Op] = {"I": "insert", "U": "update", "D": "delete"}
 class Change:
     """One or more committed changes of one row, in the state of the last.
 
-    ``instance``: the row as it was when the run began; None for a delete.
+    ``instance``: the row as it was when the run started; None for a delete.
     ``pk``: its primary key; ``object_key`` the same as text.
     ``op``: what happened; an insert with updates after it is an insert.
     ``idempotency_key``: the same each time this change is delivered, and for no other change.
-    ``attempt``: 1 for the first try.
-    ``depth``: how many reactions led to this change; 0 where somebody else made it.
+    ``attempt``: 1 for the first attempt.
+    ``depth``: how many reactions led to this change; 0 where none did.
     ``changed_at``: when the first of the changes was written.
     """
 

@@ -1,25 +1,18 @@
-"""The end of a run that takes too long."""
+"""The deadline of a run: an exception in its thread when its time is over."""
 
 import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pgknowbase.errors import PgKnowbaseError
-
-
-class ReactionTimeoutError(PgKnowbaseError):
-    """The run took longer than its timeout: make it shorter, or the timeout longer."""
-
-    def __str__(self) -> str:
-        return super().__str__() or str(type(self).__doc__)
+from pgknowbase.errors import ReactionTimeoutError
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Raise ``ReactionTimeoutError`` in this thread when ``seconds`` are over.
+    """Raise ``ReactionTimeoutError`` in this thread when ``seconds`` have passed.
 
-    It comes between two steps of Python: a call into C, such as a read without a timeout of its own, ends first.
+    The exception is raised between two bytecodes: a call into C, such as a read without a timeout, ends first.
     """
     thread, lock = threading.get_ident(), threading.Lock()
     over = False

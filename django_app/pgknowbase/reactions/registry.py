@@ -9,7 +9,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import Q
 
-from pgknowbase.discovery import import_from_apps
+from pgknowbase.core.discovery import import_from_apps
 from pgknowbase.errors import ConfigurationError
 from pgknowbase.reactions.change import OPS, Change
 
@@ -32,36 +32,38 @@ class Reaction:
     max_attempts: int | None
 
     @property
-    def columns(self) -> list[str]:
-        """The columns whose update matters.
+    def watched(self) -> list[Any]:
+        """The fields whose update matters.
 
         Raises:
-            ConfigurationError: a field is none of the model's, or is no column of its table.
+            ConfigurationError: a field is none of the model's, or is not a column of its table.
         """
-        return [self._column(name) for name in self.fields or ()]
+        return [self._watched(name) for name in self.fields or ()]
 
-    def _column(self, name: str) -> str:
+    def _watched(self, name: str) -> Any:
         opts = self.model._meta
         try:
             field: Any = opts.get_field(name)
         except FieldDoesNotExist as error:
             known = ", ".join(sorted(field.name for field in opts.local_concrete_fields))
             raise ConfigurationError(
-                f"{name!r} of the reaction {self.name!r} is no field of {opts.label!r}: use one of {known}."
+                f"{name!r} of the reaction {self.name!r} is not a field of {opts.label!r}: use one of {known}."
             ) from error
         concrete: Any = opts.concrete_model
         column = getattr(field, "column", None)
         if column is None or field not in concrete._meta.local_concrete_fields:
             raise ConfigurationError(
-                f"{name!r} of the reaction {self.name!r} is no column of the table of {opts.label!r}: react to the"
+                f"{name!r} of the reaction {self.name!r} is not a column of the table of {opts.label!r}: react to the"
                 " model whose table has it, such as the parent, the related or the through model."
             )
-        return str(column)
+        return field
 
-    def check_condition(self) -> None:
-        """Raise what is wrong with the condition, if anything is."""
+    def check_condition(self, using: str) -> None:
+        """Raise what is wrong with the condition in the database ``using``, if anything is."""
         if self.condition is not None:
-            str(self.model._base_manager.filter(self.condition).values("pk").query)
+            rows: Any = self.model._base_manager.filter(self.condition).values("pk")
+            # Not str(query), which compiles for the database "default": a project need not have it.
+            rows.query.get_compiler(using).as_sql()
 
     def call(self, change: Change) -> Any:
         """Whatever the function or agent returns, perhaps an awaitable."""
@@ -90,7 +92,7 @@ def on_change(
         on: which of ``insert``, ``update`` and ``delete``.
         name: by default the app's label and the function's name. Changes that wait go by it.
         timeout: seconds of one run, instead of ``TIMEOUT``.
-        max_attempts: runs before a change is a dead letter, instead of ``MAX_ATTEMPTS``.
+        max_attempts: runs before a change is a dead letter, instead of ``RETRY["MAX_ATTEMPTS"]``.
 
     Raises:
         ConfigurationError: an argument of the wrong kind. Fields and condition are left to the system checks.
@@ -129,25 +131,25 @@ def reactions() -> dict[str, Reaction]:
     return found
 
 
-def usable() -> dict[str, Reaction]:
-    """Those of them that the system checks have nothing against."""
+def valid_reactions() -> dict[str, Reaction]:
+    """The reactions whose fields exist, by name; the system checks report the others."""
     found = {}
     for name, reaction in reactions().items():
         try:
-            reaction.columns  # noqa: B018 - resolves every field
+            reaction.watched  # noqa: B018 - resolves every field
         except ConfigurationError:
             continue
         found[name] = reaction
     return found
 
 
-def declared() -> list[Reaction]:
-    """Every declaration, those that share a name with another included."""
+def declared_reactions() -> list[Reaction]:
+    """Every declaration, also those that share a name with another."""
     return list(_declared)
 
 
 def discover(listener: Callable[[Reaction], None]) -> None:
-    """Import the modules of all apps in which reactions may be, and tell ``listener`` of each, now and later."""
+    """Import ``reactions.py`` and ``agents.py`` of all apps; call ``listener`` with each reaction, now and later."""
     for name in MODULES:
         import_from_apps(name)
     for reaction in reactions().values():
@@ -163,12 +165,12 @@ def _checked(model: Any, fields: Any, condition: Any, on: Iterable[str]) -> tupl
     if not ops or not set(ops) <= LETTERS.keys() or isinstance(on, str):
         raise ConfigurationError(f"on={on!r} for {label!r} is wrong: give a tuple of {', '.join(LETTERS)}.")
     if condition is not None and not isinstance(condition, Q):
-        raise ConfigurationError(f"condition={condition!r} for {label!r} is no Q object: give one, or None.")
+        raise ConfigurationError(f"condition={condition!r} for {label!r} is not a Q object: pass one, or None.")
     if fields is None:
         return None
     names = [fields] if isinstance(fields, str) else list(fields)
     if not names or isinstance(fields, str) or not all(isinstance(each, str) for each in names):
-        raise ConfigurationError(f"fields={fields!r} for {label!r} is no list of names: give one, or None for all.")
+        raise ConfigurationError(f"fields={fields!r} for {label!r} is not a list of names: pass one, or None for all.")
     return tuple(dict.fromkeys(names))
 
 

@@ -1,4 +1,4 @@
-"""One run of a reaction for one row."""
+"""One run of a reaction: calling its function for one row, and what came of it."""
 
 import asyncio
 import inspect
@@ -14,21 +14,24 @@ from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import PgKnowbaseError, ReactionCancelledError, TryLaterError
-from pgknowbase.keys import parse_key
+from pgknowbase.core.backoff import exponential_backoff
+from pgknowbase.core.keys import parse_key
+from pgknowbase.core.routing import reads_from
+from pgknowbase.core.text import to_storable
+from pgknowbase.errors import PgKnowbaseError, ReactionCancelledError, ReactionTimeoutError, TryLaterError
 from pgknowbase.reactions.chain import marked, parse_chain
 from pgknowbase.reactions.change import OPS, Change
-from pgknowbase.reactions.deadline import ReactionTimeoutError, deadline
+from pgknowbase.reactions.deadline import deadline
 from pgknowbase.reactions.registry import Reaction
 
-LONGEST_ERROR = 10_000
-# A coroutine that was cancelled may write down that it was.
-GRACE = 5.0
+MAX_ERROR_CHARACTERS = 10_000
+# Seconds in which a coroutine that was cancelled may still record that it was.
+CANCEL_GRACE = 5.0
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """A delivery that this worker has taken; ``started_at`` is the token with which it is settled."""
+class ClaimedDelivery:
+    """A delivery that this worker has claimed. ``started_at`` is the token with which its outcome is recorded."""
 
     id: int
     reaction: str
@@ -39,13 +42,15 @@ class Claimed:
     attempts: int
     error: str
     created_at: datetime
-    started_at: datetime
+    started_at: str
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: ``done``, ``skipped``, ``cancelled``, ``dead``; again after ``delay`` seconds: ``again``,
-    ``later``.
+    """What became of a run: its ``state``, the ``error``, and ``delay`` seconds until another attempt.
+
+    States: ``done``, ``skipped`` (nothing to react to), ``cancelled``, ``dead`` (a dead letter), ``retry`` and, without
+    counting as an attempt, ``postpone``.
     """
 
     state: str
@@ -53,33 +58,37 @@ class Outcome:
     delay: float = 0
 
 
-def run(claimed: Claimed, reaction: Reaction, using: str) -> Outcome:
-    """Call the function for the row as it is now; whatever it raises is in the outcome."""
+def run_delivery(claimed: ClaimedDelivery, reaction: Reaction, using: str) -> Outcome:
+    """Call the function for the row as it is now. What it raises is in the outcome, and never ends the worker.
+
+    Args:
+        using: the alias of the database of rows and deliveries.
+    """
     settings = get_settings().reactions
-    most = reaction.max_attempts or settings.max_attempts
-    if claimed.attempts > most:  # each of them ended with its worker
+    max_attempts = reaction.max_attempts or settings.retry.max_attempts
+    if claimed.attempts > max_attempts:  # the worker died in each of them, so the function may be what kills it
         return Outcome("dead", claimed.error)
     try:
-        return Outcome("done" if _called(claimed, reaction, using) else "skipped")
+        return Outcome("done" if _call(claimed, reaction, using) else "skipped")
     except TryLaterError as error:
-        return Outcome("later", _told(error), settings.retry_delay_max if error.delay is None else error.delay)
+        return Outcome("postpone", _describe(error), settings.retry.max_delay if error.delay is None else error.delay)
     except ReactionCancelledError as error:
-        return Outcome("cancelled", _told(error))
+        return Outcome("cancelled", _describe(error))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad row never stops the others
-        text = _told(error)
-    if claimed.attempts >= most:
+        text = _describe(error)
+    if claimed.attempts >= max_attempts:
         return Outcome("dead", text)
-    delay = settings.retry_delay * 2 ** min(claimed.attempts - 1, 30)
-    return Outcome("again", text, min(delay, settings.retry_delay_max))
+    delay = exponential_backoff(claimed.attempts, delay=settings.retry.delay, max_delay=settings.retry.max_delay)
+    return Outcome("retry", text, delay)
 
 
-def _called(claimed: Claimed, reaction: Reaction, using: str) -> bool:
-    """False if there is nothing to react to any more: the row has gone, or does not pass the condition."""
+def _call(claimed: ClaimedDelivery, reaction: Reaction, using: str) -> bool:
+    """Call the function; False where the row is gone or does not pass the condition any more."""
     chain = parse_chain(claimed.chain)
     timeout = reaction.timeout or get_settings().reactions.timeout
-    # Within somebody's transaction a failed statement must not spoil the rest.
+    # Inside a caller's transaction, such as a test's, a failed statement must not abort the rest.
     inside = connections[using].in_atomic_block
-    with transaction.atomic(using=using) if inside else nullcontext():
+    with transaction.atomic(using=using) if inside else nullcontext(), reads_from(using):
         change = _change(claimed, reaction, using, len(chain))
         if change is None:
             return False
@@ -87,12 +96,12 @@ def _called(claimed: Claimed, reaction: Reaction, using: str) -> bool:
             with deadline(timeout):
                 result = reaction.call(change)
             if inspect.isawaitable(result):
-                with deadline(timeout + GRACE):
-                    async_to_sync(_awaited)(result, timeout)
+                with deadline(timeout + CANCEL_GRACE):
+                    async_to_sync(_await_result)(result, timeout)
     return True
 
 
-def _change(claimed: Claimed, reaction: Reaction, using: str, depth: int) -> Change | None:
+def _change(claimed: ClaimedDelivery, reaction: Reaction, using: str, depth: int) -> Change | None:
     pk = parse_key(reaction.model, claimed.object_key)
     instance = None
     if claimed.op != "D":
@@ -114,15 +123,15 @@ def _change(claimed: Claimed, reaction: Reaction, using: str, depth: int) -> Cha
     )
 
 
-async def _awaited(result: Awaitable[Any], timeout: float) -> Any:
+async def _await_result(result: Awaitable[Any], timeout: float) -> Any:
     try:
         return await asyncio.wait_for(result, timeout)
     except TimeoutError as error:
         raise ReactionTimeoutError from error
 
 
-def _told(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     """The error, and where it was raised, unless it is one of ours."""
     line = f"{type(error).__name__}: {error}"
     where = "" if isinstance(error, PgKnowbaseError) else "".join(traceback.format_exception(error))
-    return f"{line}\n\n{where}".strip().replace("\0", "\N{REPLACEMENT CHARACTER}")[:LONGEST_ERROR]
+    return to_storable(f"{line}\n\n{where}".strip()[:MAX_ERROR_CHARACTERS])

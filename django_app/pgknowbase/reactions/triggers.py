@@ -2,14 +2,15 @@
 
 import pgtrigger
 
-from pgknowbase.capture.compiler import quote
-from pgknowbase.capture.paths import Watch, key_fields
-from pgknowbase.capture.triggers import KEYS_PER_EVENT, CaptureTrigger, Distinct, key_sql, literal, trigger_name
+from pgknowbase.capture.triggers import KEYS_PER_EVENT, CaptureTrigger, Changed, literal, trigger_name
+from pgknowbase.core.keys import key_fields, key_sql, quote
+from pgknowbase.core.sql_files import read_sql
 from pgknowbase.errors import ConfigurationError
 from pgknowbase.reactions.registry import Reaction
-from pgknowbase.sql_files import read_sql
+from pgknowbase.sources.paths import Watch
 
-WHOLE_ROW = "OLD.* IS DISTINCT FROM NEW.*"
+# As it is stored: the equality of some types has several stored values for one, and json has none.
+WHOLE_ROW = "pg_catalog.record_image_ne(OLD, NEW)"
 
 
 def reaction_triggers(reaction: Reaction) -> list[CaptureTrigger]:
@@ -24,14 +25,14 @@ def reaction_triggers(reaction: Reaction) -> list[CaptureTrigger]:
 
 
 def _update_trigger(op: str, reaction: Reaction, watch: Watch) -> CaptureTrigger:
-    template = read_sql("1_trigger/reaction_update_v1.sql")
+    template = read_sql("70_reactions/reaction_update_v1.sql")
     return CaptureTrigger(
         watch,
         name=trigger_name("pgknowbase_on", op, reaction.name),
         when=pgtrigger.After,
         operation=pgtrigger.Update,
         level=pgtrigger.Row,
-        condition=pgtrigger.Condition(WHOLE_ROW) if reaction.fields is None else Distinct(reaction.columns),
+        condition=pgtrigger.Condition(WHOLE_ROW) if reaction.fields is None else Changed(reaction.watched),
         func=template.format(reaction=literal(reaction.name), new_key=key_sql(watch.keys, "NEW")).strip(),
     )
 
@@ -39,7 +40,7 @@ def _update_trigger(op: str, reaction: Reaction, watch: Watch) -> CaptureTrigger
 def _rows_trigger(op: str, reaction: Reaction, watch: Watch) -> CaptureTrigger:
     inserted = op == "insert"
     row, rows = ("NEW", "new_rows") if inserted else ("OLD", "old_rows")
-    template = read_sql("1_trigger/reaction_rows_v1.sql")
+    template = read_sql("70_reactions/reaction_rows_v1.sql")
     return CaptureTrigger(
         watch,
         name=trigger_name("pgknowbase_on", op, reaction.name),

@@ -2,133 +2,291 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pgknowbase import gateway
+from django.db import DatabaseError, InterfaceError
+
 from pgknowbase.conf import get_settings
-from pgknowbase.registry import Source, sources
-from pgknowbase.relay import expand
-from pgknowbase.relay.due import claim_due, due_sources
-from pgknowbase.relay.floor import OutboxFloor
-from pgknowbase.relay.rendering import SpoiledTransactionError
-from pgknowbase.relay.sync import SyncReport, sync_objects
-from pgknowbase.relay.transactions import fresh_reads, queued_last
+from pgknowbase.core import gateway
+from pgknowbase.core.keys import normal_key
+from pgknowbase.core.server_limits import PortionSize, can_go_smaller, describe_limit, exceeded_limit
+from pgknowbase.core.transactions import as_backfill, read_committed
+from pgknowbase.errors import SourceUnavailableError
+from pgknowbase.relay import hook_costs
+from pgknowbase.relay.availability import Availability, advice, lock_current_objects
+from pgknowbase.relay.expansion import expand
+from pgknowbase.relay.outbox import OutboxLowWatermark
+from pgknowbase.relay.rendering import render_rows
+from pgknowbase.relay.writing import SyncReport, write_rendering
+from pgknowbase.sources.registry import Source, sources
 
 logger = logging.getLogger("pgknowbase.relay")
+
+# Outbox events of one transaction: larger batches render no faster, and a failing one repeats more work.
+RELAY_BATCH_SIZE = 500
+# Fewer than of events, because events that arrive meanwhile wait for the batch.
+MAX_RETRIES_AND_REFRESHES = 100
 
 
 @dataclass
 class RelayBatch:
-    """What one turn of the relay did: changed rows taken, expansions begun, pages of those, objects due again."""
+    """What one call of ``Relay.run_once`` did.
+
+    ``events`` counts changed rows, ``expansions`` those that were started, ``pages`` pages of expansions, ``retries``
+    objects that were due for a retry or a refresh. ``interrupted``: a transaction exceeded a time limit of the server,
+    and is tried again with fewer objects.
+    """
 
     events: int = 0
     expansions: int = 0
     pages: int = 0
     retries: int = 0
+    interrupted: bool = False
     report: SyncReport = field(default_factory=SyncReport)
 
     @property
     def idle(self) -> bool:
-        return not self.events and not self.pages and not self.retries
+        return not self.events and not self.pages and not self.retries and not self.interrupted
+
+    def add(self, other: "RelayBatch") -> None:
+        """Add what one transaction did."""
+        for name in ("events", "expansions", "pages", "retries"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.report.add(other.report)
+
+
+@dataclass
+class Wanted:
+    """What one transaction is about: ``keys`` of objects by model, and the ``events`` that are done with them."""
+
+    keys: Mapping[str, set[str]] = field(default_factory=dict)
+    events: Sequence[int] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of objects."""
+        return sum(map(len, self.keys.values()))
 
 
 class Relay:
-    """Takes outbox events in batches, each batch in one transaction: it is done wholly or not at all.
+    """Turns outbox events into documents, in batches of one transaction each: a batch is done wholly or not at all.
 
-    What an event of a related row concerns is found page by page, one page after each batch of events: the change of a
-    row that many others show keeps no other waiting.
+    The objects that a changed related row concerns are expanded page by page, one page after each batch of events. So
+    the change of a row that many others show delays no other change.
+
+    A model of which the database has another version than this process is left alone: its changes wait.
+
+    Args:
+        using: the alias of the database, by default ``DATABASE``.
+        batch_size: events, or expanded objects, of one transaction; by default ``RELAY_BATCH_SIZE``.
+
+    >>> relay = Relay()
+    >>> while not relay.run_once().idle: ...
     """
 
     def __init__(self, using: str | None = None, *, batch_size: int | None = None) -> None:
-        settings = get_settings()
-        self.using = using or settings.database
-        self.batch_size = batch_size or settings.worker.relay_batch_size
+        self.using = using or get_settings().database
+        self.batch_size = batch_size or RELAY_BATCH_SIZE
         self.sources: dict[str, Source] = {source.label: source for source in sources()}
-        self.labels = list(self.sources)
-        self.floor = OutboxFloor(self.labels, self.using)
-
-    @property
-    def by_id(self) -> dict[int, Source]:
-        """The sources by content type; Django caches the ids, and forgets them where tests empty the tables."""
-        return {source.content_type_id(self.using): source for source in self.sources.values()}
+        self.available = Availability(self.sources, self.using)
+        self.labels: list[str] = []
+        self.low_watermark = OutboxLowWatermark(self.labels, self.using)
+        # Where a role or a database has time limits: objects of one transaction, and the errors of those that alone
+        # take too long, by model and key.
+        self._size = PortionSize(self.batch_size)
+        self._refused: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
     def run_once(self) -> RelayBatch:
-        """Work off one batch of events and one page of expansions, or failed objects that are due again."""
+        """Process one batch of events and one page of expansions. Without events, retry or refresh what is due."""
+        self._serve(self.available.refresh())
+        while True:
+            try:
+                return self._run_batch()
+            except SourceUnavailableError as error:
+                # Nothing of the batch is written. The next one does without this model.
+                self.available.leave(error)
+                self._serve(self.available.labels)
+
+    def _serve(self, labels: list[str]) -> None:
+        if labels != self.labels:
+            # A new mark, because below the old one there may be events of a model that was left alone.
+            self.labels, self.low_watermark = list(labels), OutboxLowWatermark(list(labels), self.using)
+
+    def _run_batch(self) -> RelayBatch:
         batch = RelayBatch()
+        by_id = self._sources_by_id()
+        # One statement and no transaction: what an idle relay costs, thirty times a second.
         ((events, expansions, due),) = gateway.fetch(
-            self.using, gateway.OUTBOX_WAITING, self.labels, self.floor.refresh(), *due_sources(self.by_id)
+            self.using,
+            "relay_has_work",
+            labels=self.labels,
+            low_watermark=self.low_watermark.refresh(),
+            source_ids=list(by_id),
+            refreshed=_aging(by_id),
         )
         if events:
-            self._step(self._events, batch)
+            self._transact(self._sync_events if self._size.is_full else self._expand_events, batch)
         if expansions or batch.expansions:
-            self._step(self._page, batch, backfill=True)
+            self._transact(self._sync_expansion_page, batch, backfill=True)
         if due and not batch.events:
-            self._step(self._due_again, batch)
+            self._transact(self._sync_retries_and_refreshes, batch)
         return batch
 
-    def _step(self, step: Callable[[RelayBatch, bool], None], total: RelayBatch, *, backfill: bool = False) -> None:
-        """Run ``step`` in a transaction; again, with a savepoint for each row, where a hook's query failed.
-
-        ``backfill``: the executor takes fresh documents before these.
-        """
-        for careful in (False, True):
-            batch = RelayBatch()
-            try:
-                with fresh_reads(self.using), queued_last(self.using, backfill):
-                    step(batch, careful)
-            except SpoiledTransactionError as error:
-                if careful:
-                    raise
-                logger.info("rendering row by row after %s", error)
-                continue
-            total.events += batch.events
-            total.expansions += batch.expansions
-            total.pages += batch.pages
-            total.retries += batch.retries
-            total.report.add(batch.report)
+    def _transact(self, step: Callable[[RelayBatch], Wanted], batch: RelayBatch, *, backfill: bool = False) -> None:
+        """One transaction: ``step`` claims work and says which objects it concerns, which are synchronised."""
+        done, wanted = RelayBatch(), Wanted()
+        try:
+            with read_committed(self.using), as_backfill(self.using, backfill):
+                wanted = step(done)
+                self._sync(wanted, done)
+                if wanted.events:
+                    # Deleted in the transaction that wrote the documents: after a crash the events are still there.
+                    gateway.fetch(self.using, "outbox_ack", ids=wanted.events)
+        except (DatabaseError, InterfaceError) as error:
+            if not can_go_smaller(error, self.using) or not self._can_render_fewer(wanted):
+                raise
+            self._go_smaller(error, wanted)
+            batch.interrupted = True
             return
+        if wanted.count:
+            self._size.succeeded()
+        batch.add(done)
 
-    def _events(self, batch: RelayBatch, careful: bool) -> None:
-        events = gateway.fetch(self.using, gateway.OUTBOX_CLAIM, self.labels, self.floor.value, self.batch_size)
-        wanted: dict[str, set[str]] = defaultdict(set)
+    def _can_render_fewer(self, wanted: Wanted) -> bool:
+        """Whether anything was rendered: recording that an object was refused cannot be made less."""
+        return any(keys - self._refused[label].keys() for label, keys in wanted.keys.items())
+
+    def _go_smaller(self, error: Exception, wanted: Wanted) -> None:
+        """After a transaction that took too long: halve the next one, or refuse the one object that it was about."""
+        logger.info("%d objects at a time take too long (%s)", wanted.count, exceeded_limit(error))
+        if wanted.count > 1:
+            self._size.exceeded()
+            while self._size.value >= wanted.count:
+                self._size.exceeded()
+            return
+        ((label, (key,)),) = [(label, list(keys)) for label, keys in wanted.keys.items() if keys]
+        key = normal_key(self.sources[label].model, key)
+        self._refused[label][key] = describe_limit(error, self.using, advice="make the hooks of its model faster")
+
+    def _expand_events(self, batch: RelayBatch) -> Wanted:
+        """Turn events into expansions: an event has many keys, and an expansion is done in pages of any size."""
+        wanted = self._sync_events(batch)
+        for label, keys in sorted(wanted.keys.items()):
+            self._start_expansion(label, "", keys, batch)
+        return Wanted(events=wanted.events)
+
+    def _sync_events(self, batch: RelayBatch) -> Wanted:
+        mark = self.low_watermark.value
+        events = gateway.fetch(
+            self.using, "outbox_claim", labels=self.labels, low_watermark=mark, max_keys=self.batch_size
+        )
+        changed: dict[str, set[str]] = defaultdict(set)
         related: dict[tuple[str, str], set[str]] = defaultdict(set)
         for _, label, path, keys in events:
-            if keys is None:
-                gateway.fetch(self.using, gateway.EXPANSION_ADD, label, path, None)
-                batch.expansions += 1
+            if keys is None:  # a whole table: TRUNCATE
+                self._start_expansion(label, path, None, batch)
             else:
                 known = {key for key in keys if key is not None}
-                (related[label, path] if path else wanted[label]).update(known)
+                (related[label, path] if path else changed[label]).update(known)
         for (label, path), values in sorted(related.items()):
-            gateway.fetch(self.using, gateway.EXPANSION_ADD, label, path, sorted(values))
-            batch.expansions += 1
-        batch.events = sum(max(1, len(keys or ())) for *_, keys in events)
-        self._sync(wanted, batch, careful)
-        if events:
-            gateway.fetch(self.using, gateway.OUTBOX_ACK, [event[0] for event in events])
+            self._start_expansion(label, path, values, batch)
+        batch.events += sum(max(1, len(keys or ())) for *_, keys in events)
+        return Wanted(changed, [event[0] for event in events])
 
-    def _page(self, batch: RelayBatch, careful: bool) -> None:
-        """Up to a batch of objects from the expansions whose turn it is."""
-        room = self.batch_size
-        wanted: dict[str, set[str]] = defaultdict(set)
-        while room > 0:
-            claimed = gateway.fetch(self.using, gateway.EXPANSION_CLAIM, self.labels)
-            if not claimed:
-                break
-            ((expansion, label, path, keys, after),) = claimed
-            page = expand.page(self.sources[label], path, keys, after, room, self.using)
-            gateway.fetch(self.using, gateway.EXPANSION_TURN, expansion, page.last)
-            wanted[label].update(page.keys)
+    def _start_expansion(self, label: str, path: str, values: Iterable[str] | None, batch: RelayBatch) -> None:
+        keys = None if values is None else sorted(values)
+        gateway.fetch(self.using, "expansion_add", label=label, path=path, object_keys=keys)
+        batch.expansions += 1
+
+    def _sync_expansion_page(self, batch: RelayBatch) -> Wanted:
+        """Up to a batch of objects, from the expansions that have waited longest for their next page."""
+        room = self._size.value
+        concerned: dict[str, set[str]] = defaultdict(set)
+        while room > 0 and (claimed := gateway.fetch(self.using, "expansion_claim", labels=self.labels)):
+            ((expansion_id, label, path, keys, after),) = claimed
+            page = expand(self.sources[label], path, keys, after, room, self.using)
+            gateway.fetch(self.using, "expansion_advance", expansion=expansion_id, done_to=page.last)
+            concerned[label].update(page.keys)
             room -= len(page.keys)
             batch.pages += 1
-        self._sync(wanted, batch, careful)
+        return Wanted(concerned)
 
-    def _due_again(self, batch: RelayBatch, careful: bool) -> None:
-        wanted: dict[str, set[str]] = defaultdict(set)
-        batch.retries = claim_due(self.by_id, wanted, self.using, self.batch_size)
-        self._sync(wanted, batch, careful)
+    def _sync_retries_and_refreshes(self, batch: RelayBatch) -> Wanted:
+        by_id = self._sources_by_id()
+        due: dict[str, set[str]] = defaultdict(set)
+        for source_id, key in self._claim_retries_and_refreshes(by_id):
+            due[by_id[source_id].label].add(key)
+            batch.retries += 1
+        return Wanted(due)
 
-    def _sync(self, wanted: dict[str, set[str]], batch: RelayBatch, careful: bool) -> None:
-        for label in sorted(wanted):
-            batch.report.add(sync_objects(self.sources[label], wanted[label], self.using, careful=careful))
+    def _claim_retries_and_refreshes(self, by_id: Mapping[int, Source]) -> list[gateway.Row]:
+        """Lock objects whose failed rendering is due for a retry, or whose document has aged: (source id, key)."""
+        return gateway.fetch(
+            self.using,
+            "claim_retries_and_refreshes",
+            source_ids=list(by_id),
+            refreshed=_aging(by_id),
+            max_objects=min(self._size.value, MAX_RETRIES_AND_REFRESHES),
+        )
+
+    def _sources_by_id(self) -> dict[int, Source]:
+        """By content type. Looked up each time: Django caches the ids, and tests that empty the tables change them."""
+        return {self.sources[label].content_type_id(self.using): self.sources[label] for label in self.labels}
+
+    def _sync(self, wanted: Wanted, batch: RelayBatch) -> None:
+        # In the same order in every process: two relays that lock objects of two models must not deadlock.
+        for label, keys in sorted(wanted.keys.items()):
+            refused = self._refused[label]
+            source = self.sources[label]
+            batch.report.add(sync_objects(source, keys, self.using, refused=refused, only_current=True))
+        for label, keys in wanted.keys.items():
+            for key in keys & self._refused[label].keys():
+                del self._refused[label][key]  # the next attempt renders it
+
+
+def _aging(by_id: Mapping[int, Source]) -> list[int]:
+    """The ids of the sources whose documents age, by what the models declare now."""
+    return [number for number, source in by_id.items() if source.config.refresh_after is not None]
+
+
+def sync_objects(
+    source: Source,
+    keys: Iterable[str],
+    using: str,
+    *,
+    force: bool = False,
+    refused: Mapping[str, str] | None = None,
+    only_current: bool = False,
+) -> SyncReport:
+    """Lock the objects, read and render their committed rows, and write what differs.
+
+    Must run inside ``read_committed``. Objects without a row, or whose hooks keep them out, are removed. A hook that
+    raises fails its own object only.
+
+    Args:
+        keys: object keys.
+        force: requeue the documents, so that every chunk is embedded anew even where its text is the same.
+        refused: errors by object key, of objects that fail without being locked and rendered.
+        only_current: refuse where the database has another version of the model than this process. Otherwise a relay
+            of that version renders the objects again afterwards.
+
+    Raises:
+        SourceUnavailableError: columns of the model are missing in the database, or ``only_current`` refuses.
+    """
+    refused = refused or {}
+    wanted = sorted({normal_key(source.model, key) for key in keys})
+    rendered = [key for key in wanted if key not in refused]
+    # Locked before the rows are read: of two writers of one object the second sees what the first saw, or newer rows.
+    # All callers lock in one order, so two batches cannot deadlock.
+    if not lock_current_objects(source, rendered, using):
+        if only_current:
+            raise SourceUnavailableError(
+                f"{source.label!r} has been migrated meanwhile: {advice(using)}.", label=source.label
+            )
+        gateway.fetch(using, "expansion_add", label=source.label, path="pk", object_keys=wanted)
+    rendering = render_rows(source, rendered, using)
+    rendering.failures += [(key, refused[key]) for key in wanted if key in refused]
+    report = write_rendering(source, wanted, rendering, using, force=force)
+    hook_costs.record(source.label, rendering.costs, using)
+    return report

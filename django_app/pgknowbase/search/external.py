@@ -1,42 +1,53 @@
-"""Search across source models: the queryset and manager of ``ExternalData``."""
+"""Search across source models: the queryset and the manager of ``ExternalData``."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
 
 from asgiref.sync import sync_to_async
+from django.apps import apps
 from django.db import models
 
+from pgknowbase.core.keys import object_key
+from pgknowbase.core.text import short_repr
 from pgknowbase.errors import SearchError
-from pgknowbase.keys import object_key
-from pgknowbase.meta import SourceRow
-from pgknowbase.registry import Source, is_source, source_of, sources
-from pgknowbase.search.explanation import Explanation
-from pgknowbase.search.hits import (
-    Filters,
+from pgknowbase.search.filters import MAX_MODELS, Filters, Options, SearchOptions, TextSearchOptions
+from pgknowbase.search.pending import PendingSearch
+from pgknowbase.search.plan import Explanation
+from pgknowbase.search.queries import (
+    DenseQuery,
     HybridQuery,
     KeywordQuery,
-    LikeQuery,
-    TextQuery,
+    SimilarQuery,
     checked_text,
     checked_weight,
 )
-from pgknowbase.search.metadata import shown
-from pgknowbase.search.options import Options, SearchOptions, TextSearchOptions
-from pgknowbase.search.pending import Pending
-from pgknowbase.search.queryset import evaluated, rows_of
-from pgknowbase.search.ranking import Search, by_external_data_id, check_searchable, explained
-from pgknowbase.search.searched import SearchedQuerySet
+from pgknowbase.search.queryset import AnyQuery, as_filterable, evaluated
+from pgknowbase.search.result_queryset import SearchedQuerySet
+from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_external_data
 from pgknowbase.search.visibility import Viewer, viewer_param, visible_data, visible_rows
+from pgknowbase.sources.declaration import SourceRow
+from pgknowbase.sources.registry import Source, content_type_ids, is_source, source_of, sources
 
-Leg = Literal["semantic", "keyword", "hybrid"]
-LEGS: tuple[Leg, ...] = get_args(Leg)
+SearchMode = Literal["semantic", "keyword", "hybrid"]
+SEARCH_MODES: tuple[SearchMode, ...] = get_args(SearchMode)
+
+
+def external_data(using: str) -> Any:
+    """All rows of ``ExternalData`` in a database, as an ``ExternalDataQuerySet``.
+
+    The model comes from the app registry because it imports this module for its manager.
+    """
+    return apps.get_model("pgknowbase", "ExternalData")._default_manager.using(using)
 
 
 class ExternalDataQuerySet(SearchedQuerySet[Any]):
-    """A queryset of ``ExternalData`` that can be searched across source models."""
+    """A queryset of ``ExternalData`` that can be searched across source models.
+
+    The rows of a search have the same attributes as those of ``SemanticQuerySet``: ``similarity`` and so on.
+    """
 
     def of(self, row: SourceRow) -> Self:
-        """What the index knows of one source row: none or one."""
+        """The external data of one source row: one row, or none where the index does not know it."""
         content_type_id = source_of(row._meta.model).content_type_id(row._state.db or self.db)
         return self.filter(content_type_id=content_type_id, object_key=row.external_source_id)
 
@@ -45,40 +56,48 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         query: str,
         *,
         models: Sequence[type[models.Model]] | None = None,
-        leg: Leg = "semantic",
+        mode: SearchMode = "semantic",
         dense_weight: float | None = None,
         **options: Unpack[TextSearchOptions],
     ) -> Self:
-        """The objects nearest to ``query``, of the given source models or of all, best first.
+        """Search the objects of several source models, best first.
 
-        ``leg``: by meaning, by words or by both, as ``semantic_search``, ``keyword_search`` and ``hybrid_search`` of
-        ``SemanticQuerySet``, which rows and options are like too. ``dense_weight``: for ``hybrid`` alone.
+        >>> hits = ExternalData.objects.search("how do I repair my gears?", models=[Note, Article], visible_to=user)
+        >>> [(hit.source_object, hit.similarity) for hit in hits]
+
+        Args:
+            query: the text to search for, at most 10,000 characters.
+            models: the source models whose objects are searched; None for all.
+            mode: ``"semantic"``, ``"keyword"`` or ``"hybrid"``, as the methods of ``SemanticQuerySet``.
+            dense_weight: the weight of the similarity in [0, 1]; for ``mode="hybrid"``.
+            options: see ``TextSearchOptions``.
 
         Raises:
             SearchError: an argument is out of range.
-            ConfigurationError: one of ``models`` is no source model.
+            ConfigurationError: one of ``models`` is not a source model.
+            EmbeddingError: the query cannot be embedded; raised on evaluation.
         """
         text = checked_text(query)
-        if leg not in LEGS:
-            raise SearchError(f"leg {shown(leg)} is unknown: pass one of {', '.join(map(repr, LEGS))}.")
-        if leg == "keyword":
-            return self._ranked(KeywordQuery(text), models, Options(**options, scored_by_words=True))
-        if leg == "hybrid":
-            both = HybridQuery(text, dense_weight=checked_weight(dense_weight))
-            return self._ranked(both, models, Options(**options))
-        return self._ranked(TextQuery(text), models, Options(**options))
+        if mode not in SEARCH_MODES:
+            raise SearchError(f"mode {short_repr(mode)} is unknown: pass one of {', '.join(map(repr, SEARCH_MODES))}.")
+        if mode == "keyword":
+            return self._ranked_by(KeywordQuery(text), models, Options(**options, scored_by_words=True))
+        if mode == "hybrid":
+            hybrid = HybridQuery(text, dense_weight=checked_weight(dense_weight))
+            return self._ranked_by(hybrid, models, Options(**options))
+        return self._ranked_by(DenseQuery(text), models, Options(**options))
 
     async def asearch(
         self,
         query: str,
         *,
         models: Sequence[type[models.Model]] | None = None,
-        leg: Leg = "semantic",
+        mode: SearchMode = "semantic",
         dense_weight: float | None = None,
         **options: Unpack[TextSearchOptions],
     ) -> Self:
         """Async twin of ``search``; the result is evaluated already."""
-        return await evaluated(self.search(query, models=models, leg=leg, dense_weight=dense_weight, **options))
+        return await evaluated(self.search(query, models=models, mode=mode, dense_weight=dense_weight, **options))
 
     def similar_to(
         self,
@@ -87,28 +106,35 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         models: Sequence[type[models.Model]] | None = None,
         **options: Unpack[SearchOptions],
     ) -> Self:
-        """The objects most like the source row ``row``, of the given source models or of all, itself left out.
+        """Search for the objects most similar to a source row, by the mean of its chunks; the row itself is left out.
 
-        Nothing is like a row that the user of ``visible_to`` may not see.
+        >>> ExternalData.objects.similar_to(note, models=[Article], limit=5)
+
+        Args:
+            row: a saved row of a source model.
+            models: the source models whose objects are searched; None for all.
+            options: see ``SearchOptions``. Where the user of ``visible_to`` may not see ``row``, nothing is found.
 
         Raises:
-            SearchError: an argument is out of range, or ``row`` is of no source model.
-            NotIndexedError: ``row`` has no chunks yet, on evaluation.
+            SearchError: an argument is out of range, or ``row`` is not a row of a source model.
+            NotIndexedError: ``row`` has no chunks yet; raised on evaluation.
         """
         if not is_source(type(row)):
-            raise SearchError(f"{shown(row)} is of no source model: pass a row of a model with ExternalDataMixin.")
+            raise SearchError(f"{short_repr(row)} is not a row of a source model: add ExternalDataMixin to its model.")
         chosen, source = Options(**options), source_of(type(row))
+        chosen.check_without_text()
         using = row._state.db or self.db
-        like = LikeQuery(source.content_type_id(using), object_key=object_key(row.pk))
+        similar = SimilarQuery(source.content_type_id(using), object_key=object_key(type(row), row.pk))
         viewer = viewer_param(chosen.visible_to)
         if viewer is not None and any(
             visible_rows(other.model, chosen.visible_to) is not None for other in [source, *sources()]
         ):
-            # The SQL function is not told of the rules of models, so it cannot know whether the row itself is seen.
-            itself = self.model._default_manager.using(using).of_key(source, like.object_key)
+            # Where a model has a rule of its own, visibility is a condition of the queryset and the SQL function is not
+            # given the viewer. So it cannot check that the user may see the row itself; this statement does.
+            itself = self.model._default_manager.using(using).of_key(source, similar.object_key)
             if not itself.visible(source, chosen.visible_to).exists():
                 return self.none()
-        return self._ranked(like, models, chosen)
+        return self._ranked_by(similar, models, chosen)
 
     async def asimilar_to(
         self,
@@ -121,37 +147,40 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         return await evaluated(await sync_to_async(self.similar_to)(row, models=models, **options))
 
     def of_key(self, source: Source, key: str) -> Self:
-        """What the index knows of the object ``key`` of one source model: none or one."""
+        """The external data of the object with this key: one row, or none where the index does not know it."""
         return self.filter(content_type_id=source.content_type_id(self.db), object_key=key)
 
     def visible(self, source: Source, visible_to: Viewer) -> Self:
-        """The objects of one source model among these that this user may see."""
+        """The rows that this user may see, where all rows are objects of ``source``."""
         return visible_data(self, [source], visible_to)
 
     def explain_search(self) -> Explanation:
-        """As ``SemanticQuerySet.explain_search``."""
-        return explained(self)
+        """Run the search of this queryset anew, and return how it ran: see ``SemanticQuerySet.explain_search``."""
+        return explain_search(self)
 
-    def _ranked(
-        self,
-        query: TextQuery | KeywordQuery | HybridQuery | LikeQuery,
-        among: Sequence[type[models.Model]] | None,
-        options: Options,
-    ) -> Self:
+    def _ranked_by(self, query: AnyQuery, models: Sequence[type[models.Model]] | None, options: Options) -> Self:
+        """The objects of ``models`` that ``query`` finds among these rows, best first."""
         check_searchable(self)
-        chosen = None if among is None else [_source(model) for model in among]
+        chosen = None if models is None else _sources(models)
+        searched = sources() if chosen is None else chosen
         base: Any = self
-        viewer = asker = viewer_param(options.visible_to)
-        asked = sources() if chosen is None else chosen
+        viewer = viewer_in_sql = viewer_param(options.visible_to)
         ruled: list[Source] = []
         if viewer:
-            ruled = [source for source in asked if visible_rows(source.model, options.visible_to) is not None]
+            ruled = [source for source in searched if visible_rows(source.model, options.visible_to) is not None]
             if ruled:
-                base, viewer = self._visible(asked, options), None
+                # Rules of models are querysets, which the SQL function cannot evaluate. Visibility of all models then
+                # becomes a condition of the queryset.
+                base, viewer_in_sql = self._visible(searched, options), None
 
         def filters(using: str) -> Filters:
-            ids = None if chosen is None else [source.content_type_id(using) for source in chosen]
-            return Filters.of(options, sources=ids, viewer=viewer)
+            # Without ``models``, the filter still names the source models: what the index holds of a model that is not
+            # a source any more must not be found. No rule says who may see it, and no trigger reports its changes.
+            if chosen is None:
+                ids = content_type_ids(searched, using)
+            else:
+                ids = [source.content_type_id(using) for source in chosen]
+            return Filters.of(options, sources=ids, visible_to=viewer_in_sql, private=bool(ruled))
 
         search = Search(
             base=base,
@@ -159,31 +188,37 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             filters=filters,
             limit=options.limit,
             offset=options.offset,
+            snippet_length=options.snippet_length,
             key_column="external_data_id",
-            narrowed=by_external_data_id,
+            restrict_to_keys=restrict_to_external_data,
             pending=(
-                Pending(query.text, asked, asker, ruled)
-                if options.include_pending and not isinstance(query, LikeQuery)
+                PendingSearch(query.text, searched, viewer, ruled)
+                if options.include_pending and not isinstance(query, SimilarQuery)
                 else None
             ),
         )
-        return self._ranked_by(search)
+        return self._with_search(search)
 
-    def _visible(self, asked: Sequence[Source], options: Options) -> Any:
-        base: Any = rows_of(self) if self.query.is_sliced or self.query.distinct_fields else self
-        return visible_data(base, asked, options.visible_to)
+    def _visible(self, searched: Sequence[Source], options: Options) -> Any:
+        base: Any = as_filterable(self) if self.query.is_sliced or self.query.distinct_fields else self
+        return visible_data(base, searched, options.visible_to)
 
 
-def _source(model: Any) -> Source:
-    if not (isinstance(model, type) and issubclass(model, models.Model)):
-        raise SearchError(f"{shown(model)} is no model: pass the class of a source model.")
-    return source_of(model)
+def _sources(chosen: Sequence[Any]) -> list[Source]:
+    """The source models, each once."""
+    given = list(chosen)
+    if len(given) > MAX_MODELS:
+        raise SearchError(f"models has {len(given)} entries: pass at most {MAX_MODELS}, or None for all.")
+    for model in given:
+        if not (isinstance(model, type) and issubclass(model, models.Model)):
+            raise SearchError(f"{short_repr(model)} is not a model: pass the class of a source model.")
+    return [source_of(model) for model in dict.fromkeys(given)]
 
 
 if TYPE_CHECKING:
 
     class _Manager(ExternalDataQuerySet, models.Manager[Any]):  # type: ignore[misc]
-        """What ``from_queryset`` gives."""
+        """What ``from_queryset`` returns, for the type checker."""
 
 else:
     _Manager = models.Manager.from_queryset(ExternalDataQuerySet)

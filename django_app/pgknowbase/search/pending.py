@@ -1,123 +1,153 @@
-"""Rows that wait to be indexed, found by their words: what ``include_pending`` adds to a search."""
+"""Pending objects, found by their words: what ``include_pending`` adds to a search.
+
+An object is pending while its newest committed state is not in the index. There are three kinds: its change is still in
+the outbox, its document is still in the queue of the vectorizer, or the words of its document are stale. SQL reads the
+documents of the last two. Objects of the first kind have no current document, so their rows are rendered here.
+"""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from typing import TypeAlias
 
-from pgknowbase import gateway
-from pgknowbase.conf import get_settings
-from pgknowbase.registry import Source
-from pgknowbase.search.hits import Filters, Hit
+from pgknowbase.core import gateway
+from pgknowbase.core.keys import normal_key
+from pgknowbase.relay.expansion import expand
+from pgknowbase.relay.rendering import render_rows
+from pgknowbase.search.filters import Filters
+from pgknowbase.search.queries import Hit
+from pgknowbase.sources.registry import Source
 
-Key = tuple[int, str]
-# Characters of JSON that are sent to the database at once; rows beyond count as not rendered.
-LARGEST_RENDERING = 16_000_000
+# The id of the source model's content type, and the object key.
+ObjectId: TypeAlias = tuple[int, str]
+# Characters of JSON that one statement may send; rendered rows beyond them are left out of the search.
+MAX_RENDERED_CHARACTERS = 16_000_000
+# Objects of each kind that one search looks at, the newest first. Each changed row is rendered, so this bounds what a
+# search costs while a bulk load is pending; a row that was written just now is among the newest.
+MAX_PENDING = 1000
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """What waits among the objects of a search.
+class PendingObjects:
+    """What is pending among the objects of a search.
 
-    ``hits``: those that share words with the search text, best first. ``gone``: objects that the index has and that the
-    search must not find. ``changed``: objects whose change nobody has taken yet.
+    Attributes:
+        hits: the pending objects that share words with the search text, best first.
+        removed: objects that the index may still have, and that their newest state excludes from the search.
+        changed: objects whose change is still in the outbox.
     """
 
     hits: list[Hit]
-    gone: set[Key]
-    changed: set[Key]
+    removed: set[ObjectId]
+    changed: set[ObjectId]
 
 
 @dataclass(frozen=True)
-class Pending:
-    """Where a search looks for what waits.
+class PendingSearch:
+    """The pending half of a search.
 
-    ``viewer`` as in ``Filters``; not asked about ``ruled`` sources, whose rows the queryset of the search filters.
+    Args:
+        text: the search text.
+        sources: the source models that are searched.
+        visible_to: the viewer, as in ``Filters``.
+        ruled_sources: source models with a visibility rule of their own. ``visible_to`` does not apply to them, because
+            the queryset of the search has their rule as a condition.
     """
 
     text: str
     sources: Sequence[Source]
-    viewer: str | None
-    ruled: Sequence[Source]
+    visible_to: str | None
+    ruled_sources: Sequence[Source]
 
-    def waiting(self, using: str, filters: Filters) -> Waiting:
-        """What waits now, after rendering the rows that have changed."""
-        at_most = get_settings().search.max_pending
-        changes = _Changes.of(self.sources, using, at_most)
-        ruled = [source.content_type_id(using) for source in self.ruled]
-        filters = replace(filters, viewer=self.viewer, threshold=None)
-        sources, _, *others = filters.params()
+    def find(self, using: str, filters: Filters) -> PendingObjects:
+        """Render the rows that have changed, and search them and the queued documents in one statement."""
+        changes = _Changes.find(self.sources, using, MAX_PENDING)
+        ruled = [source.content_type_id(using) for source in self.ruled_sources]
+        # The rank of a pending object is neither a similarity nor a BM25 score, so no threshold applies to it.
+        filters = replace(filters, visible_to=self.visible_to, threshold=None)
         found = gateway.fetch(
-            using, gateway.SEARCH_PENDING, self.text, changes.json(), at_most, ruled, sources, *others
+            using,
+            "search_pending",
+            text=self.text,
+            rendered=changes.json(),
+            max_pending=MAX_PENDING,
+            ruled=ruled,
+            filter=filters.json(),
         )
         hits = [
             Hit(source, key, data, None, None, None, None, rank, None, pending=True)
             for source, key, data, passes, rank in found
             if passes and rank > 0
         ]
+        # The index may have an older version that passes the filter. The newest state decides.
         hidden = {(source, key) for source, key, _, passes, _ in found if not passes}
-        return Waiting(hits, changes.gone | hidden, changes.keys)
+        return PendingObjects(hits, changes.removed | hidden, changes.changed)
 
 
 @dataclass
 class _Changes:
-    """The newest changes: their objects, what those are rendered to, and those that are to leave the index."""
+    """The objects with a change in the outbox.
 
-    keys: set[Key] = field(default_factory=set)
-    gone: set[Key] = field(default_factory=set)
+    Attributes:
+        changed: all of them.
+        removed: those whose row is deleted, or kept out of the index by its hooks.
+        records: the others, as content type id and the JSON that rendering gives.
+    """
+
+    changed: set[ObjectId] = field(default_factory=set)
+    removed: set[ObjectId] = field(default_factory=set)
     records: list[tuple[int, str]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, sources: Sequence[Source], using: str, at_most: int) -> "_Changes":
-        """The newest ``at_most`` objects with a change in the outbox."""
-        made = cls()
-        left = at_most
-        for source, keys in _changed_keys(sources, using, at_most):
-            made._render(source, keys[:left], using)
-            left -= len(keys[:left])
-        return made
+    def find(cls, sources: Sequence[Source], using: str, max_objects: int) -> "_Changes":
+        """Render the ``max_objects`` objects whose changes are the newest."""
+        changes = cls()
+        remaining = max_objects
+        for source, keys in _changed_keys(sources, using, max_objects):
+            changes._render(source, keys[:remaining], using)
+            remaining -= len(keys[:remaining])
+        return changes
 
     def _render(self, source: Source, keys: list[str], using: str) -> None:
-        from pgknowbase.relay.rendering import render_rows
-        from pgknowbase.relay.sync import carefully_if_needed
-
         if not keys:
             return
-        rendering = carefully_if_needed(lambda careful: render_rows(source, keys, using, careful=careful))
-        of_source = source.content_type_id(using)
+        rendering = render_rows(source, keys, using)
+        content_type_id = source.content_type_id(using)
+        # The index keeps its last version of a row that cannot be rendered, and so does the search.
         failed = {key for key, _ in rendering.failures}
-        self.keys |= {(of_source, key) for key in keys}
-        self.gone |= {(of_source, key) for key in keys if key not in rendering.records and key not in failed}
-        self.records += [(of_source, record) for record in rendering.records.values()]
+        self.changed |= {(content_type_id, key) for key in keys}
+        self.removed |= {(content_type_id, key) for key in keys if key not in rendering.records and key not in failed}
+        self.records += [(content_type_id, record) for record in rendering.records.values()]
 
     def json(self) -> str:
-        """The records for ``pgknowbase_search_pending_v1``."""
+        """The records as the parameter ``rendered`` of ``pgknowbase_search_pending_v1``."""
         parts, size = [], 0
-        for source, record in self.records:
+        for content_type_id, record in self.records:
             size += len(record)
-            if size > LARGEST_RENDERING:
+            if size > MAX_RENDERED_CHARACTERS:
                 break
-            parts.append(f'{{"source": {json.dumps(source)}, "record": {record}}}')
+            # A record is JSON already; it is neither parsed nor quoted.
+            parts.append(f'{{"source": {json.dumps(content_type_id)}, "record": {record}}}')
         return f"[{','.join(parts)}]"
 
 
-def _changed_keys(sources: Sequence[Source], using: str, at_most: int) -> list[tuple[Source, list[str]]]:
-    """The keys of objects with a change that waits, by source, the newest first: of rows, and of related rows.
+def _changed_keys(sources: Sequence[Source], using: str, max_objects: int) -> list[tuple[Source, list[str]]]:
+    """The keys of the objects with a change in the outbox, by source model, the newest first.
 
-    Left out are changes that concern a whole table: what they truncate is no row any more, and the rest is too much.
+    They are the changed rows themselves and the rows that show a changed related row. A change of a whole table
+    (TRUNCATE) has no keys and is left out: its own rows are gone, and the rows that showed them are too many to render.
     """
-    from pgknowbase.keys import normal_key
-    from pgknowbase.relay.expand import page
-
     by_label = {source.label: source for source in sources}
+    # Dicts stand for sets that keep their order.
     found: dict[str, dict[str, None]] = {}
     related: dict[tuple[str, str], dict[str, None]] = {}
-    for label, path, keys, _ in gateway.fetch(using, gateway.PENDING_EVENTS, list(by_label), at_most):
+    for label, path, keys, _ in gateway.fetch(using, "pending_events", labels=list(by_label), max_events=max_objects):
         into = related.setdefault((label, path), {}) if path else found.setdefault(label, {})
         into.update(dict.fromkeys(keys or ()))
     for (label, path), values in related.items():
         if values:
-            concerned = page(by_label[label], path, values, None, at_most, using).keys
+            concerned = expand(by_label[label], path, values, None, max_objects, using).keys
             found.setdefault(label, {}).update(dict.fromkeys(concerned))
     return [
         (by_label[label], list(dict.fromkeys(normal_key(by_label[label].model, key) for key in keys)))
@@ -125,21 +155,21 @@ def _changed_keys(sources: Sequence[Source], using: str, at_most: int) -> list[t
     ]
 
 
-def merged(indexed: list[Hit], waiting: list[Hit]) -> list[Hit]:
-    """Both in one order: after each indexed hit the waiting one of the same place, each object once.
+def interleave(indexed: list[Hit], pending: list[Hit]) -> list[Hit]:
+    """Both lists in one order, by rank: an indexed hit, then the pending hit of the same rank.
 
-    Their scores cannot be compared, so neither side may crowd the other out.
+    Each object appears once. The scores of the two lists cannot be compared, so neither list may displace the other.
     """
     known = {(hit.source, hit.object_key) for hit in indexed}
-    others = [hit for hit in waiting if (hit.source, hit.object_key) not in known]
+    others = [hit for hit in pending if (hit.source, hit.object_key) not in known]
     return [hit for pair in zip_longest(indexed, others) for hit in pair if hit is not None]
 
 
-def marked(indexed: list[Hit], waiting: Waiting, using: str) -> list[Hit]:
-    """``indexed`` hits, those that wait for a newer version marked as pending."""
+def mark_pending(indexed: list[Hit], pending: PendingObjects, using: str) -> list[Hit]:
+    """The ``indexed`` hits, each with ``pending`` set to whether a newer version of its object is to be indexed."""
     ids = [hit.external_data_id for hit in indexed]
-    queued = {row[0] for row in gateway.fetch(using, gateway.PENDING_HITS, ids)} if ids else set()
+    queued = {row[0] for row in gateway.fetch(using, "pending_hits", ids=ids)} if ids else set()
     return [
-        replace(hit, pending=hit.external_data_id in queued or (hit.source, hit.object_key) in waiting.changed)
+        replace(hit, pending=hit.external_data_id in queued or (hit.source, hit.object_key) in pending.changed)
         for hit in indexed
     ]

@@ -7,57 +7,81 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.db import models
 
+from pgknowbase.core.keys import key_text, object_key
+from pgknowbase.core.text import short_repr
 from pgknowbase.errors import SearchError
-from pgknowbase.keys import key_text, object_key
-from pgknowbase.registry import Source, is_source, source_of
-from pgknowbase.search.explanation import Explanation
-from pgknowbase.search.hits import (
-    Filters,
+from pgknowbase.search.filters import Filters, Options, SearchOptions, TextSearchOptions
+from pgknowbase.search.pending import PendingSearch
+from pgknowbase.search.plan import Explanation
+from pgknowbase.search.queries import (
+    DenseQuery,
     HybridQuery,
     KeywordQuery,
-    LikeQuery,
-    TextQuery,
+    SimilarQuery,
     checked_text,
     checked_weight,
 )
-from pgknowbase.search.metadata import shown
-from pgknowbase.search.options import Options, SearchOptions, TextSearchOptions
-from pgknowbase.search.pending import Pending
-from pgknowbase.search.ranking import Search, by_object_key, check_searchable, explained
-from pgknowbase.search.searched import Row, SearchedQuerySet
+from pgknowbase.search.result_queryset import Row, SearchedQuerySet
+from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_object_keys
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
+from pgknowbase.sources.registry import Source, is_source, source_of
 
-AnyQuery = TextQuery | KeywordQuery | HybridQuery | LikeQuery
+AnyQuery = DenseQuery | KeywordQuery | HybridQuery | SimilarQuery
 
 
 class SemanticQuerySet(SearchedQuerySet[Row]):
     """A queryset of a source model that can be searched.
 
-    What is chained before a search (filter, exclude, slice, ...) holds inside it; the result is a queryset like any
-    other, best first, whose rows carry ``similarity`` (cosine, in [-1, 1]), ``keyword_score`` (BM25), ``score`` (what
-    they are ordered by), ``matched_chunk`` (the text of the best chunk) and ``matched_span`` (where it stands in the
-    document's content, a range of characters, or None). The search runs when the result is first evaluated, once.
+    The filters, excludes and slices that are chained before a search hold inside it, so ``limit`` rows come back
+    whenever so many rows match. The result is a queryset too, best first. It searches once, when it is first evaluated.
+
+    Each row of the result has these attributes:
+
+    - ``similarity``: the cosine similarity of query and row, in [-1, 1], or None where no vectors were compared;
+    - ``keyword_score``: the BM25 score, 0 or more, or None where the row shares no word with the query;
+    - ``score``: the number that the rows are ordered by;
+    - ``matched_chunk``: the text of the best chunk, or None where the row has no chunks yet;
+    - ``matched_span``: where that chunk stands in the document's content, as a range of characters, or None where the
+      content has changed since it was cut;
+    - ``pending``: with ``include_pending`` only, whether a newer version of the row is not indexed yet;
+    - ``highlighted_title`` and ``snippet``: with ``snippet_length`` only, HTML with the words of the query marked.
     """
 
     def semantic_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
-        """The rows nearest in meaning to ``query``; options as in ``SearchOptions``.
+        """Search for the rows whose embeddings are nearest to that of ``query``.
+
+        >>> notes = Note.objects.filter(title__startswith="B").semantic_search("how do I repair my gears?", limit=5)
+        >>> [(note.title, note.similarity) for note in notes]
+
+        Args:
+            query: the text to search for, at most 10,000 characters.
+            options: see ``TextSearchOptions``. ``threshold`` is the least similarity, in [-1, 1].
 
         Raises:
-            SearchError: an argument is out of range, at once.
-            EmbeddingError: the query cannot be embedded, on evaluation.
+            SearchError: an argument is out of range; raised at once.
+            EmbeddingError: the query cannot be embedded; raised on evaluation, as are the next two.
+            ConfigurationError: the embedding backend lacks a key or an extra.
+            SpaceMismatchError: the settings have no embedding backend for the active space.
         """
-        return self._ranked(TextQuery(checked_text(query)), Options(**options))
+        return self._ranked_by(DenseQuery(checked_text(query)), Options(**options))
 
     async def asemantic_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
         """Async twin of ``semantic_search``; the result is evaluated already."""
         return await evaluated(self.semantic_search(query, **options))
 
     def keyword_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
-        """The rows that share words with ``query``, by BM25; needs no embedding.
+        """Search for the rows that share words with ``query``, scored by BM25. It needs no embedding.
 
-        ``threshold`` is the least score. Raises as ``semantic_search``.
+        >>> Note.objects.keyword_search("gears", limit=5)
+
+        Args:
+            query: the text to search for, at most 10,000 characters.
+            options: see ``TextSearchOptions``. ``threshold`` is the least BM25 score, 0 or more.
+
+        Raises:
+            SearchError: an argument is out of range.
         """
-        return self._ranked(KeywordQuery(checked_text(query)), Options(**options, scored_by_words=True))
+        return self._ranked_by(KeywordQuery(checked_text(query)), Options(**options, scored_by_words=True))
 
     async def akeyword_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
         """Async twin of ``keyword_search``; the result is evaluated already."""
@@ -66,14 +90,22 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
     def hybrid_search(
         self, query: str, *, dense_weight: float | None = None, **options: Unpack[TextSearchOptions]
     ) -> Self:
-        """The rows nearest to ``query`` in meaning and in words.
+        """Search by embeddings and by words, with both scores fused.
 
-        ``dense_weight``: what meaning weighs, in [0, 1]; None: SEARCH["DENSE_WEIGHT"], else as fitted, else 0.45.
-        ``threshold`` is the least similarity of a row that shares no word with ``query``.
-        Raises as ``semantic_search``.
+        >>> Note.objects.hybrid_search("how do I repair my gears?", limit=5)
+
+        Args:
+            query: the text to search for, at most 10,000 characters.
+            dense_weight: the weight of the similarity against the BM25 score, in [0, 1]. None takes
+                ``SEARCH["DENSE_WEIGHT"]``, else the weight that was tuned for the active space, else 0.45.
+            options: see ``TextSearchOptions``. ``threshold`` is the least similarity of rows that share no word with
+                the query; rows that share one are found whatever their similarity.
+
+        Raises:
+            SearchError, EmbeddingError, ConfigurationError, SpaceMismatchError: as in ``semantic_search``.
         """
-        chosen = HybridQuery(checked_text(query), dense_weight=checked_weight(dense_weight))
-        return self._ranked(chosen, Options(**options))
+        hybrid = HybridQuery(checked_text(query), dense_weight=checked_weight(dense_weight))
+        return self._ranked_by(hybrid, Options(**options))
 
     async def ahybrid_search(
         self, query: str, *, dense_weight: float | None = None, **options: Unpack[TextSearchOptions]
@@ -82,92 +114,110 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
         return await evaluated(self.hybrid_search(query, dense_weight=dense_weight, **options))
 
     def similar_to(self, row: models.Model, **options: Unpack[SearchOptions]) -> Self:
-        """The rows most like ``row``, which may be of another source model, itself left out; see ``semantic_search``.
+        """Search for the rows most similar to ``row``, by the mean of its chunks; ``row`` itself is left out.
 
-        Nothing is like a row that the user of ``visible_to`` may not see.
+        >>> Note.objects.similar_to(article, limit=5)
+
+        Args:
+            row: a saved row of this model or of another source model.
+            options: see ``SearchOptions``. Where the user of ``visible_to`` may not see ``row``, nothing is found.
 
         Raises:
-            NotIndexedError: ``row`` has no chunks yet, on evaluation.
+            SearchError: an argument is out of range, or ``row`` is not a row of a source model.
+            NotIndexedError: ``row`` has no chunks yet; raised on evaluation.
         """
         if not is_source(type(row)):
-            raise SearchError(f"{shown(row)} is of no source model: pass a row of a model with ExternalDataMixin.")
+            raise SearchError(f"{short_repr(row)} is not a row of a source model: add ExternalDataMixin to its model.")
         chosen, source = Options(**options), source_of(type(row))
-        if chosen.include_pending:
-            raise SearchError("include_pending needs a search text: leave it out of a search by another row.")
-        like = LikeQuery(source.content_type_id(row._state.db or self.db), object_key=object_key(row.pk))
+        chosen.check_without_text()
+        similar = SimilarQuery(
+            source.content_type_id(row._state.db or self.db), object_key=object_key(type(row), row.pk)
+        )
         rules = [visible_rows(model, chosen.visible_to) for model in (self.model, source.model)]
         if rules == [None, None]:
-            return self._ranked(like, chosen)
+            # Public and owned rows are the rule of both models. The SQL function applies it, to ``row`` too.
+            return self._ranked_by(similar, chosen)
+        # The SQL function does not know rules of models, so the queryset checks here that the user may see ``row``.
         known = apps.get_model("pgknowbase", "ExternalData")._default_manager.of(cast(Any, row))
-        seen = models.Exists(visible_data(known, [source], chosen.visible_to))
-        return self._ranked(like, chosen, seen)
+        row_is_visible = models.Exists(visible_data(known, [source], chosen.visible_to))
+        return self._ranked_by(similar, chosen, row_is_visible)
 
     async def asimilar_to(self, row: models.Model, **options: Unpack[SearchOptions]) -> Self:
         """Async twin of ``similar_to``; the result is evaluated already."""
         return await evaluated(await sync_to_async(self.similar_to)(row, **options))
 
     def explain_search(self) -> Explanation:
-        """How the search that made this queryset finds its rows: which plan, and why. It searches anew.
+        """Run the search of this queryset anew, and return which plan it took and why.
+
+        >>> print(Note.objects.filter(title__startswith="B").semantic_search("gears").explain_search())
+        exact over the filtered rows: 2 pass, of at most 15,000; 2 of 10 found
 
         Raises:
             SearchError: this queryset is not the result of a search.
         """
-        return explained(self)
+        return explain_search(self)
 
     def with_external_data(self) -> Self:
-        """The rows that the index knows."""
-        return self.filter(self._known())
+        """The rows that have external data, that is, which the index knows."""
+        return self.filter(self._is_indexed())
 
     def without_external_data(self) -> Self:
-        """The rows that the index does not know."""
-        return self.filter(~self._known())
+        """The rows that have no external data."""
+        return self.filter(~self._is_indexed())
 
-    def _known(self) -> models.Exists:
-        return models.Exists(self._data())
+    def _is_indexed(self) -> models.Exists:
+        return models.Exists(self._external_data())
 
-    def _data(self) -> "models.QuerySet[Any]":
-        """The external data of a row of this queryset, for a subquery."""
+    def _external_data(self) -> "models.QuerySet[Any]":
+        """The external data of the current row of this queryset, for a correlated subquery."""
         data: models.QuerySet[Any] = apps.get_model("pgknowbase", "ExternalData")._default_manager.filter(
             content_type_id=source_of(self.model).content_type_id(self.db),
             object_key=key_text(self.model, models.OuterRef),
         )
         return data
 
-    def _ranked(self, query: AnyQuery, options: Options, *conditions: models.Exists) -> Self:
-        """This queryset, searched; the rows found satisfy ``conditions`` too."""
+    def _ranked_by(self, query: AnyQuery, options: Options, *conditions: models.Exists) -> Self:
+        """The rows of this queryset that ``query`` finds and that satisfy ``conditions``, best first."""
         check_searchable(self)
-        source, rule = _known_source(self.model), visible_rows(self.model, options.visible_to)
+        source, rule = _source_of(self.model), visible_rows(self.model, options.visible_to)
         base: models.QuerySet[Any] = self
         viewer = viewer_param(options.visible_to)
-        if rule is not None or conditions:
+        private = rule is not None or bool(conditions)
+        if private:
+            # Visibility becomes a condition of the queryset, and the SQL function is not given the viewer: it would
+            # apply the rule of public and owned rows, which the model's own rule replaces.
             if self.query.is_sliced or self.query.distinct_fields:
-                base = rows_of(self)
-            allowed = models.Exists(visible_data(self._data(), [source], options.visible_to))
-            base = base.filter(allowed if rule is None else models.Q(pk__in=rule.values("pk")), *conditions)
+                base = as_filterable(self)
+            owned_or_public = models.Exists(visible_data(self._external_data(), [source], options.visible_to))
+            visible = owned_or_public if rule is None else models.Q(pk__in=rule.values("pk"))
+            base = base.filter(visible, *conditions)
             viewer = None
         search = Search(
             base=base,
             query=query,
-            filters=lambda using: Filters.of(options, sources=[source.content_type_id(using)], viewer=viewer),
+            filters=lambda using: Filters.of(
+                options, sources=[source.content_type_id(using)], visible_to=viewer, private=private
+            ),
             limit=options.limit,
             offset=options.offset,
+            snippet_length=options.snippet_length,
             key_column="object_key",
-            narrowed=by_object_key,
-            pending=Pending(query.text, [source], viewer, [] if rule is None else [source])
-            if options.include_pending and not isinstance(query, LikeQuery)
+            restrict_to_keys=restrict_to_object_keys,
+            pending=PendingSearch(query.text, [source], viewer, [] if rule is None else [source])
+            if options.include_pending and not isinstance(query, SimilarQuery)
             else None,
         )
-        return self._ranked_by(search)
+        return self._with_search(search)
 
 
 @lru_cache(maxsize=256)
-def _known_source(model: type[models.Model]) -> Source:
-    """``source_of``, once: a search needs no more of it than its name."""
+def _source_of(model: type[models.Model]) -> Source:
+    """``source_of``, cached: a search needs the label of the source alone, which does not change."""
     return source_of(model)
 
 
-def rows_of(queryset: models.QuerySet[Row]) -> models.QuerySet[Row]:
-    """A queryset of the same rows that can be filtered, where the given one has a slice."""
+def as_filterable(queryset: models.QuerySet[Row]) -> models.QuerySet[Row]:
+    """The rows of a sliced queryset as a queryset that can be filtered: the slice becomes a subquery."""
     return queryset.model._base_manager.using(queryset._db).filter(pk__in=queryset.values("pk"))  # type: ignore[attr-defined]
 
 
@@ -175,7 +225,7 @@ Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 
 
 async def evaluated(rows: Rows) -> Rows:
-    """``rows`` with its result fetched, so that it can be walked without another await."""
+    """``rows`` with its result fetched in a thread, so that iterating over it runs no statement."""
     await sync_to_async(rows._fetch_all)()
     return rows
 
@@ -183,11 +233,14 @@ async def evaluated(rows: Rows) -> Rows:
 if TYPE_CHECKING:
 
     class _Manager(SemanticQuerySet[Row], models.Manager[Row]):  # type: ignore[misc]
-        """What ``from_queryset`` gives."""
+        """What ``from_queryset`` returns, for the type checker."""
 
 else:
     _Manager = models.Manager.from_queryset(SemanticQuerySet)
 
 
 class SemanticManager(_Manager[Row]):
-    """The manager that ``ExternalDataMixin`` brings; models with their own use ``SemanticQuerySet.as_manager()``."""
+    """The manager of models with ``ExternalDataMixin``.
+
+    A model with a manager of its own derives it from this class, or uses ``SemanticQuerySet.as_manager()``.
+    """

@@ -1,4 +1,4 @@
-"""Who may see what: from a user to what the database enforces."""
+"""Visibility: from the user of ``visible_to`` to the conditions that the database evaluates."""
 
 import inspect
 from collections.abc import Sequence
@@ -7,33 +7,35 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, Union
 
 from django.db import models
 
+from pgknowbase.core.keys import key_text
 from pgknowbase.errors import ConfigurationError
-from pgknowbase.keys import key_text
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
-    from pgknowbase.registry import Source
+    from pgknowbase.sources.registry import Source
 
 
-class _Everything(Enum):
-    EVERYTHING = "everything"
+class _Unrestricted(Enum):
+    UNRESTRICTED = "everything"
 
     def __repr__(self) -> str:
-        return "EVERYTHING"
+        return "UNRESTRICTED"
 
 
-EVERYTHING = _Everything.EVERYTHING
-Viewer: TypeAlias = Union[models.Model, "AnonymousUser", Literal[_Everything.EVERYTHING], None]
+UNRESTRICTED = _Unrestricted.UNRESTRICTED
+Viewer: TypeAlias = Union[models.Model, "AnonymousUser", Literal[_Unrestricted.UNRESTRICTED], None]
 Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 
 
 def viewer_param(visible_to: Viewer) -> str | None:
-    """None: no restriction; '': public objects only; else the id of the user who also sees their own.
+    """The viewer as the SQL functions take it.
 
-    Nobody (None or an anonymous or inactive user) sees public objects, a superuser all.
+    Returns:
+        None for no restriction, which superusers have too; ``''`` for public objects only, which is what None, an
+        anonymous or an inactive user sees; else the id of the user, who also sees the objects that they own.
     """
-    if visible_to is EVERYTHING:
+    if visible_to is UNRESTRICTED:
         return None
     if visible_to is None or not getattr(visible_to, "is_authenticated", False):
         return ""
@@ -44,14 +46,19 @@ def viewer_param(visible_to: Viewer) -> str | None:
     return str(visible_to.pk)
 
 
+def is_anonymous(visible_to: Viewer) -> bool:
+    """Whether nobody is signed in, so that only public objects are seen."""
+    return viewer_param(visible_to) == ""
+
+
 def visible_rows(model: type[models.Model], visible_to: Viewer) -> "models.QuerySet[Any] | None":
-    """The rows that the model's own rule lets this user see; None where public rows and the user's own are the rule.
+    """The rows that the model's own rule lets this user see, or None where public and owned rows are the rule.
 
     The rule is a classmethod ``visible_to(user)`` of the model, or a method of that name of its default manager. It is
-    asked about users who are signed in, active and no superusers.
+    called for users who are signed in, active and not superusers.
 
     Raises:
-        ConfigurationError: the rule returns anything but a queryset of the model.
+        ConfigurationError: the rule does not return a queryset of the model.
     """
     if not viewer_param(visible_to):
         return None
@@ -69,7 +76,11 @@ def visible_rows(model: type[models.Model], visible_to: Viewer) -> "models.Query
 
 
 def visible_data(rows: Rows, sources: "Sequence[Source]", visible_to: Viewer) -> Rows:
-    """``rows`` of ``ExternalData`` that this user may see, where each of ``sources`` may have a rule of its own."""
+    """The rows of ``ExternalData`` among ``rows`` that this user may see.
+
+    Args:
+        sources: the source models whose objects ``rows`` may contain; each may have a rule of its own.
+    """
     viewer = viewer_param(visible_to)
     if viewer is None:
         return rows
@@ -78,7 +89,7 @@ def visible_data(rows: Rows, sources: "Sequence[Source]", visible_to: Viewer) ->
     for source in sources:
         seen = visible_rows(source.model, visible_to)
         if seen is not None:
-            # By name: the ids of content types differ between databases.
+            # By name, because the ids of content types differ between databases.
             name = source.model._meta
             of_source = models.Q(content_type__app_label=name.app_label, content_type__model=name.model_name)
             owned &= ~of_source

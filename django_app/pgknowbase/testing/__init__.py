@@ -1,14 +1,13 @@
-"""For the tests of projects that use pgknowbase; needs no pytest."""
+"""Tools for the tests of projects that use pgknowbase. They need neither pytest nor a network."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pgknowbase.testing.asserts import assert_in_sync, assert_ranks
     from pgknowbase.testing.chat import ChatProvider, ToolCall
+    from pgknowbase.testing.index import assert_in_sync, assert_ranks, drain, make_due
     from pgknowbase.testing.lexical import LexicalEmbedder
     from pgknowbase.testing.provider import Fault, FaultyProvider
-    from pgknowbase.testing.work import drain, make_due
 
 __all__ = [
     "ChatProvider",
@@ -28,10 +27,10 @@ _LAZY = {
     "Fault": "provider",
     "FaultyProvider": "provider",
     "LexicalEmbedder": "lexical",
-    "assert_in_sync": "asserts",
-    "assert_ranks": "asserts",
-    "drain": "work",
-    "make_due": "work",
+    "assert_in_sync": "index",
+    "assert_ranks": "index",
+    "drain": "index",
+    "make_due": "index",
 }
 
 

@@ -1,4 +1,4 @@
-"""A provider on localhost that speaks OpenAI's chat completions, with streams and tool calls, and fails as told."""
+"""A provider on localhost that speaks OpenAI's chat completions, with streams, tool calls and scripted failures."""
 
 import json
 import threading
@@ -6,9 +6,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final, Self, TypeAlias
 
+from pgknowbase.testing.http import JSONHandler, LocalServer
 from pgknowbase.testing.provider import Fault
 
 _PIECE: Final = 8
@@ -16,7 +16,7 @@ _PIECE: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """An answer that calls a tool."""
+    """A scripted answer that calls a tool."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -27,18 +27,18 @@ Script: TypeAlias = Callable[[dict[str, Any]], Answer]
 
 
 class ChatProvider:
-    """Answers chat completions while it is open; use it with ``with``.
+    """A server of chat completions, for a ``with`` block.
 
-    ``requests`` are the bodies that it was sent, ``keys`` their bearer tokens.
+    ``requests`` are the bodies that it received, ``keys`` their bearer tokens.
 
     Args:
         model: the model's name in its answers.
-        answer: what it says to a request's body; default: the last user message, again.
+        answer: a function from a request's body to the answer; by default it repeats the last user message.
     """
 
     def __init__(self, *, model: str = "parrot", answer: Script | None = None) -> None:
         self.model = model
-        self.answer: Script = answer or repeated
+        self.answer: Script = answer or repeat_last_message
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self._script: deque[Answer] = deque()
@@ -47,29 +47,26 @@ class ChatProvider:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.stop()
 
     @property
     def url(self) -> str:
         """The base URL, as ``BASE_URL`` of an entry of ``PROVIDERS``."""
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
+        return self._server.url
 
     def settings(self, **options: Any) -> dict[str, Any]:
         """An entry of ``PROVIDERS`` that reaches it."""
         return {"BASE_URL": self.url, **options}
 
     def say(self, *answers: Answer) -> None:
-        """Answer the next requests so, one each, in this order."""
+        """Answer the next requests with these, one each, in this order."""
         self._script.extend(answers)
 
     def fail_next(self, *faults: Fault) -> None:
@@ -77,11 +74,11 @@ class ChatProvider:
         self._next.extend(faults)
 
     def fail_always(self, fault: Fault | None) -> None:
-        """Answer every request so, after those of ``fail_next``; None ends it."""
+        """Answer every request with this fault, after those of ``fail_next``; None ends it."""
         self._always = fault
 
     def received(self, body: dict[str, Any], key: str) -> tuple[Fault | None, Answer]:
-        """Note a request; returns how to answer it."""
+        """Record a request; returns how to answer it."""
         with self._lock:
             self.requests.append(body)
             self.keys.append(key)
@@ -91,58 +88,45 @@ class ChatProvider:
             return fault, self._script.popleft() if self._script else self.answer(body)
 
     def wait(self, seconds: float) -> None:
-        """Be slow, unless it closes."""
+        """Wait, but not longer than until the provider closes."""
         self._closing.wait(seconds)
 
 
-def repeated(body: dict[str, Any]) -> Answer:
-    """The last user message, again."""
+def repeat_last_message(body: dict[str, Any]) -> Answer:
+    """Repeat the last user message."""
     said = [message["content"] for message in body["messages"] if message["role"] == "user"]
     return str(said[-1]) if said else "Nothing was said."
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 512
-
+class _Server(LocalServer):
     def __init__(self, provider: ChatProvider) -> None:
         self.provider = provider
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that went away are no event."""
+        super().__init__(_Handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1
+class _Handler(JSONHandler):
     server: _Server
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
 
     def do_POST(self) -> None:
         """``/v1/chat/completions``."""
-        body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))))
+        body = self.read_json()
         key = self.headers.get("authorization", "").removeprefix("Bearer ")
         fault, answer = self.server.provider.received(body, key)
         if self.path != "/v1/chat/completions":
-            return self._send(404, {"error": {"message": f"No page {self.path!r}."}})
+            return self.send_json(404, {"error": {"message": f"No page {self.path!r}."}})
         if fault is not None and fault.seconds:
             self.server.provider.wait(fault.seconds)
         if fault is not None and fault.kind == "status":
             message = {"error": {"message": f"told to answer {fault.status} to the key {key}", "type": "told"}}
-            return self._send(fault.status, message, fault.headers)
+            return self.send_json(fault.status, message, fault.headers)
         if fault is not None and fault.kind == "malformed":
-            return self._raw(b'{"id": "x", "choices": [{"mess')
+            return self.send_content(b'{"id": "x", "choices": [{"mess')
         cut = fault is not None and fault.kind == "cut"
         if body.get("stream"):
             return self._stream(body, answer or "cut off in the middle", cut=cut)
         if cut:
-            return self._raw(b'{"id"', promised=100)
-        return self._send(200, self._completion(answer, body))
+            return self.send_content(b'{"id"', promised=100)
+        return self.send_json(200, self._completion(answer, body))
 
     def _completion(self, answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": answer}
@@ -181,27 +165,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _chunk(self, content: bytes) -> None:
         self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
         self.wfile.flush()
-
-    def _send(self, status: int, value: dict[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        self._raw(json.dumps(value).encode(), status=status, headers=headers)
-
-    def _raw(
-        self,
-        content: bytes,
-        *,
-        status: int = 200,
-        promised: int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(promised or len(content)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-        self.wfile.flush()
-        self.close_connection = self.close_connection or promised is not None
 
 
 def _call(answer: ToolCall) -> dict[str, Any]:

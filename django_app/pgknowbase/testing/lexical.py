@@ -1,4 +1,4 @@
-"""An embedder that needs no model: texts are near if they share words, or parts of words."""
+"""An embedder without a model: texts are similar if they share words, or parts of words."""
 
 import math
 import re
@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
-from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector
-from pgknowbase.embeddings.validation import check_texts
+from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector, check_texts
 
 _WORD = re.compile(r"\w+")
 _GRAM = 3
@@ -22,7 +21,7 @@ class LexicalEmbedder(Embedder):
 
     Args:
         model: any name.
-        dimensions: any number; with few, unlike texts collide more often.
+        dimensions: any number; with few, unrelated texts collide more often.
     """
 
     limits = BatchLimits(max_texts=1000, max_characters=1_000_000)

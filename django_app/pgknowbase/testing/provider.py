@@ -1,22 +1,25 @@
-"""A provider on localhost that speaks OpenAI's embeddings format and fails as it is told to."""
+"""A provider on localhost that speaks OpenAI's embeddings format, with scripted failures."""
 
+import base64
 import json
+import struct
 import threading
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from pgknowbase.embeddings.base import Embedder
-from pgknowbase.embeddings.server import EmbeddingHandler, EmbeddingServer
+from pgknowbase.embeddings.base import Embedder, Vector, split_batches
+from pgknowbase.errors import PermanentEmbeddingError
+from pgknowbase.testing.http import JSONHandler, LocalServer
 from pgknowbase.testing.lexical import LexicalEmbedder
-
-_CUT: Final = "cut"
+from pgknowbase.vectorizer.model_check import PROBE
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to answer badly; made by the methods below."""
+    """A failure of a provider, made by the class methods below."""
 
     kind: str
     status: int = 200
@@ -36,17 +39,17 @@ class Fault:
 
     @classmethod
     def timeout(cls, seconds: float = 5) -> Self:
-        """A good answer, after so long."""
+        """A good response, after ``seconds``."""
         return cls("good", seconds=seconds)
 
     @classmethod
     def disconnect(cls) -> Self:
-        """The connection ends in the middle of a good answer."""
-        return cls(_CUT)
+        """The connection ends in the middle of a good response."""
+        return cls("cut")
 
     @classmethod
     def malformed_json(cls) -> Self:
-        """A good answer without its end."""
+        """A good response without its end."""
         return cls("malformed")
 
     @classmethod
@@ -65,19 +68,43 @@ class Fault:
         return cls("numbers", value=0.0)
 
 
-class FaultyProvider:
-    """Serves deterministic vectors over HTTP while it is open; use it with ``with``.
+@dataclass
+class Books:
+    """What a provider bills."""
 
-    ``requests`` are the bodies that it was sent, ``texts`` their texts in the order of arrival.
+    calls: int = 0
+    texts: int = 0
+    tokens: int = 0
+
+
+class FaultyProvider:
+    """A server of deterministic vectors, for a ``with`` block.
+
+    ``requests`` are the bodies that it received, ``texts`` their texts in the order of arrival. ``books`` says what it
+    bills: every answer with vectors, whether or not the client could use it. The fixed text by which a worker tells one
+    model from another is answered beside all three, and meets no failure.
 
     Args:
         model: the model's name.
         dimensions: of its vectors.
         embedder: what makes them; default a ``LexicalEmbedder``.
+        count_tokens: of one text; default about one for four bytes.
+        report_tokens: what an answer says of the tokens that are billed; default the truth.
     """
 
-    def __init__(self, *, model: str = "lexical", dimensions: int = 256, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        model: str = "lexical",
+        dimensions: int = 256,
+        embedder: Embedder | None = None,
+        count_tokens: Callable[[str], int] = lambda text: 1 + len(text.encode()) // 4,
+        report_tokens: Callable[[int], int | None] = lambda tokens: tokens,
+    ) -> None:
         self.embedder = embedder or LexicalEmbedder(model=model, dimensions=dimensions)
+        self.count_tokens = count_tokens
+        self.report_tokens = report_tokens
+        self.books = Books()
         self.requests: list[dict[str, Any]] = []
         self.markers: set[str] = set()
         self._next: deque[Fault] = deque()
@@ -85,16 +112,14 @@ class FaultyProvider:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._closing.set()
-        self._server.stop(grace=5)
-        self._thread.join()
+        self._server.stop()
 
     @property
     def url(self) -> str:
@@ -103,7 +128,7 @@ class FaultyProvider:
 
     @property
     def texts(self) -> list[str]:
-        """Every text that it was sent, refused or not."""
+        """Every text that it received, refused or not."""
         return [text for request in list(self.requests) for text in request["input"]]
 
     def settings(self, **options: Any) -> dict[str, Any]:
@@ -116,15 +141,15 @@ class FaultyProvider:
         }
 
     def fail_next(self, *faults: Fault) -> None:
-        """Answer the next requests so, one each, in this order."""
+        """Answer the next requests with these faults, one each, in this order."""
         self._next.extend(faults)
 
     def fail_always(self, fault: Fault | None) -> None:
-        """Answer every request so, after those of ``fail_next``; None ends it."""
+        """Answer every request with this fault, after those of ``fail_next``; None ends it."""
         self._always = fault
 
     def refuse(self, *markers: str) -> None:
-        """Refuse, with 400, each request with a text that contains one of these."""
+        """Refuse, with status 400, each request with a text that contains one of these markers."""
         self.markers.update(markers)
 
     def _received(self, request: dict[str, Any]) -> Fault | None:
@@ -132,58 +157,85 @@ class FaultyProvider:
             self.requests.append(request)
             return self._next.popleft() if self._next else self._always
 
+    def _billed(self, texts: int, tokens: int) -> None:
+        with self._lock:
+            self.books.calls += 1
+            self.books.texts += texts
+            self.books.tokens += tokens
+
     def _wait(self, seconds: float) -> None:
         self._closing.wait(seconds)
 
 
-class _Server(EmbeddingServer):
+class _Server(LocalServer):
     def __init__(self, provider: FaultyProvider) -> None:
         self.provider = provider
-        super().__init__(("127.0.0.1", 0), provider.embedder)
-        self.RequestHandlerClass = _Handler
+        super().__init__(_Handler)
 
 
-class _Handler(EmbeddingHandler):
+class _Handler(JSONHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        """As its parent's, unless a fault is due."""
-        with self.server.request(), self._errors():
-            body = self._read_body()
-            request = json.loads(body)
-            if isinstance(request["input"], str):
-                request["input"] = [request["input"]]
-            fault = self.server.provider._received(request)
-            refused = [text for text in request["input"] if any(mark in text for mark in self.server.provider.markers)]
-            if fault is not None:
-                self._fail(fault, body, request)
-            elif refused:
-                self._send(HTTPStatus.BAD_REQUEST, _error(f"refused: {refused[0][:40]!r}"))
-            else:
-                self._send(HTTPStatus.OK, self.server.embed(body))
+        """``/v1/embeddings``: a good answer, unless a fault is due or a text is refused."""
+        provider = self.server.provider
+        request = self.read_json()
+        if self.path != "/v1/embeddings":
+            return self.send_json(HTTPStatus.NOT_FOUND, _error(f"No page {self.path!r}: use /v1/embeddings."))
+        if isinstance(request["input"], str):
+            request["input"] = [request["input"]]
+        if request["input"] == [PROBE]:
+            return self.send_json(HTTPStatus.OK, self._answer(request, is_billed=False))
+        fault = provider._received(request)
+        if fault is not None:
+            return self._fail(fault, request)
+        refused = [text for text in request["input"] if any(mark in text for mark in provider.markers)]
+        if refused:
+            return self.send_json(HTTPStatus.BAD_REQUEST, _error(f"refused: {refused[0][:40]!r}"))
+        try:
+            return self.send_json(HTTPStatus.OK, self._answer(request))
+        except PermanentEmbeddingError as error:
+            return self.send_json(HTTPStatus.BAD_REQUEST, _error(str(error)))
 
-    def _fail(self, fault: Fault, body: bytes, request: dict[str, Any]) -> None:
+    def _fail(self, fault: Fault, request: dict[str, Any]) -> None:
         self.server.provider._wait(fault.seconds)
         if fault.kind == "status":
-            return self._send(HTTPStatus(fault.status), _error(f"told to answer {fault.status}"), fault.headers)
-        answer = self.server.embed(body)
+            return self.send_json(fault.status, _error(f"told to answer {fault.status}"), fault.headers)
+        answer = self._answer(request)
         for item in answer["data"]:
             if fault.kind == "dimensions":
                 item["embedding"] = [1.0] * fault.value
             elif fault.kind == "numbers":
-                item["embedding"] = [fault.value] * self.server.embedder.dimensions
-        self._write(json.dumps(answer).encode(), fault)
-        return None
+                item["embedding"] = [fault.value] * self.server.provider.embedder.dimensions
+        content = json.dumps(answer).encode()
+        if fault.kind == "malformed":
+            return self.send_content(content[: len(content) // 2])
+        if fault.kind == "cut":
+            return self.send_content(content[: len(content) // 2], promised=len(content))
+        return self.send_content(content)
 
-    def _write(self, content: bytes, fault: Fault) -> None:
-        sent = content[: len(content) // 2] if fault.kind in (_CUT, "malformed") else content
-        self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content if fault.kind == _CUT else sent)))
-        self.end_headers()
-        self.wfile.write(sent)
-        self.wfile.flush()
-        self.close_connection = self.close_connection or fault.kind == _CUT
+    def _answer(self, request: dict[str, Any], *, is_billed: bool = True) -> dict[str, Any]:
+        embedder = self.server.provider.embedder
+        vectors = [
+            vector
+            for batch in split_batches(request["input"], embedder.limits)
+            for vector in embedder.embed_documents(batch).vectors
+        ]
+        as_base64 = request.get("encoding_format") == "base64"
+        data = [
+            {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else list(vector)}
+            for index, vector in enumerate(vectors)
+        ]
+        tokens = sum(map(self.server.provider.count_tokens, request["input"]))
+        if is_billed:
+            self.server.provider._billed(len(request["input"]), tokens)
+        reported = self.server.provider.report_tokens(tokens)
+        usage = {"prompt_tokens": reported, "total_tokens": reported}
+        return {"object": "list", "model": embedder.model, "data": data, "usage": usage}
+
+
+def _base64(vector: Vector) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode("ascii")
 
 
 def _error(message: str) -> dict[str, Any]:

@@ -1,76 +1,91 @@
-"""The vectorizer executor: from pgai's queue to chunks and embeddings; no transaction is open over a provider call."""
+"""The vectorizer executor: from pgai's queue to chunks with embeddings.
+
+A batch is leased, planned, embedded and written. Between lease and write no transaction is open, because a call to the
+provider may take minutes; the write finds out what changed meanwhile.
+"""
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import DatabaseError, InterfaceError, connections
 
-from pgknowbase import gateway
 from pgknowbase.conf import get_settings
+from pgknowbase.core import gateway
+from pgknowbase.core.backoff import exponential_backoff
+from pgknowbase.core.server_limits import PortionSize, can_go_smaller, describe_limit, exceeded_limit, in_portions
+from pgknowbase.core.transactions import read_committed
+from pgknowbase.costs.caps import Caps, Demand, Refusal, Reservation, end_of
+from pgknowbase.costs.ledger import DocumentKey, EmbeddingUsage, read_spenders
 from pgknowbase.embeddings import get_embedder
-from pgknowbase.embeddings.base import Embedder
-from pgknowbase.errors import EmbeddingError, PgKnowbaseError, RetryableEmbeddingError
+from pgknowbase.embeddings.base import BatchLimits, Embedder, Vector
+from pgknowbase.errors import (
+    EmbeddingError,
+    PermanentEmbeddingError,
+    PgKnowbaseError,
+    RetryableEmbeddingError,
+    ThrottledEmbeddingError,
+    UnknownTextError,
+)
 from pgknowbase.models import EmbeddingSpace
-from pgknowbase.vectorizer.embed import Outcome, concerns_text, embed_texts
-from pgknowbase.vectorizer.pace import Pace
-from pgknowbase.vectorizer.pgai import Splitter, splitter
-from pgknowbase.vectorizer.plan import ChunkPlan, document_digest, plan_chunks
-from pgknowbase.vectorizer.spaces import known_embedding, matching_space
+from pgknowbase.spaces.specification import known_embedding, matching_space
+from pgknowbase.vectorizer.backoff import ProviderBackoff
+from pgknowbase.vectorizer.chunking import Splitter, plan_chunks, splitter_of
+from pgknowbase.vectorizer.embedding import Outcome, Vectors, embed_texts
+from pgknowbase.vectorizer.kept_vectors import KeptVectors
+from pgknowbase.vectorizer.leases import LeasedDocument, Leases
+from pgknowbase.vectorizer.model_check import ModelCheck
+from pgknowbase.vectorizer.outage import Outage
 
 logger = logging.getLogger("pgknowbase.vectorizer")
 
-DocumentKey = tuple[int, str]
-
-UNWATCHED_LEASE = 120.0
-
-
-@dataclass
-class Leased:
-    """One document on lease: its queue items, what it says, and what is to be done with its chunks."""
-
-    key: DocumentKey
-    items: list[str]
-    attempts: int
-    title: str
-    content: str
-    plan: ChunkPlan = field(default_factory=lambda: ChunkPlan((), ()))
-
-    @property
-    def digest(self) -> str:
-        return document_digest(self.title, self.content)
-
-
-Waiting = dict[EmbeddingError, list[Leased]]
+# Documents leased at a time: enough texts to fill a provider's largest request, few enough that a failed batch costs
+# little. The backoff starts from it and shrinks it.
+EMBED_BATCH_SIZE = 200
+# Another worker is writing the document at this moment.
+BUSY_SECONDS = 0.1
 
 
 @dataclass
 class ExecutorBatch:
-    """What one turn of the executor did, in documents; ``embedded`` counts texts that got a new vector."""
+    """What one turn of the executor did, in documents; ``embedded`` counts texts that got a new vector.
+
+    ``interrupted``: the lease exceeded a time limit of the server, and is tried again with fewer documents.
+    """
 
     claimed: int = 0
     written: int = 0
-    again: int = 0
+    retried: int = 0
     failed: int = 0
     embedded: int = 0
+    interrupted: bool = False
 
     @property
     def idle(self) -> bool:
-        return self.claimed == 0
+        return self.claimed == 0 and not self.interrupted
 
 
 class Executor:
-    """Works off the queue of one space, by default of the active one; the settings must have its embedder.
+    """Embeds the documents in the queue of one space. The settings must have the space's embedder.
 
-    ``worker`` is the id under which its heart beats. Without one nobody would notice its death, and its leases are
-    short.
+    Args:
+        using: the alias of the database, by default ``DATABASE``.
+        batch_size: documents leased at a time.
+        concurrency: provider calls at the same time, by default ``WORKER["CONCURRENCY"]``.
+        worker: the id of the heartbeat under which documents are leased. Without one the leases are short.
+        space: by default the active one.
+
+    Raises:
+        SpaceMismatchError: the settings have no embedder for the space.
+
+    >>> with Executor() as executor:
+    ...     while not executor.run_once().idle: ...
     """
 
     def __init__(
@@ -86,32 +101,24 @@ class Executor:
         self.using = using or settings.database
         self.settings = settings.worker
         self.worker = worker
-        self.pace = Pace(
-            batch_size or settings.worker.embed_batch_size,
-            delay=settings.worker.retry_delay,
-            longest=settings.worker.retry_delay_max,
-        )
+        retry = settings.worker.retry
+        self.backoff = ProviderBackoff(batch_size or EMBED_BATCH_SIZE, delay=retry.delay, max_delay=retry.max_delay)
+        self._size = PortionSize(batch_size or EMBED_BATCH_SIZE)
         self.space: EmbeddingSpace = space or matching_space(self.using)
+        self.leases = Leases(self.using, self.space, worker)
         self.embedder: Embedder = get_embedder(known_embedding(self.space))
+        # Before anything is leased: a missing key is not the fault of a document, and must not count as an attempt.
         self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
-
-    @cached_property
-    def splitter(self) -> Splitter:
-        """pgai's own chunking and formatting, as the vectorizer is configured."""
-        return splitter(gateway.fetch_value(self.using, gateway.VECTORIZER, self.space.vectorizer_id))
-
-    @cached_property
-    def vector_oid(self) -> int:
-        return int(gateway.fetch_value(self.using, gateway.VECTOR_OID, self.space.storage))
-
-    def run_once(self) -> ExecutorBatch:
-        """Lease a batch of documents, embed what changed in them and write it; none while the provider has a pause."""
-        return ExecutorBatch() if self.pace.paused else self._run(None, None)
-
-    def run_document(self, source: int, key: str) -> ExecutorBatch:
-        """As ``run_once``, for one document."""
-        return self._run(source, key)
+        self._outage = Outage(self.using)
+        self._model = ModelCheck(self.using, self.space)
+        self._refused_in_a_row = 0
+        self._sent_in_vain: set[str] = set()
+        self._heard_of_caps: str | None = None
+        self._caps: Caps | None = None
+        self._recorded_fingerprint: str | None = None
+        # Smaller than the embedder's once the provider has refused a call for its size.
+        self._limits: BatchLimits | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -120,182 +127,417 @@ class Executor:
         self.close()
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """End the threads."""
         self.pool.shutdown()
 
-    def _run(self, source: int | None, key: str | None) -> ExecutorBatch:
-        claimed = gateway.fetch(
-            self.using,
-            gateway.QUEUE_CLAIM,
-            self.space.vectorizer_id,
-            self.pace.size,
-            self.settings.lease_seconds if self.worker else min(self.settings.lease_seconds, UNWATCHED_LEASE),
-            source,
-            key,
-            self.worker,
-        )
-        if not claimed:
+    @property
+    def caps(self) -> Caps:
+        """The caps of the embedder."""
+        if self._caps is None or self._caps.embedder is not self.embedder:
+            self._caps = Caps(self.using, self.embedder, self.space.name, background=not self.space.is_active)
+        return self._caps
+
+    @cached_property
+    def splitter(self) -> Splitter:
+        """pgai's own chunking and formatting, as the vectorizer is configured."""
+        row = gateway.fetch_value(self.using, "vectorizer_configuration", vectorizer=self.space.vectorizer_id)
+        return splitter_of(row, self.embedder)
+
+    @cached_property
+    def vector_oid(self) -> int:
+        """The oid of the type in which the space stores its vectors."""
+        return int(gateway.fetch_value(self.using, "type_oid", type=self.space.storage))
+
+    def run_once(self) -> ExecutorBatch:
+        """Lease a batch of documents, embed what changed in them and write it; none during a pause of the provider.
+
+        Raises:
+            ModelChangedError: another model answers by the name of the space's.
+        """
+        if self.backoff.paused:
             return ExecutorBatch()
-        lease = claimed[0][1]
-        documents = _documents(claimed)
-        self._plan(documents)
-        texts = [text for document in documents for _, text in document.plan.missing]
+        self._model.run_while_changed(self.embedder)
         try:
-            outcome = embed_texts(self.embedder, texts, self.pool)
-        except PgKnowbaseError as error:
-            self._release(documents, lease, None, str(error))
-            raise
-        batch = ExecutorBatch(claimed=len(documents), embedded=len(outcome.vectors))
-        ready, waiting = self._sort(documents, outcome, lease, batch)
-        if waiting and not outcome.vectors:
-            self._pause(waiting, lease)
+            documents = self._lease()
+        except (DatabaseError, InterfaceError) as error:
+            if self._size.value == 1 or not can_go_smaller(error, self.using):
+                raise
+            self._size.exceeded()
+            return ExecutorBatch(interrupted=True)
+        if documents:
+            self._size.succeeded()
         else:
-            self._postpone(waiting, lease)
-            if texts:
-                self.pace.good()
+            self._model.run_while_idle(self.embedder)
+        return self._run(documents)
+
+    def run_document(self, source: int, key: str) -> ExecutorBatch:
+        """As ``run_once``, for the one document of this content type and object key."""
+        return ExecutorBatch() if self.backoff.paused else self._run(self._lease(source, key))
+
+    def _run(self, leased: Sequence[LeasedDocument]) -> ExecutorBatch:
+        documents = self._heed_outage(leased)
+        if not documents:
+            return ExecutorBatch()
+        self._plan(documents)
+        if not self._check_model(documents):
+            return ExecutorBatch(claimed=len(documents), retried=len(documents))
+        kept = self._kept_vectors()
+        found = self._find(documents, kept)
+        documents, reservation = self._within_caps(documents, found)
+        if not documents:
+            return ExecutorBatch()
+        try:
+            outcome = self._embed(documents, kept, found)
+        except PgKnowbaseError as error:
+            self.leases.release(documents, reason=str(error))
+            raise
+        finally:
+            self.caps.release(reservation)
+        batch = ExecutorBatch(claimed=len(documents), embedded=len(outcome.vectors) - len(outcome.found))
+        ready, waiting = self._sort(documents, outcome, batch)
+        if outcome.trouble is not None:
+            self._after_trouble(outcome.trouble, waiting, outcome)
+        elif batch.embedded or outcome.refused:
+            self._after_success(outcome)
         if ready:
             try:
-                self._write(ready, outcome, lease, batch)
+                in_portions(
+                    lambda portion: self._write(portion, outcome, kept, batch),
+                    ready,
+                    self.using,
+                    refuse=lambda document, error: self._refuse(document, error, batch),
+                )
             except DatabaseError:
-                self._give_back(ready, lease)
+                self._release_after_failed_write(ready)
                 raise
         return batch
 
-    def _give_back(self, documents: Sequence[Leased], lease: datetime) -> None:
-        """After a failed write; a worker with a row does it at its next claim."""
-        if self.worker is None and not connections[self.using].in_atomic_block:
-            with suppress(DatabaseError, InterfaceError):
-                self._release(documents, lease, None, "")
+    def _check_model(self, documents: Sequence[LeasedDocument]) -> bool:
+        """Whether the space's model answers. If nobody does, no text is the cause: the documents wait for the provider.
 
-    def _plan(self, documents: Sequence[Leased]) -> None:
+        Raises:
+            ModelChangedError: another model answers.
+        """
+        try:
+            self._model.run(self.embedder)
+        except EmbeddingError as error:
+            self._pause_provider(error)
+            self._postpone(documents, error, Outcome())
+            return False
+        except PgKnowbaseError as error:
+            self.leases.release(documents, reason=str(error))
+            raise
+        return True
+
+    def _find(self, documents: Sequence[LeasedDocument], kept: KeptVectors) -> Vectors:
+        """The vectors that were paid for already."""
+        texts = dict.fromkeys(text for document in documents for text in document.texts)
+        return kept.find(texts.keys() - {text for document in documents for text in document.anew})
+
+    def _within_caps(
+        self, documents: Sequence[LeasedDocument], found: Vectors
+    ) -> tuple[Sequence[LeasedDocument], Reservation]:
+        """The documents for which the caps leave room, and what is reserved for them; the others wait."""
+        if not self.caps.caps:
+            return documents, Reservation()
+        seen = set(found)
+        demands = []
+        tenants = read_spenders(self.using, [document.key for document in documents])
+        for document in documents:
+            fresh = set(document.texts) - seen
+            seen |= fresh
+            _, tenant = tenants.get(document.key, ("", ""))
+            demands.append(Demand(document.key, tenant, sum(map(len, fresh)), document.backfill))
+        reservation = self.caps.reserve(demands)
+        refused: dict[Refusal, list[LeasedDocument]] = defaultdict(list)
+        for document in documents:
+            if document.key in reservation.refused:
+                refused[reservation.refused[document.key]].append(document)
+        for refusal, group in refused.items():
+            logger.warning("%d documents wait: %s", len(group), refusal.reason)
+            self.leases.release(group, reason=refusal.reason, until=refusal.until)
+        return [document for document in documents if document.key not in reservation.refused], reservation
+
+    def _hear_of_caps(self) -> None:
+        """Let documents that wait for the end of a period be due where the caps have changed."""
+        signature = self.caps.signature
+        if signature != self._heard_of_caps:
+            self.leases.resume(signature, [end_of("day"), end_of("month")])
+            self._heard_of_caps = signature
+
+    def _embed(self, documents: Sequence[LeasedDocument], kept: KeptVectors, found: Vectors) -> Outcome:
+        """Embed what is missing of the documents, except what was paid for already."""
+        texts = dict.fromkeys(text for document in documents for text in document.texts)
+        usage = self._usage(documents)
+        usage.reuse(found)
+
+        def keep(vectors: Mapping[str, tuple[Vector, int | None]]) -> None:
+            kept.keep(vectors)
+            usage.write()
+
+        try:
+            outcome = embed_texts(
+                self.embedder,
+                (text for text in texts if text not in found),
+                self.pool,
+                limits=self._limits,
+                searching=self.backoff.recovering,
+                refused_in_a_row=self._refused_in_a_row,
+                keep=keep,
+                record=usage.add,
+                sent_in_vain=self._sent_in_vain,
+            )
+        finally:
+            # Beside the transaction that writes the documents: what was paid for is paid, whether they are written.
+            usage.write()
+        self._sent_in_vain = set(outcome.failed)
+        self._refused_in_a_row = outcome.refused_in_a_row
+        outcome.found.update(found)
+        outcome.vectors.update(found)
+        return outcome
+
+    def _usage(self, documents: Sequence[LeasedDocument]) -> EmbeddingUsage:
+        first: dict[str, DocumentKey] = {}
+        for document in documents:
+            for text in document.texts:
+                first.setdefault(text, document.key)
+        return EmbeddingUsage(self.using, self.embedder, self.space.name, first)
+
+    def _kept_vectors(self) -> KeptVectors:
+        fingerprint = self._model.fingerprint(self.embedder)
+        if self._recorded_fingerprint != fingerprint:
+            made_by = gateway.fetch_value(self.using, "space_made_by", space=self.space.pk, fingerprint=fingerprint)
+            if made_by == "mixed":
+                logger.warning(
+                    "the space %r holds vectors that were made with other options of its embedding: run"
+                    " 'manage.py pgknowbase_space rebuild' to have all of one kind",
+                    self.space.name,
+                )
+            self._recorded_fingerprint = fingerprint
+        return KeptVectors(
+            self.using,
+            self.embedder,
+            self.space,
+            fingerprint=fingerprint,
+            max_vectors=self.settings.max_kept_vectors,
+        )
+
+    # Lease and plan
+
+    def _lease(self, source: int | None = None, key: str | None = None) -> list[LeasedDocument]:
+        self._hear_of_caps()
+        if self.caps.is_closed(backfill=False):
+            return []
+        return self.leases.take(
+            min(self.backoff.batch_size, self._size.value),
+            fresh_only=self.caps.is_closed(backfill=True),
+            source=source,
+            key=key,
+        )
+
+    def _plan(self, documents: Sequence[LeasedDocument]) -> None:
         stored: dict[DocumentKey, dict[int, str]] = defaultdict(dict)
+        anew: dict[DocumentKey, set[str]] = defaultdict(set)
         rows = gateway.fetch(
             self.using,
-            gateway.CHUNKS,
-            self.space.vectorizer_id,
-            [document.key[0] for document in documents],
-            [document.key[1] for document in documents],
+            "chunks",
+            vectorizer=self.space.vectorizer_id,
+            sources=[document.key[0] for document in documents],
+            ids=[document.key[1] for document in documents],
         )
         for source, key, seq, text, reusable in rows:
-            if reusable:
+            if reusable:  # False once new vectors were requested for the same text
                 stored[source, key][seq] = text
+            else:
+                anew[source, key].add(text)
         for document in documents:
+            document.anew = anew[document.key]
             wanted = self.splitter.split(*document.key, document.title, document.content)
             document.plan = plan_chunks(wanted, stored[document.key])
 
+    # What the provider did not embed
+
     def _sort(
-        self, documents: Sequence[Leased], outcome: Outcome, lease: datetime, batch: ExecutorBatch
-    ) -> tuple[list[Leased], Waiting]:
-        """The documents that can be written, and those that the provider may embed later; what it refused is failed."""
-        ready: list[Leased] = []
-        waiting: dict[EmbeddingError, list[Leased]] = defaultdict(list)
+        self, documents: Sequence[LeasedDocument], outcome: Outcome, batch: ExecutorBatch
+    ) -> tuple[list[LeasedDocument], list[LeasedDocument]]:
+        """The documents that can be written, and those that wait. Those with a text at fault become dead letters.
+
+        A document some of whose chunks the model does not know is written without these.
+        """
+        ready: list[LeasedDocument] = []
+        waiting: list[LeasedDocument] = []
         for document in documents:
-            errors = [outcome.errors[text] for _, text in document.plan.missing if text in outcome.errors]
-            permanent = [error for error in errors if concerns_text(error)]
-            if permanent:
-                self._fail(document, permanent[0], lease)
+            errors = [outcome.refused[text] for text in document.texts if text in outcome.refused]
+            refused = [error for error in errors if not isinstance(error, UnknownTextError)]
+            has_vectors = len(document.plan.kept) + len(document.plan.missing) > len(errors)
+            if refused or (errors and not has_vectors):
+                self.leases.fail(document, (refused or errors)[0])
                 batch.failed += 1
-            elif errors:
-                waiting[errors[0]].append(document)
+            elif not all(text in outcome.vectors or text in outcome.refused for text in document.texts):
+                waiting.append(document)
             else:
                 ready.append(document)
-        batch.again = sum(map(len, waiting.values()))
+                if errors:
+                    logger.warning("document %s: %d chunks are left out: %s", document.key, len(errors), errors[0])
+        batch.retried = len(waiting)
         return ready, waiting
 
-    def _pause(self, waiting: Waiting, lease: datetime) -> None:
-        """Nothing could be embedded: no document is at fault, so all are due at once, and the provider gets a pause."""
-        documents = [document for group in waiting.values() for document in group]
-        wish = _wish(waiting)
-        alone = len(documents) == 1
-        if alone and documents[0].attempts and wish is None:
-            # It failed alone before, so it may well be at fault: it waits, and the others need not.
-            self._postpone(waiting, lease)
-            return
-        reason = str(next(iter(waiting)))
-        logger.warning("the provider gets a pause of %.1f s: %s", self.pace.bad(wish), reason)
-        self._release(documents, lease, None, reason, attempt=alone)
+    def _after_success(self, outcome: Outcome) -> None:
+        self.backoff.succeeded()
+        if outcome.max_texts is not None:
+            self._limits = replace(self._limits or self.embedder.limits, max_texts=outcome.max_texts)
+            logger.warning(
+                "the provider refuses larger calls than one of %d texts: set MAX_TEXTS to this number",
+                outcome.max_texts,
+            )
+        self._outage.end(self.embedder)
 
-    def _postpone(self, waiting: Waiting, lease: datetime) -> None:
-        for error, group in waiting.items():
-            delay = self._delay(error, max(one.attempts for one in group))
-            logger.warning("%d documents wait %.0f s: %s", len(group), delay, error)
-            self._release(group, lease, delay, str(error), attempt=True)
-        wish = _wish(waiting)
-        if wish is not None:
-            self.pace.pause(wish)
+    def _after_trouble(self, error: EmbeddingError, waiting: list[LeasedDocument], outcome: Outcome) -> None:
+        """Give the provider a pause, or the documents a delay where one of them may be the cause."""
+        answered = len(outcome.vectors) > len(outcome.found)
+        alone = len(waiting) == 1
+        retry_after = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
+        if isinstance(error, ThrottledEmbeddingError | PermanentEmbeddingError):
+            self._pause_provider(error, answered=answered)
+            # Alone, it makes room for the others: the next attempt is with one of them.
+            at_its_end = alone and isinstance(error, PermanentEmbeddingError)
+            self._postpone(waiting, error, outcome, delay=0.0 if at_its_end else None)
+        elif answered or (alone and waiting[0].attempts and retry_after is None):
+            # A text may well be the cause: it failed while others were embedded, or alone and not for the first time.
+            failed = [document for document in waiting if any(text in outcome.failed for text in document.texts)]
+            self._postpone(failed, error, outcome, delay=self._delay(error, failed), attempt=True)
+            self._postpone([document for document in waiting if document not in failed], error, outcome)
+            if retry_after is not None:
+                self._pause_provider(error, answered=True)
+        else:
+            self._pause_provider(error)
+            self._postpone(waiting, error, outcome, attempt=alone)
 
-    def _delay(self, error: EmbeddingError, attempts: int) -> float:
-        wish = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
-        backoff: float = self.settings.retry_delay * 2 ** min(attempts, 30)
-        return min(max(backoff, wish or 0), self.settings.retry_delay_max)
+    def _pause_provider(self, error: EmbeddingError, *, answered: bool = False) -> None:
+        """Leave the provider alone, and let everybody know why."""
+        retry_after = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
+        if answered and isinstance(error, RetryableEmbeddingError):
+            seconds = self.backoff.pause(retry_after)
+        else:
+            seconds = self.backoff.failed(retry_after, answered=answered)
+        logger.warning("the provider gets a pause of %.1f s: %s", seconds, error)
+        self._outage.report(self.embedder, error, pause=seconds)
 
-    def _release(
-        self, documents: Sequence[Leased], lease: datetime, delay: float | None, reason: str, *, attempt: bool = False
+    def _heed_outage(self, documents: Sequence[LeasedDocument]) -> Sequence[LeasedDocument]:
+        """The documents to continue with, in view of what other workers have heard from the provider."""
+        if not documents:
+            return documents
+        if (pause := self._outage.look(self.embedder)) is not None:
+            self.backoff.pause(pause)
+            self.leases.release(documents)
+            return []
+        if not self._outage.is_known:
+            return documents
+        if not self.backoff.recovering and self.backoff.full_batch_size > 1:
+            self.backoff.recover()
+            if documents[1:]:
+                self.leases.release(documents[1:])
+        return documents[:1] if self.backoff.batch_size == 1 else documents
+
+    def _postpone(
+        self,
+        documents: Sequence[LeasedDocument],
+        error: EmbeddingError,
+        outcome: Outcome,
+        *,
+        delay: float | None = None,
+        attempt: bool = False,
     ) -> None:
-        items = [item for document in documents for item in document.items]
-        gateway.fetch(self.using, gateway.QUEUE_RELEASE, self.space.vectorizer_id, items, lease, delay, reason, attempt)
+        """Give the documents back with the error, and with how much of each is embedded already."""
+        by_reason: dict[str, list[LeasedDocument]] = defaultdict(list)
+        for document in documents:
+            texts = set(document.texts)
+            done = len(texts & outcome.vectors.keys())
+            own = next((outcome.failed[text] for text in document.texts if text in outcome.failed), error)
+            progress = f" ({done:,} of {len(texts):,} texts of this document are embedded, and kept.)" if done else ""
+            by_reason[f"{own}{progress}"].append(document)
+        for reason, group in by_reason.items():
+            if delay:
+                logger.warning("%d documents wait %.0f s: %s", len(group), delay, reason)
+            self.leases.release(group, delay=delay, reason=reason, attempt=attempt)
 
-    def _fail(self, document: Leased, error: EmbeddingError, lease: datetime) -> None:
-        logger.error("document %s cannot be embedded: %s", document.key, error)
-        for item in document.items:
-            gateway.fetch(self.using, gateway.QUEUE_FAIL, self.space.vectorizer_id, item, lease, str(error))
+    def _delay(self, error: EmbeddingError, documents: Sequence[LeasedDocument]) -> float:
+        """Seconds until the next attempt of documents, by the one with the most failed attempts before this."""
+        retry = self.settings.retry
+        attempts = max((document.attempts for document in documents), default=0)
+        retry_after = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
+        backoff = exponential_backoff(attempts + 1, delay=retry.delay, max_delay=retry.max_delay)
+        return min(max(backoff, retry_after or 0), retry.max_delay)
 
-    def _write(self, documents: Sequence[Leased], outcome: Outcome, lease: datetime, batch: ExecutorBatch) -> None:
+    def _refuse(self, document: LeasedDocument, error: BaseException, batch: ExecutorBatch) -> None:
+        """Its chunks alone take too long to write: it becomes a dead letter, and the others are written."""
+        told = describe_limit(error, self.using, advice="let its model return less text")
+        if exceeded_limit(error) == "lock_timeout":  # somebody else holds it, for now
+            self.leases.release([document], delay=self.settings.retry.delay, reason=told, attempt=True)
+            batch.retried += 1
+            return
+        self.leases.fail(document, EmbeddingError(told))
+        batch.failed += 1
+
+    def _release_after_failed_write(self, documents: Sequence[LeasedDocument]) -> None:
+        """Without a heartbeat the leases would last until their end; a worker with one gets them at its next claim."""
+        if self.worker is None and not connections[self.using].in_atomic_block:
+            with suppress(DatabaseError, InterfaceError):
+                self.leases.release(documents)
+
+    # Write
+
+    def _write(
+        self, documents: Sequence[LeasedDocument], outcome: Outcome, kept: KeptVectors, batch: ExecutorBatch
+    ) -> None:
         by_key = {document.key: document for document in documents}
-        with transaction.atomic(using=self.using):
+        space = self.space
+        # One transaction, so that a search sees all old or all new chunks of a document.
+        with read_committed(self.using):
             states = self._open(documents)
             written = [key for key in by_key if states.get(key) == "open"]
             busy = [by_key[key] for key in by_key if states.get(key) == "busy"]
             rows = [
-                (*key, seq, text, *outcome.vectors[text]) for key in written for seq, text in by_key[key].plan.missing
+                (*key, seq, text, *outcome.vectors[text])
+                for key in written
+                for seq, text in by_key[key].plan.missing
+                if text in outcome.vectors
             ]
             if rows:
-                space = self.space
                 gateway.copy_chunks(
                     self.using, space.store_schema, space.store_table, space.storage, self.vector_oid, rows
                 )
+            # A document whose text has changed meanwhile is done too: the change has queued it anew.
             items = [item for document in documents if document not in busy for item in document.items]
             gateway.fetch(
                 self.using,
-                gateway.STORE_CLOSE,
-                self.space.vectorizer_id,
-                items,
-                lease,
-                [source for source, _ in written],
-                [key for _, key in written],
+                "store_close",
+                vectorizer=space.vectorizer_id,
+                items=items,
+                lease=documents[0].lease,
+                sources=[source for source, _ in written],
+                ids=[key for _, key in written],
             )
             if busy:
-                self._release(busy, lease, 0.1, "")
+                self.leases.release(busy, delay=BUSY_SECONDS)
+            kept.forget(text for key in written for text in by_key[key].texts)
         batch.written += len(written)
-        batch.again += len(busy)
+        batch.retried += len(busy)
 
-    def _open(self, documents: Sequence[Leased]) -> dict[DocumentKey, str]:
+    def _open(self, documents: Sequence[LeasedDocument]) -> dict[DocumentKey, str]:
+        """Lock the documents, move and delete their stored chunks; the state of each, see the SQL function."""
         kept = [(document.key, chunk) for document in documents for chunk in document.plan.kept]
         rows = gateway.fetch(
             self.using,
-            gateway.STORE_OPEN,
-            self.space.vectorizer_id,
-            [document.key[0] for document in documents],
-            [document.key[1] for document in documents],
-            [document.digest for document in documents],
-            [source for (source, _), _ in kept],
-            [key for (_, key), _ in kept],
-            [chunk.old for _, chunk in kept],
-            [chunk.new for _, chunk in kept],
-            [chunk.digest for _, chunk in kept],
+            "store_open",
+            vectorizer=self.space.vectorizer_id,
+            sources=[document.key[0] for document in documents],
+            ids=[document.key[1] for document in documents],
+            digests=[document.digest for document in documents],
+            kept_sources=[source for (source, _), _ in kept],
+            kept_ids=[key for (_, key), _ in kept],
+            kept_old=[chunk.old for _, chunk in kept],
+            kept_new=[chunk.new for _, chunk in kept],
+            kept_digests=[chunk.digest for _, chunk in kept],
         )
         return {(source, key): state for source, key, state in rows}
-
-
-def _wish(waiting: Waiting) -> float | None:
-    """The longest Retry-After that the provider has asked for."""
-    wishes = [error.retry_after for error in waiting if isinstance(error, RetryableEmbeddingError)]
-    return max((wish for wish in wishes if wish is not None), default=None)
-
-
-def _documents(claimed: Sequence[gateway.Row]) -> list[Leased]:
-    documents: dict[DocumentKey, Leased] = {}
-    for item, _, attempts, source, key, title, content in claimed:
-        document = documents.setdefault((source, key), Leased((source, key), [], attempts, title, content))
-        document.items.append(item)
-    return list(documents.values())

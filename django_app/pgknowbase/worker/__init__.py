@@ -1,4 +1,4 @@
-"""The worker: relay and vectorizer executor in one process."""
+"""The worker: relay, keywords, vectorizer and reactions in one process."""
 
 from pgknowbase.worker.loop import Worker, WorkerTotals
 

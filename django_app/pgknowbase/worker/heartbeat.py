@@ -1,9 +1,8 @@
-"""Heartbeats: how workers know of each other who is alive, and who takes over from the dead."""
+"""The heartbeat of a worker: how workers know which of them are alive, and take over from those that are not."""
 
 import logging
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Self
@@ -11,24 +10,32 @@ from uuid import UUID, uuid4
 
 from django.db import DatabaseError, InterfaceError, connections
 
-from pgknowbase import gateway
 from pgknowbase.conf import get_settings
+from pgknowbase.core import gateway
+from pgknowbase.core.heartbeat import HeartbeatThread
 from pgknowbase.models import WorkerHeartbeat
-from pgknowbase.signals import worker_beat
+from pgknowbase.signals import worker_heartbeat
 
 logger = logging.getLogger("pgknowbase.worker")
 
 Figures = tuple[int, int, int]
 
+# Five heartbeats fit into the timeout, so four may be lost or late before a living worker counts as dead.
+HEARTBEATS_PER_TIMEOUT = 5
+
 
 class Heartbeat:
-    """One row of ``WorkerHeartbeat`` for as long as the block lasts, beaten by a thread with a connection of its own.
+    """One row of ``WorkerHeartbeat`` for as long as the block lasts, kept fresh by a thread of its own.
 
-    So it goes on during a provider call however long. Each beat also buries the workers that have been silent for
-    ``DEAD_AFTER`` seconds.
+    Each beat also releases what workers that have been silent for ``WORKER["HEARTBEAT_TIMEOUT"]`` seconds had on lease.
 
     Args:
-        figures: events taken, documents embedded, and failures so far.
+        using: the alias of the database.
+        role: what the worker does.
+        figures: returns events taken, documents embedded, and failures so far.
+
+    >>> with Heartbeat("default", WorkerHeartbeat.Role.BOTH, lambda: (0, 0, 0)) as heartbeat:
+    ...     Executor(worker=heartbeat.worker)
     """
 
     def __init__(self, using: str, role: WorkerHeartbeat.Role, figures: Callable[[], Figures]) -> None:
@@ -36,10 +43,10 @@ class Heartbeat:
         self.using = using
         self.role = role
         self.figures = figures
-        self.settings = get_settings().worker
-        self._born = time.monotonic()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pgknowbase-heartbeat", daemon=True)
+        self._timeout = get_settings().worker.heartbeat_timeout
+        self._started_at = time.monotonic()
+        interval = self._timeout / HEARTBEATS_PER_TIMEOUT
+        self._thread = HeartbeatThread(self._beat_and_signal, interval, name="pgknowbase-heartbeat")
 
     def __enter__(self) -> Self:
         self.beat()
@@ -47,43 +54,37 @@ class Heartbeat:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._ended.set()
-        self._thread.join()
-        for _ in range(2):  # the first try may find a connection that was cut long ago
+        self._thread.stop()
+        for _ in range(2):  # the connection may have been cut while nobody used it
             try:
-                gateway.fetch(self.using, gateway.WORKER_END, self.worker)
+                gateway.fetch(self.using, "worker_end", worker=self.worker)
                 return
             except (DatabaseError, InterfaceError) as error:
                 connections[self.using].close()
                 reason = str(error).strip()
-        logger.warning("the worker could not sign off, others will find out: %s", reason)
+        logger.warning("the worker could not delete its heartbeat, others will when it times out: %s", reason)
 
     def beat(self) -> None:
-        """Say that this worker lives; bury others that do not."""
-        returned = gateway.fetch_value(
+        """Write the row, and release what dead workers had on lease."""
+        events, documents, failed = self.figures()
+        released = gateway.fetch_value(
             self.using,
-            gateway.WORKER_BEAT,
-            self.worker,
-            socket.gethostname(),
-            os.getpid(),
-            self.role,
-            time.monotonic() - self._born,
-            *self.figures(),
-            self.settings.dead_after,
+            "worker_heartbeat",
+            worker=self.worker,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            role=self.role,
+            uptime=time.monotonic() - self._started_at,
+            events=events,
+            documents=documents,
+            failed=failed,
+            heartbeat_timeout=self._timeout,
         )
-        if returned:
-            logger.warning("%d documents of a dead worker are due again", returned)
+        if released:
+            logger.warning("%d documents that a dead worker had on lease are due", released)
 
-    def _run(self) -> None:
-        try:
-            while not self._ended.wait(self.settings.heartbeat_seconds):
-                try:
-                    self.beat()
-                    for receiver, failure in worker_beat.send_robust(type(self), using=self.using):
-                        if isinstance(failure, Exception):
-                            logger.warning("heartbeat: %s: %s", receiver, failure)
-                except (DatabaseError, InterfaceError) as error:
-                    logger.warning("heartbeat: %s", str(error).strip())
-                    connections[self.using].close()
-        finally:
-            connections.close_all()
+    def _beat_and_signal(self) -> None:
+        self.beat()
+        for receiver, failure in worker_heartbeat.send_robust(type(self), using=self.using):
+            if isinstance(failure, Exception):
+                logger.warning("heartbeat: %s: %s", receiver, failure)

@@ -1,4 +1,9 @@
-"""The worker's loop: relay, executor, keywords and reactions side by side, each on a thread and a connection."""
+"""The worker: its stages run side by side, each on a thread and a database connection of its own.
+
+relay -> documents -> keywords and vectorizer; reactions read the same changes; other embedding spaces are filled in the
+background. The database is the only queue between the stages: an event tells a stage that it may have work, and a stage
+that hears of none looks again after its poll interval.
+"""
 
 import logging
 import random
@@ -7,86 +12,115 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, connections, transaction
 
-from pgknowbase import gateway
-from pgknowbase.conf import get_settings
+from pgknowbase.conf import activate_database, get_settings, use_database
+from pgknowbase.core import gateway
+from pgknowbase.core.backoff import exponential_backoff
+from pgknowbase.core.server_limits import PortionSize, can_go_smaller
+from pgknowbase.costs.ledger import UsageFold
 from pgknowbase.models import EmbeddingSpace, WorkerHeartbeat
 from pgknowbase.reactions.reactor import Reactor
-from pgknowbase.reactions.registry import usable
+from pgknowbase.reactions.registry import valid_reactions
 from pgknowbase.reactions.run import Outcome
-from pgknowbase.relay.relay import Relay
-from pgknowbase.relay.sync import SyncReport
+from pgknowbase.relay.relay import RELAY_BATCH_SIZE, Relay
+from pgknowbase.relay.writing import SyncReport
 from pgknowbase.vectorizer.executor import Executor, ExecutorBatch
-from pgknowbase.vectorizer.fleet import Filling, Serving
+from pgknowbase.vectorizer.runners import ActiveSpaceRunner, BackgroundSpaceRunner
 from pgknowbase.worker.heartbeat import Figures, Heartbeat
+from pgknowbase.worker.threads import allot_connections
 
 logger = logging.getLogger("pgknowbase.worker")
 
-LONGEST_PAUSE = 30.0
-FILLING_INTERVAL = 0.2
-FILLING_BATCH = 50
-SETTLE_INTERVAL = 1.0
-EXECUTOR_PATIENCE = 5  # its own relay wakes the executor, so it looks less often for what others have queued
-REACTOR_PATIENCE = 3
+# Half of it is the mean wait of a change, against an indexing lag of about 40 ms. Looking is one statement, and at this
+# interval an idle worker and its server use about 5 % of a core.
+POLL_SECONDS = 0.03
+# These stages are woken by the relay of the same worker, so they look less often for what other processes have queued.
+WOKEN_POLL_SECONDS = 5 * POLL_SECONDS
+REACTION_POLL_SECONDS = 3 * POLL_SECONDS
+BACKGROUND_POLL_SECONDS = 0.2
+# Small, because the active space waits for the end of a batch in the background where both use one provider.
+BACKGROUND_BATCH_SIZE = 50
+COMPLETION_INTERVAL = 1.0
+MAX_DATABASE_PAUSE = 30.0
+STAGES = ("relay", "vectorizer", "keywords", "reactions", "background")
 
 
 @dataclass
 class WorkerTotals:
-    """What a worker did since it started; ``rows`` and ``reactions`` (runs) count by what became of them."""
+    """What a worker did since it started.
+
+    ``events``: changed rows. ``rows``: rendered rows by outcome. ``documents``, ``embedded``: documents written, texts
+    that got a new vector. ``retried``, ``failed``: documents that the provider may embed later, or refused.
+    ``reactions``: runs by outcome.
+    """
 
     events: int = 0
     rows: Counter[str] = field(default_factory=lambda: Counter(SyncReport().counts))
     documents: int = 0
     embedded: int = 0
-    again: int = 0
+    retried: int = 0
     failed: int = 0
     reactions: Counter[str] = field(default_factory=Counter)
 
     @property
     def figures(self) -> Figures:
-        """What the heartbeat tells: events, documents and failures."""
-        return (
-            self.events,
-            self.documents,
-            self.failed + self.rows["failed"] + self.reactions["again"] + self.reactions["dead"],
-        )
+        """What the heartbeat shows: events, documents and failures."""
+        failures = self.failed + self.rows["failed"] + self.reactions["retry"] + self.reactions["dead"]
+        return self.events, self.documents, failures
 
 
-class Settler:
-    """Takes note of what other workers, such as pgai's, have embedded: now and then, never a tenth of the time."""
+@dataclass(frozen=True)
+class Stage:
+    """One part of the worker. ``run_once`` does a batch of work, and returns whether it found none."""
+
+    name: str
+    run_once: Callable[[], bool]
+    poll_seconds: float
+
+
+class CompletionSweep:
+    """Marks objects as completed whose chunks other workers have written, such as pgai's, which do not do it.
+
+    At most once a second, and at most 10 % of the worker's time.
+    """
 
     def __init__(self, using: str) -> None:
         self.using = using
         self._due = 0.0
 
-    def settle(self) -> int:
-        """Mark those objects as searchable now; returns how many."""
+    def run(self) -> int:
+        """Mark them now; returns how many."""
         started = time.monotonic()
-        settled: int = gateway.fetch_value(self.using, gateway.SETTLE)
+        completed: int = gateway.fetch_value(self.using, "mark_completed")
         ended = time.monotonic()
-        self._due = ended + max(SETTLE_INTERVAL, 10 * (ended - started))
-        return settled
+        self._due = ended + max(COMPLETION_INTERVAL, 10 * (ended - started))
+        return completed
 
-    def settle_if_due(self) -> int:
-        """As ``settle``, unless the last time is less than a second ago."""
-        return self.settle() if time.monotonic() >= self._due else 0
-
-
-class _Batch(Protocol):
-    @property
-    def idle(self) -> bool: ...
+    def run_if_due(self) -> int:
+        """As ``run``, unless the last sweep was too recent."""
+        return self.run() if time.monotonic() >= self._due else 0
 
 
 class Worker:
-    """Runs relay and executor until ``stop`` is called, or until there is nothing left to do.
+    """Runs its stages until ``stop`` is called (``run``), or until no work is due (``run_until_idle``).
 
-    ``stop`` lets both finish the batch they are at. Whatever a killed worker was at is done by the next one.
+    ``stop`` lets each stage finish its batch. What a killed worker was doing is done by the next one: events are
+    deleted in the transaction that used them, and leases of a worker without a heartbeat are released.
+
+    Args:
+        using: the alias of the database, by default ``DATABASE``.
+        batch_size: outbox events of one transaction.
+        concurrency: provider calls at the same time, by default ``WORKER["CONCURRENCY"]``.
+        relay_only: leave embedding to other workers, such as pgai's.
+        progress: called with the totals after each batch, from the thread of its stage.
+
+    >>> Worker().run_until_idle().documents
     """
 
     def __init__(
@@ -98,54 +132,23 @@ class Worker:
         relay_only: bool = False,
         progress: Callable[[WorkerTotals], None] | None = None,
     ) -> None:
-        settings = get_settings()
-        self.using = using or settings.database
-        self.interval = settings.worker.poll_interval
-        self.batch_size = batch_size
+        self.using = using or get_settings().database
+        self.batch_size = batch_size or RELAY_BATCH_SIZE
         self.concurrency = concurrency
         self.relay_only = relay_only
         self.progress = progress or (lambda totals: None)
         self.totals = WorkerTotals()
-        self._settler = Settler(self.using)
+        self._totals_lock = threading.Lock()
+        self._keywords_size = PortionSize(self.batch_size)
+        self._completion = CompletionSweep(self.using)
+        self._usage = UsageFold(self.using)
         self._stopping = threading.Event()
-        self._queued = threading.Event()  # the relay has just written documents
-        self._written = threading.Event()  # the same, for their words
-        self._reacted = threading.Event()  # a reaction has ended, so its thread is free
-        self._counting = threading.Lock()
-        self._free = threading.Event()  # nothing waits for the active space
+        self._wake = {name: threading.Event() for name in STAGES}
+        self._shares_thread: set[str] = set()
+        self._active_space_idle = threading.Event()
         self._failure: BaseException | None = None
 
-    def stop(self) -> None:
-        """Ask for the end after the current batches."""
-        self._stopping.set()
-        self._queued.set()
-        self._written.set()
-        self._reacted.set()
-        self._free.set()
-
-    def run_until_idle(self) -> WorkerTotals:
-        """Work until outbox and queue hold nothing that is due; for ``--once`` and tests. Runs in this thread."""
-        # Inside somebody's transaction nobody sees a heartbeat, nor the leases.
-        if connections[self.using].in_atomic_block:
-            self._drain(None)
-        else:
-            with self._heartbeat() as heart:
-                self._drain(heart.worker)
-        return self.totals
-
-    def _drain(self, worker: UUID | None) -> None:
-        relay = Relay(self.using, batch_size=self.batch_size)
-        reactor = Reactor(self.using, worker=worker, stopping=self._stopping, ended=self._reaction_ended)
-        with self._executors(worker) as (serving, filling):
-            while not self._stopping.is_set():
-                idle = self._relay(relay)
-                if serving is not None:
-                    idle = self._execute(serving) and idle
-                idle = self._words() and idle
-                idle = reactor.run_once().idle and idle
-                if idle and (filling is None or self._fill(filling)):
-                    break
-            self._settler.settle()
+    # The main loops
 
     def run(self) -> WorkerTotals:
         """Work until ``stop``. Errors of the database are waited out.
@@ -153,145 +156,212 @@ class Worker:
         Raises:
             PgKnowbaseError: the settings and the active space do not agree, at start.
         """
+        with use_database(self.using):
+            return self._run()
+
+    def _run(self) -> WorkerTotals:
         try:
-            self._run()
+            allotment = allot_connections(self._stage_names(), self._reaction_runs(), self.using)
+            self._shares_thread = {name for shared in allotment.stages if len(shared) > 1 for name in shared}
+            with self._heartbeat() as heartbeat, self._stages(heartbeat.worker, runs=allotment.runs) as stages:
+                self._run_threads(stages, allotment.stages)
         finally:
             connections[self.using].close()
         if self._failure is not None:
             raise self._failure
         return self.totals
 
-    def _run(self) -> None:
-        relay = Relay(self.using, batch_size=self.batch_size)
-        with (
-            self._heartbeat() as heart,
-            self._executors(heart.worker) as (serving, filling),
-            self._reactor(heart.worker) as reactor,
-        ):
-            pause = EXECUTOR_PATIENCE * self.interval
-            turns = [
-                ("relay", lambda: self._relay(relay), self._stopping, self.interval),
-                ("keywords", self._words, self._written, pause),
-            ]
-            if serving is not None:
-                turns.append(("vectorizer", lambda: self._execute(serving), self._queued, pause))
-            if filling is not None:
-                turns.append(("filling", lambda: self._fill_when_free(filling), self._stopping, FILLING_INTERVAL))
-            if reactor is not None:
-                patience = REACTOR_PATIENCE * self.interval
-                turns.append(("reactions", lambda: reactor.run_once().idle, self._reacted, patience))
-            threads = [threading.Thread(target=self._loop, args=turn, name=f"pgknowbase-{turn[0]}") for turn in turns]
-            connections[self.using].close()  # this thread only waits
+    def run_until_idle(self) -> WorkerTotals:
+        """Work in this thread until outbox and queues hold nothing that is due; for ``--once`` and tests."""
+        if connections[self.using].in_atomic_block:
+            # Nobody else sees what this transaction writes, so a heartbeat would guard nothing.
+            with use_database(self.using):
+                self._drain(None)
+        else:
+            allot_connections(STAGES[:1], 0, self.using)  # all stages take turns in this thread
+            with use_database(self.using), self._heartbeat() as heartbeat:
+                self._drain(heartbeat.worker)
+        return self.totals
+
+    def stop(self) -> None:
+        """Ask for the end after the current batches. Safe in a signal handler."""
+        self._stopping.set()
+        self._active_space_idle.set()
+        for event in self._wake.values():
+            event.set()
+
+    def _run_threads(self, stages: list[Stage], names: list[list[str]]) -> None:
+        by_name = {stage.name: stage for stage in stages}
+        threads = []
+        for shared in names:
+            # One event wakes the thread, whichever of its stages is meant.
+            self._wake.update(dict.fromkeys(shared, threading.Event()))
+            chosen = [by_name[name] for name in shared]
+            threads.append(threading.Thread(target=self._run_stages, args=(chosen,), name=f"pgknowbase-{shared[0]}"))
+        connections[self.using].close()  # this thread only waits
+        for thread in threads:
+            thread.start()
+        try:
             for thread in threads:
-                thread.start()
-            try:
-                for thread in threads:
-                    while thread.is_alive():
-                        thread.join(0.5)
-            finally:
-                self.stop()
+                while thread.is_alive():
+                    thread.join(0.5)  # with a timeout, or no signal would reach this thread
+        finally:
+            self.stop()
+
+    def _run_stages(self, stages: list[Stage]) -> None:
+        """The stages of one thread, in turn."""
+        activate_database(self.using)  # what hooks and functions ask for by DATABASE is that of this worker
+        wake, failures = self._wake[stages[0].name], Counter[str]()
+        pause = min(stage.poll_seconds for stage in stages)
+        try:
+            while not self._stopping.is_set():
+                # Cleared before the batches: work that is announced during them must not be slept over.
+                wake.clear()
+                idle = True
+                for stage in stages:
+                    try:
+                        idle, failures[stage.name] = self._run_batch(stage) and idle, 0
+                    except (DatabaseError, InterfaceError) as error:
+                        failures[stage.name] += 1
+                        self._wait_for_database(stage, error, failures[stage.name])
+                        idle = False
+                if idle:
+                    wake.wait(_jittered(pause))
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            self._failure = error
+            self.stop()
+        finally:
+            connections.close_all()
+
+    def _run_batch(self, stage: Stage) -> bool:
+        idle = stage.run_once()
+        if not idle:
+            self.progress(self.totals)
+        return idle
+
+    def _wait_for_database(self, stage: Stage, error: Exception, failures: int) -> None:
+        pause = exponential_backoff(failures, delay=2 * POLL_SECONDS, max_delay=MAX_DATABASE_PAUSE)
+        logger.warning("%s: %s; next attempt in %.1f s", stage.name, str(error).strip(), pause)
+        connections.close_all()
+        self._stopping.wait(_jittered(pause))
+
+    def _drain(self, worker: UUID | None) -> None:
+        with self._stages(worker) as stages:
+            foreground = [stage for stage in stages if stage.name != "background"]
+            background = [stage for stage in stages if stage.name == "background"]
+            while not self._stopping.is_set():
+                # Each stage has a turn, whatever the others found, because it may make work for them.
+                idle = [self._run_batch(stage) for stage in foreground]
+                if all(idle) and all(self._run_batch(stage) for stage in background):
+                    break
+            self._completion.run()
+
+    # What the stages are
 
     def _heartbeat(self) -> Heartbeat:
         role = WorkerHeartbeat.Role.RELAY if self.relay_only else WorkerHeartbeat.Role.BOTH
         return Heartbeat(self.using, role, lambda: self.totals.figures)
 
     @contextmanager
-    def _executors(self, worker: UUID | None) -> Iterator[tuple[Serving | None, Filling | None]]:
+    def _stages(self, worker: UUID | None, *, runs: int | None = None) -> Iterator[list[Stage]]:
+        with ExitStack() as stack:
+            relay = Relay(self.using, batch_size=self.batch_size)
+            stages = [Stage("relay", partial(self._run_relay, relay), POLL_SECONDS)]
+            if not self.relay_only:
+                active = stack.enter_context(ActiveSpaceRunner(self.using, partial(self._executor, worker)))
+                stages.append(Stage("vectorizer", partial(self._run_vectorizer, active), WOKEN_POLL_SECONDS))
+            stages.append(Stage("keywords", self._run_keywords, WOKEN_POLL_SECONDS))
+            if runs is None or "reactions" in self._stage_names():
+                reactor = self._reactor(worker, stack, runs or 0)
+                stages.append(Stage("reactions", lambda: reactor.run_once().idle, REACTION_POLL_SECONDS))
+            if not self.relay_only:
+                others = stack.enter_context(BackgroundSpaceRunner(self.using, self._background_executor))
+                stages.append(Stage("background", partial(self._run_background, others), BACKGROUND_POLL_SECONDS))
+            yield stages
+
+    def _executor(self, worker: UUID | None, space: EmbeddingSpace | None) -> Executor:
+        return Executor(self.using, concurrency=self.concurrency, worker=worker, space=space)
+
+    def _background_executor(self, space: EmbeddingSpace) -> Executor:
+        # A worker's heartbeat row has room for one lease, which is the active space's. These leases are short instead.
+        return Executor(self.using, batch_size=BACKGROUND_BATCH_SIZE, concurrency=self.concurrency, space=space)
+
+    def _stage_names(self) -> list[str]:
+        left_out = {"vectorizer", "background"} if self.relay_only else set()
+        if not self._reaction_runs():
+            left_out.add("reactions")
+        return [name for name in STAGES if name not in left_out]
+
+    def _reaction_runs(self) -> int:
+        """Concurrent runs of reactions; 0 without any, or where other workers run them."""
+        return get_settings().reactions.concurrency if valid_reactions() else 0
+
+    def _reactor(self, worker: UUID | None, stack: ExitStack, runs: int) -> Reactor:
+        """Without ``runs``, one that runs reactions itself. The stack waits for the runs that have started."""
+        pool = stack.enter_context(ThreadPoolExecutor(runs, thread_name_prefix="pgknowbase-reaction")) if runs else None
+        return Reactor(
+            self.using, worker=worker, pool=pool, runs=runs, stopping=self._stopping, ended=self._on_reaction_ended
+        )
+
+    # One batch of each stage
+
+    def _run_relay(self, relay: Relay) -> bool:
         if self.relay_only:
-            yield None, None
-            return
-
-        def serve(space: EmbeddingSpace | None) -> Executor:
-            return Executor(self.using, concurrency=self.concurrency, worker=worker, space=space)
-
-        def fill(space: EmbeddingSpace) -> Executor:
-            # A worker's row has room for one lease, so these go without: theirs are short.
-            return Executor(self.using, batch_size=FILLING_BATCH, concurrency=self.concurrency, space=space)
-
-        with Serving(self.using, serve) as serving, Filling(self.using, fill) as filling:
-            yield serving, filling
-
-    @contextmanager
-    def _reactor(self, worker: UUID) -> Iterator[Reactor | None]:
-        """None without reactions, or where other workers run them. Waits at the end for the runs that it has begun."""
-        most = get_settings().reactions.concurrency
-        if not most or not usable():
-            yield None
-            return
-        with ThreadPoolExecutor(most, thread_name_prefix="pgknowbase-reaction") as pool:
-            yield Reactor(self.using, worker=worker, pool=pool, stopping=self._stopping, ended=self._reaction_ended)
-
-    def _reaction_ended(self, outcome: Outcome) -> None:
-        with self._counting:
-            self.totals.reactions[outcome.state] += 1
-        self._reacted.set()
-
-    def _loop(self, name: str, turn: Callable[[], bool], wake: threading.Event, interval: float) -> None:
-        failures = 0
-        try:
-            while not self._stopping.is_set():
-                if wake is not self._stopping:
-                    wake.clear()
-                try:
-                    idle, failures = turn(), 0
-                except (DatabaseError, InterfaceError) as error:
-                    failures += 1
-                    pause = min(LONGEST_PAUSE, self.interval * 2 ** min(failures, 16))
-                    logger.warning("%s: %s; trying again in %.1f s", name, str(error).strip(), pause)
-                    connections.close_all()
-                    self._pause(pause, self._stopping)
-                    continue
-                if idle:
-                    self._pause(interval, wake)
-        except BaseException as error:  # noqa: BLE001 - carried over to the main thread, which raises it
-            self._failure = error
-            self.stop()
-        finally:
-            connections.close_all()
-
-    def _pause(self, seconds: float, wake: threading.Event) -> None:
-        wake.wait(seconds * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
-
-    def _words(self) -> bool:
-        size = self.batch_size or get_settings().worker.relay_batch_size
-        return not gateway.fetch_value(self.using, gateway.KEYWORDS_REFRESH, size)
-
-    def _relay(self, relay: Relay) -> bool:
-        if self.relay_only:
-            self._settler.settle_if_due()
+            self._completion.run_if_due()
         batch = relay.run_once()
         self.totals.events += batch.events
         self.totals.rows.update(batch.report.counts)
         if not batch.idle:
-            self._queued.set()
-            self._written.set()
-        return self._told(batch)
+            self._wake["keywords"].set()
+            self._wake["vectorizer"].set()
+        return batch.idle
 
-    def _execute(self, serving: Serving) -> bool:
-        self._free.clear()
-        batch = serving.run_once()
+    def _run_keywords(self) -> bool:
+        size = self._keywords_size
+        try:
+            with transaction.atomic(using=self.using) if size.value == 1 else nullcontext():
+                if size.value == 1:
+                    # One document is bounded work, and nobody can make it less.
+                    gateway.fetch(self.using, "set_statement_timeout", timeout="0")
+                done = gateway.fetch_value(self.using, "keywords_refresh", max_documents=size.value)
+        except (DatabaseError, InterfaceError) as error:
+            if size.value == 1 or not can_go_smaller(error, self.using):
+                raise
+            size.exceeded()
+            return False
+        if done:
+            size.succeeded()
+        return not done
+
+    def _run_vectorizer(self, runner: ActiveSpaceRunner | Executor) -> bool:
+        self._active_space_idle.clear()
+        batch = runner.run_once()
         if batch.idle:
-            self._free.set()
-            self._settler.settle_if_due()
-        return self._counted(batch)
+            self._active_space_idle.set()
+            self._completion.run_if_due()
+        return self._count(batch)
 
-    def _fill_when_free(self, filling: Filling) -> bool:
-        """As ``_fill``, unless something waits for the active space."""
-        free = self._free.wait(FILLING_INTERVAL)
-        return not free or self._stopping.is_set() or self._fill(filling)
+    def _run_background(self, runner: BackgroundSpaceRunner) -> bool:
+        """A batch of another space, unless documents wait for the active one."""
+        # Where both share a thread, waiting would only delay the vectorizer.
+        self._usage.run_if_due()
+        idle = self._active_space_idle.wait(0 if "background" in self._shares_thread else BACKGROUND_POLL_SECONDS)
+        return not idle or self._stopping.is_set() or self._count(runner.run_once())
 
-    def _fill(self, filling: Filling) -> bool:
-        return self._counted(filling.run_once())
-
-    def _counted(self, batch: ExecutorBatch) -> bool:
-        with self._counting:
+    def _count(self, batch: ExecutorBatch) -> bool:
+        with self._totals_lock:
             self.totals.documents += batch.written
             self.totals.embedded += batch.embedded
-            self.totals.again += batch.again
+            self.totals.retried += batch.retried
             self.totals.failed += batch.failed
-        return self._told(batch)
-
-    def _told(self, batch: _Batch) -> bool:
-        if not batch.idle:
-            self.progress(self.totals)
         return batch.idle
+
+    def _on_reaction_ended(self, outcome: Outcome) -> None:
+        with self._totals_lock:
+            self.totals.reactions[outcome.state] += 1
+        self._wake["reactions"].set()  # a thread is free
+
+
+def _jittered(seconds: float) -> float:
+    """``seconds`` give or take a fifth, so that several workers do not look at the same moment."""
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - jitter

@@ -68,7 +68,7 @@ def _public(module: str) -> str:
 
 
 def _is_documented(entry: EntryRecord) -> bool:
-    """A docstring that is only the signature once more explains nothing."""
+    """Whether the docstring is long enough and more than a copy of the signature."""
     repeats = "\n" not in entry.docstring and entry.docstring.startswith(f"{entry.name}(")
     return len(entry.docstring) >= MIN_DOCSTRING[entry.kind] and not repeats
 

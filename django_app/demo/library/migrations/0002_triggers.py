@@ -18,9 +18,9 @@ class Migration(migrations.Migration):
             trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
                 name="pgknowbase_update",
                 sql=pgknowbase.capture.compiler.CaptureSqlV1(
-                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."name" IS DISTINCT FROM NEW."name" OR OLD."docstring" IS DISTINCT FROM NEW."docstring")',
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."name" COLLATE "C" IS DISTINCT FROM NEW."name" COLLATE "C" OR OLD."docstring" COLLATE "C" IS DISTINCT FROM NEW."docstring" COLLATE "C")',
                     func="IF OLD.\"id\" IS DISTINCT FROM NEW.\"id\" THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('library.Module', '', ARRAY[NEW.\"id\"::text, OLD.\"id\"::text], 'U');\n    ELSE\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('library.Module', '', ARRAY[NEW.\"id\"::text], 'U');\n    END IF;",
-                    hash="47b7759e8d212a51e83dbe3886e9d9ae33630315",
+                    hash="3987f1a120e58758065038d8354d6361bd9bd722",
                     operation="UPDATE",
                     pgid="pgtrigger_pgknowbase_update_59acdf6e8f",
                     table="library_module",
@@ -80,9 +80,9 @@ class Migration(migrations.Migration):
             trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
                 name="pgknowbase_update",
                 sql=pgknowbase.capture.compiler.CaptureSqlV1(
-                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."qualname" IS DISTINCT FROM NEW."qualname" OR OLD."kind" IS DISTINCT FROM NEW."kind" OR OLD."signature" IS DISTINCT FROM NEW."signature" OR OLD."docstring" IS DISTINCT FROM NEW."docstring" OR OLD."module_id" IS DISTINCT FROM NEW."module_id")',
+                    condition='WHEN (OLD."id" IS DISTINCT FROM NEW."id" OR OLD."qualname" COLLATE "C" IS DISTINCT FROM NEW."qualname" COLLATE "C" OR OLD."kind" COLLATE "C" IS DISTINCT FROM NEW."kind" COLLATE "C" OR OLD."signature" COLLATE "C" IS DISTINCT FROM NEW."signature" COLLATE "C" OR OLD."docstring" COLLATE "C" IS DISTINCT FROM NEW."docstring" COLLATE "C" OR OLD."module_id" IS DISTINCT FROM NEW."module_id")',
                     func="IF OLD.\"id\" IS DISTINCT FROM NEW.\"id\" THEN\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('library.Entry', '', ARRAY[NEW.\"id\"::text, OLD.\"id\"::text], 'U');\n    ELSE\n        INSERT INTO pgknowbase_outbox (source, path, object_keys, op) VALUES ('library.Entry', '', ARRAY[NEW.\"id\"::text], 'U');\n    END IF;",
-                    hash="c9361406175b8cb984e78606c28cb08a544e7fa8",
+                    hash="f67afd41a799617dcdfa3600190a52ef78ddb2fa",
                     operation="UPDATE",
                     pgid="pgtrigger_pgknowbase_update_8d3d432b1c",
                     table="library_entry",

@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 ("body", models.TextField()),
                 ("summary", models.TextField(blank=True, db_default="", default="")),
                 ("keywords", models.JSONField(blank=True, null=True)),
-                ("related", models.JSONField(blank=True, help_text="The nearest entries.", null=True)),
+                ("related", models.JSONField(blank=True, help_text="The most similar entries.", null=True)),
                 ("language", models.CharField(blank=True, db_default="", default="", max_length=30)),
                 (
                     "reading_ease",

@@ -34,9 +34,9 @@ class Migration(migrations.Migration):
             trigger=pgknowbase.capture.compiler.CaptureTriggerV1(
                 name="pgknowbase_on_update_libraryana_9dc1ec15",
                 sql=pgknowbase.capture.compiler.CaptureSqlV1(
-                    condition='WHEN (OLD."title" IS DISTINCT FROM NEW."title" OR OLD."body" IS DISTINCT FROM NEW."body")',
+                    condition='WHEN (OLD."title" COLLATE "C" IS DISTINCT FROM NEW."title" COLLATE "C" OR OLD."body" COLLATE "C" IS DISTINCT FROM NEW."body" COLLATE "C")',
                     func="INSERT INTO pgknowbase_reaction_event (reaction, object_keys, op, chain)\n    VALUES ('library.analyse_draft', ARRAY[NEW.\"id\"::text], 'U', coalesce(current_setting('pgknowbase.reaction', true), ''));",
-                    hash="d63e045ee81fcf437aaa599f622e2ca12cbdb14c",
+                    hash="ba53c3485f1516bc707cc54e01418f409dc9ce3b",
                     operation="UPDATE",
                     pgid="pgtrigger_pgknowbase_on_update_libraryana_9dc1ec15_a4e3f60c59",
                     table="library_draft",

@@ -1,4 +1,4 @@
-"""Changes rows behind the ORM's back and waits for the index to follow."""
+"""Changes rows by QuerySet.update() and by psql, and waits until a search finds the change."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,14 +12,14 @@ from demo.library.search import find
 from demo.library.tour.processes import ManagedProcess
 from demo.library.tour.psql import run_psql
 
-PATIENCE = 30.0
+TIMEOUT_SECONDS = 30.0
 POLL_SECONDS = 0.005
 UPDATE_SQL = "UPDATE library_entry SET docstring = :'docstring' WHERE qualname = :'qualname';"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new docstring for one entry, the question that finds it, and how it is written."""
+    """A new docstring for one entry, the question that finds it, and the way in which it is written."""
 
     qualname: str
     docstring: str
@@ -28,11 +28,11 @@ class Change:
     write: Callable[[str, str], object]
 
     def is_found(self) -> bool:
-        """Whether the question has the changed entry as its best answer."""
-        return best_answer(self.question) == self.qualname
+        """Whether the changed entry is the best hit of the question."""
+        return best_hit(self.question) == self.qualname
 
     def is_forgotten(self) -> bool:
-        """Whether the question has another best answer, or none."""
+        """Whether it is not the best hit any more."""
         return not self.is_found()
 
 
@@ -46,7 +46,7 @@ def write_by_psql(qualname: str, docstring: str) -> None:
     run_psql(UPDATE_SQL, qualname=qualname, docstring=docstring)
 
 
-# Seen by a search once the worker has started and loaded its model; only the changes after it are timed.
+# Not timed: it includes the start of the worker, which loads its model.
 WARM_UP = Change(
     qualname="gzip.open",
     docstring="Preheat the oven and let the bread dough rise for an hour.",
@@ -81,8 +81,8 @@ def apply(change: Change, worker: ManagedProcess) -> float:
 
 
 def show_change(change: Change, worker: ManagedProcess) -> Iterator[str]:
-    """Lines to print: the best answer before, the change, the best answer after with the lag."""
-    yield f"  {change.question!r} finds {best_answer(change.question) or 'nothing'}"
+    """Lines to print: the best hit before, the change, the best hit afterwards with the lag."""
+    yield f"  {change.question!r} finds {best_hit(change.question) or 'nothing'}"
     milliseconds = apply(change, worker)
     yield f"  {change.qualname} rewritten by {change.way}"
     yield f"  {change.question!r} finds {change.qualname}, {milliseconds:.0f} ms after the commit"
@@ -115,18 +115,19 @@ def wait_until(done: Callable[[], bool], worker: ManagedProcess, what: str) -> N
     """Poll ``done``.
 
     Raises:
-        CommandError: the worker ended, or ``PATIENCE`` seconds passed.
+        CommandError: the worker ended, or ``TIMEOUT_SECONDS`` have passed.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not done():
         if not worker.is_running():
             raise CommandError(f"The worker stopped before {what} was in the index: look at {worker.log}.")
         if time.monotonic() > deadline:
-            raise CommandError(f"{what} was not in the index after {PATIENCE:.0f} s: look at {worker.log}.")
+            raise CommandError(f"{what} was not in the index after {TIMEOUT_SECONDS:.0f} s: look at {worker.log}.")
+        # Short, because it measures the lag.
         time.sleep(POLL_SECONDS)
 
 
-def best_answer(question: str) -> str:
-    """The name of the best answer, or ``""``."""
+def best_hit(question: str) -> str:
+    """The name of the best hit, or ``""``."""
     hits = find(question, limit=1)
     return hits[0].name if hits else ""

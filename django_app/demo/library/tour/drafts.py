@@ -1,4 +1,4 @@
-"""A draft that psql inserts, and what a reaction finds out about it."""
+"""Inserts a draft by psql and waits for the reaction that analyses it."""
 
 import time
 from collections.abc import Iterator

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 MANAGE = Path(__file__).resolve().parents[2] / "manage.py"
-PATIENCE = 20.0
-TAIL = 15
+STOP_TIMEOUT = 20.0
+TAIL_LINES = 15
 
 
 class ManagedProcess:
@@ -60,13 +60,13 @@ class ManagedProcess:
         return code is None
 
     def stop(self) -> None:
-        """Ask it to end, and make it end if it takes longer than ``PATIENCE`` seconds."""
+        """Terminate it, and kill it if it takes longer than ``STOP_TIMEOUT`` seconds."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
         process.terminate()
         try:
-            process.wait(PATIENCE)
+            process.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -76,4 +76,4 @@ class ManagedProcess:
             raise
 
     def _tail(self) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL:])
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:])

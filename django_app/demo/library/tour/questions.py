@@ -1,4 +1,4 @@
-"""Ten questions whose answers a person can judge."""
+"""Ten questions whose hits a reader can judge."""
 
 import time
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def warm_up() -> float:
 
 
 def answer(question: str) -> Iterator[str]:
-    """Lines to print: the question with its time, then the best answers."""
+    """Lines to print: the question with its time, then the best hits."""
     started = time.perf_counter()
     hits = find(question, limit=TOP)
     yield f"  {question}  ({(time.perf_counter() - started) * 1000:.0f} ms)"

@@ -28,7 +28,7 @@ def demo_password() -> str:
     return password
 
 
-def serve(port: int, logs: Path, say: Callable[[str], object]) -> None:
+def serve(port: int, logs: Path, write: Callable[[str], object]) -> None:
     """Keep a worker and the site running; returns on Ctrl-C.
 
     Raises:
@@ -47,15 +47,15 @@ def serve(port: int, logs: Path, say: Callable[[str], object]) -> None:
         ) as site,
     ):
         _wait_for(address, site)
-        say(f"Search  {address}/")
-        say(f"Chat    {address}/chat/  for the same user as the admin")
-        say(f"Admin   {address}/admin/  user {USERNAME}, password {demo_password()}")
-        say("Change a docstring in the admin or by psql and search for it. Ctrl-C stops everything.")
+        write(f"Search  {address}/")
+        write(f"Chat    {address}/chat/  for the same user as the admin")
+        write(f"Admin   {address}/admin/  user {USERNAME}, password {demo_password()}")
+        write("Change a docstring in the admin or by psql and search for it. Ctrl-C stops everything.")
         try:
             while worker.is_running() and site.is_running():
                 time.sleep(0.5)
         except KeyboardInterrupt:
-            say("\nStopping.")
+            write("\nStopping.")
             return
         raise CommandError(f"The worker or the site stopped: look into {logs}.")
 

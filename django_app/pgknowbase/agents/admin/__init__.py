@@ -2,8 +2,7 @@
 
 from pgknowbase.agents.admin.approval import ApprovalRequestAdmin
 from pgknowbase.agents.admin.definition import AgentBudgetAdmin, AgentDefinitionAdmin
-from pgknowbase.agents.admin.execution import AgentExecutionAdmin
-from pgknowbase.agents.admin.tool import ToolExecutionAdmin
+from pgknowbase.agents.admin.execution import AgentExecutionAdmin, ToolExecutionAdmin
 from pgknowbase.agents.admin.workflow import WorkflowExecutionAdmin
 
 __all__ = [

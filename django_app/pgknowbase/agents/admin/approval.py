@@ -1,4 +1,4 @@
-"""The admin of ``ApprovalRequest``: people allow or refuse calls of tools."""
+"""The admin of ``ApprovalRequest``: approve or refuse tool calls."""
 
 from django import forms
 from django.contrib import admin, messages
@@ -8,12 +8,13 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.safestring import SafeString
 
 from pgknowbase.admin import display
-from pgknowbase.admin.readable import readable_json
+from pgknowbase.admin.display import readable_json
 from pgknowbase.agents.admin import columns
 from pgknowbase.agents.admin.base import SHOWN_FAILURES, RunAdmin
-from pgknowbase.agents.admin.filters import ExecutionAgentFilter, ToolFilter
+from pgknowbase.agents.admin.columns import ExecutionAgentFilter, ToolFilter
 from pgknowbase.agents.approvals import decide
 from pgknowbase.agents.models import ApprovalRequest
+from pgknowbase.core.text import to_storable
 
 Rows = QuerySet[ApprovalRequest]
 LONGEST_REASON = 1_000
@@ -25,12 +26,12 @@ class ReasonForm(ActionForm):
 
 @admin.register(ApprovalRequest)
 class ApprovalRequestAdmin(RunAdmin):
-    """Shows what waits for a person. Who may change requests decides them."""
+    """Shows what waits for a person. Users with the permission to change requests decide."""
 
-    moment = "requested_at"
+    time_field = "requested_at"
     actions = ["approve", "reject"]
     action_form = ReasonForm
-    acts_on = dict.fromkeys(("approve", "reject"), lambda row: row.status == ApprovalRequest.Status.PENDING)
+    action_conditions = dict.fromkeys(("approve", "reject"), lambda row: row.status == ApprovalRequest.Status.PENDING)
     list_display = (
         "tool_name", "status_column", "arguments_short", "agent", "user_column", "requested_at",
         "decided_by_column",
@@ -39,7 +40,7 @@ class ApprovalRequestAdmin(RunAdmin):
     list_select_related = ("execution", "execution__user", "decided_by")
     search_help_text = "Searches the run's prompt and user, and the tool."
     ordering = ("-requested_at",)
-    wide = (
+    deferred = (
         "reason", "execution__messages", "execution__output_data", "execution__session_data",
         "execution__input_prompt", "execution__error",
     )  # fmt: skip
@@ -55,79 +56,79 @@ class ApprovalRequestAdmin(RunAdmin):
         return ("execution__input_prompt", columns.user_lookup("execution__user"), "tool_name")
 
     @property
-    def exported(self) -> dict[str, str]:
-        """What a file holds of each request."""
+    def export_columns(self) -> dict[str, str]:
+        """The columns of an export."""
         names = (
             "id", "execution_id", "tool_name", "tool_call_id", "arguments", "status", "reason", "requested_at",
             "decided_at",
         )  # fmt: skip
-        people = {"user": columns.user_lookup("execution__user"), "decided_by": columns.user_lookup("decided_by")}
-        return {"agent_name": "execution__agent_name", **people, **{name: name for name in names}}
+        users = {"user": columns.user_lookup("execution__user"), "decided_by": columns.user_lookup("decided_by")}
+        return {"agent_name": "execution__agent_name", **users, **{name: name for name in names}}
 
     @admin.display(description="status", ordering="status")
-    def status_column(self, asked: ApprovalRequest) -> SafeString:
+    def status_column(self, approval: ApprovalRequest) -> SafeString:
         """The status with its mark."""
-        return columns.status_label(asked)
+        return columns.status_label(approval)
 
     @admin.display(description="agent", ordering="execution__agent_name")
-    def agent(self, asked: ApprovalRequest) -> str:
-        """Whose run waits."""
-        return asked.execution.agent_name
+    def agent(self, approval: ApprovalRequest) -> str:
+        """The agent whose run waits."""
+        return approval.execution.agent_name
 
     @admin.display(description="user", ordering="execution__user_id")
-    def user_column(self, asked: ApprovalRequest) -> str:
-        """For whom it runs."""
-        return columns.user_name(asked.execution)
+    def user_column(self, approval: ApprovalRequest) -> str:
+        """The user for whom it runs."""
+        return columns.user_name(approval.execution)
 
     @admin.display(description="decided by")
-    def decided_by_column(self, asked: ApprovalRequest) -> str:
-        """Who has decided."""
-        return columns.user_name(asked, "decided_by")
+    def decided_by_column(self, approval: ApprovalRequest) -> str:
+        """The user who has decided."""
+        return columns.user_name(approval, "decided_by")
 
     @admin.display(description="run")
-    def run(self, asked: ApprovalRequest) -> SafeString:
+    def run(self, approval: ApprovalRequest) -> SafeString:
         """The run."""
-        return columns.link(self.admin_site, asked.execution, str(asked.execution))
+        return columns.link(self.admin_site, approval.execution, str(approval.execution))
 
     @admin.display(description="prompt")
-    def prompt(self, asked: ApprovalRequest) -> SafeString | str:
-        """What the agent was asked."""
-        return display.preformatted(asked.execution.input_prompt)
+    def prompt(self, approval: ApprovalRequest) -> SafeString | str:
+        """The prompt of the run."""
+        return display.preformatted(approval.execution.input_prompt)
 
     @admin.display(description="arguments")
-    def arguments_short(self, asked: ApprovalRequest) -> SafeString:
-        """How the arguments begin."""
-        return display.text(str(asked.arguments or display.EMPTY), longest=90)
+    def arguments_short(self, approval: ApprovalRequest) -> SafeString:
+        """The beginning of the arguments."""
+        return display.text(str(approval.arguments or display.EMPTY), longest=90)
 
     @admin.display(description="arguments")
-    def arguments_column(self, asked: ApprovalRequest) -> SafeString | str:
-        """What the tool is to be called with."""
-        return readable_json(asked.arguments)
+    def arguments_column(self, approval: ApprovalRequest) -> SafeString | str:
+        """The arguments of the call."""
+        return readable_json(approval.arguments)
 
     @admin.action(description="Approve", permissions=["change_runs"])
     def approve(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
-        """Allow the calls; a worker of the queue goes on with the runs."""
-        return self._decide(request, queryset, approve=True, told="{} approved.")
+        """Approve the calls; a worker of the queue resumes the runs."""
+        return self._decide(request, queryset, approve=True, message="{} approved.")
 
     @admin.action(description="Reject", permissions=["change_runs"])
     def reject(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
-        """Refuse the calls; the model is told, with the reason."""
-        return self._decide(request, queryset, approve=False, told="{} rejected.")
+        """Refuse the calls; the model gets the reason."""
+        return self._decide(request, queryset, approve=False, message="{} rejected.")
 
-    def _decide(self, request: HttpRequest, queryset: Rows, *, approve: bool, told: str) -> HttpResponseBase | None:
-        reason = "" if approve else request.POST.get("reason", "").strip()[:LONGEST_REASON].replace("\x00", "")
+    def _decide(self, request: HttpRequest, queryset: Rows, *, approve: bool, message: str) -> HttpResponseBase | None:
+        reason = "" if approve else to_storable(request.POST.get("reason", "").strip()[:LONGEST_REASON])
 
         notes: list[str] = []
 
-        def do(asked: ApprovalRequest) -> bool:
-            if asked.status != ApprovalRequest.Status.PENDING:
+        def do(approval: ApprovalRequest) -> bool:
+            if approval.status != ApprovalRequest.Status.PENDING:
                 return False
-            note = decide(asked.pk, approve=approve, by=request.user, reason=reason).note
+            note = decide(approval.pk, approve=approve, by=request.user, reason=reason).note
             if note:
                 notes.append(note)
             return True
 
-        answer = self.each(request, queryset, do, told)
+        answer = self.apply_to_each(request, queryset, do, message)
         for note in notes[:SHOWN_FAILURES]:
             messages.warning(request, note)
         if len(notes) > SHOWN_FAILURES:

@@ -1,4 +1,4 @@
-"""What the admins of runs have in common: lists without wide columns, export, actions on a row's own page."""
+"""What the admins of runs have in common: lists without large columns, export, and actions on a row's own page."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,38 +13,40 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, path
 
 from pgknowbase.admin import display
-from pgknowbase.admin.readonly import ReadOnlyAdmin
-from pgknowbase.agents.admin.export import KINDS, exported
+from pgknowbase.admin.base import ReadOnlyAdmin
+from pgknowbase.agents.admin.export import KINDS, export_response
 from pgknowbase.errors import PgKnowbaseError
 
-MOST = 1_000
+MAX_ROWS = 1_000
 SHOWN_FAILURES = 5
 
 
 class NarrowChangeList(ChangeList):
-    """Leaves the wide columns, which no list shows, in the table."""
+    """Does not load the large columns, which no list shows."""
 
     def get_queryset(self, *args: Any, **kwargs: Any) -> QuerySet[Any]:
         model_admin: Any = self.model_admin
-        return super().get_queryset(*args, **kwargs).defer(*model_admin.wide)
+        return super().get_queryset(*args, **kwargs).defer(*model_admin.deferred)
 
 
 class RunAdmin(ReadOnlyAdmin):
     """Shows rows of runs, the latest first, and exports what the list shows.
 
-    ``wide``: columns that no list reads. ``exported``: lookups by the names that they have in a file. ``moment``: the
-    field of the rows' time. ``acts_on``: by action, whether it makes sense for a row.
+    Attributes:
+        deferred: large columns, which lists do not load.
+        time_field: the field by which an export is ordered.
+        action_conditions: by action, whether it can be applied to a row; its page offers only those.
     """
 
     change_list_template = "admin/pgknowbase_agents/run_list.html"
     list_per_page = 50
-    wide: tuple[str, ...] = ()
-    moment = "created_at"
-    acts_on: Mapping[str, Callable[[Any], bool]] = {}
+    deferred: tuple[str, ...] = ()
+    time_field = "created_at"
+    action_conditions: Mapping[str, Callable[[Any], bool]] = {}
 
     @property
-    def exported(self) -> dict[str, str]:
-        """What a file holds of each row."""
+    def export_columns(self) -> dict[str, str]:
+        """The columns of an export: lookups by their names in the file."""
         return {}
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -59,18 +61,18 @@ class RunAdmin(ReadOnlyAdmin):
         return [path("export/<str:kind>/", self.admin_site.admin_view(self.export), name=name), *super().get_urls()]
 
     def export(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        """The rows of the list with these filters, as a file."""
+        """The rows of the list, with its filters, as a file."""
         if not self.has_view_or_change_permission(request):
             raise PermissionDenied
         if kind not in KINDS:
             raise Http404
         rows = self.get_changelist_instance(request).get_queryset(request)
         name = str(self.opts.model_name)
-        return exported(request, rows, self.exported, kind=kind, moment=self.moment, name=name)
+        return export_response(request, rows, self.export_columns, kind=kind, time_field=self.time_field, name=name)
 
     def has_change_runs_permission(self, request: HttpRequest) -> bool:
         """Whether the user may act on the rows."""
-        return self.granted(request, "change")
+        return self.has_model_permission(request, "change")
 
     def render_change_form(
         self,
@@ -85,20 +87,20 @@ class RunAdmin(ReadOnlyAdmin):
             context["row_actions"] = [
                 (name, label)
                 for name, label in self.get_action_choices(request, [])
-                if name in self.acts_on and self.acts_on[name](obj)
+                if name in self.action_conditions and self.action_conditions[name](obj)
             ]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    def each(
-        self, request: HttpRequest, queryset: "QuerySet[Any]", do: Callable[[Any], bool], told: str
+    def apply_to_each(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", do: Callable[[Any], bool], message: str
     ) -> HttpResponseBase | None:
-        """``do`` with the rows of an action, and tell what came of it.
+        """Call ``do`` for each selected row, and show the user how many succeeded, were left alone, and failed.
 
-        ``do`` says whether there was anything to do; ``told``: such as ``"{} cancelled."``
+        ``do`` returns whether there was anything to do; ``message`` is such as ``"{} cancelled."``
         """
-        chosen = list(queryset.defer(*self.wide)[: MOST + 1])
+        chosen = list(queryset.defer(*self.deferred)[: MAX_ROWS + 1])
         done, idle, failures = 0, 0, []
-        for row in chosen[:MOST]:
+        for row in chosen[:MAX_ROWS]:
             try:
                 acted = do(row)
             except PgKnowbaseError as error:
@@ -107,13 +109,15 @@ class RunAdmin(ReadOnlyAdmin):
             done, idle = done + acted, idle + (not acted)
         if done or not failures:
             rest = f" {idle:,} left alone: their state does not allow it." if idle else ""
-            messages.add_message(request, messages.SUCCESS if done else messages.INFO, told.format(f"{done:,}") + rest)
+            messages.add_message(
+                request, messages.SUCCESS if done else messages.INFO, message.format(f"{done:,}") + rest
+            )
         for failure in failures[:SHOWN_FAILURES]:
             messages.error(request, failure)
         if len(failures) > SHOWN_FAILURES:
             messages.error(request, f"{len(failures) - SHOWN_FAILURES:,} more failed.")
-        if len(chosen) > MOST:
-            messages.warning(request, f"One action handles {MOST:,} rows: repeat it for the rest.")
+        if len(chosen) > MAX_ROWS:
+            messages.warning(request, f"One action handles {MAX_ROWS:,} rows: repeat it for the rest.")
         return self._back(request)
 
     def _back(self, request: HttpRequest) -> HttpResponseBase | None:

@@ -1,4 +1,4 @@
-"""The admins of ``AgentDefinition`` and ``AgentBudget``, which people edit."""
+"""The admins of ``AgentDefinition`` and ``AgentBudget``, which are edited here."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -8,8 +8,10 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from pgknowbase.admin.base import ListedFiltersAdmin
+from pgknowbase.agents.definitions import build_agent
 from pgknowbase.agents.models import AgentBudget, AgentDefinition
-from pgknowbase.agents.registry import check_name, declared
+from pgknowbase.agents.registry import agents, check_name
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import AgentError
 
@@ -20,19 +22,19 @@ class DefinitionForm(forms.ModelForm):  # type: ignore[type-arg]
     """Refuses what would fail when the agent runs."""
 
     def clean_name(self) -> str:
-        """A name that can be called, and that no agent in code hides."""
+        """Refuse a name that rows and URLs cannot hold, and one that an agent in code would hide."""
         name: str = self.cleaned_data["name"]
         try:
             check_name(name)
         except AgentError as error:
             raise forms.ValidationError(str(error)) from error
-        if name in declared():
+        if name in agents:
             raise forms.ValidationError(f"An agent in code has the name {name!r}: choose another name.")
         return name
 
     def clean_toolsets(self) -> list[str]:
-        """Only tool sets that there are."""
-        from pgknowbase.agents.toolsets import TOOLSETS
+        """Refuse unknown tool sets."""
+        from pgknowbase.agents.toolsets import TOOLSETS  # the extra
 
         names = self.cleaned_data["toolsets"] or []
         if not isinstance(names, list) or not all(isinstance(name, str) and name in TOOLSETS for name in names):
@@ -40,15 +42,15 @@ class DefinitionForm(forms.ModelForm):  # type: ignore[type-arg]
         return names
 
     def clean_permissions(self) -> dict[str, str]:
-        """Only what is known; a permission that nobody understands must not let a tool run."""
+        """Refuse unknown permissions: one that nobody understands must not let a tool run."""
         given = self.cleaned_data["permissions"] or {}
         if not isinstance(given, dict) or not all(value in PERMISSIONS for value in given.values()):
             raise forms.ValidationError('Give an object such as {"search": "ask"}: "allow", "deny" or "ask" by tool.')
         return given
 
 
-class EditedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that people edit, in the database that holds the index."""
+class EditedAdmin(ListedFiltersAdmin):
+    """Rows that are edited in the admin, in the database of the index, which need not be the default one."""
 
     class Media:
         css = {"all": ["pgknowbase/admin.css"]}
@@ -85,12 +87,10 @@ class AgentDefinitionAdmin(EditedAdmin):
     @admin.display(description="Why it cannot run", empty_value="")
     def problem(self, row: AgentDefinition) -> str:
         """What keeps a row that was not saved by this form from being an agent."""
-        from pgknowbase.agents.definitions import built
-
         if row.pk is None or find_spec("pydantic_ai") is None:
             return ""
         try:
-            built(row).model_name()
+            build_agent(row).model_name()
         except AgentError as error:
             return str(error)
         return ""
@@ -98,7 +98,7 @@ class AgentDefinitionAdmin(EditedAdmin):
 
 @admin.register(AgentBudget)
 class AgentBudgetAdmin(EditedAdmin):
-    """What one day may bring."""
+    """Daily budgets."""
 
     list_display = ("__str__", "user", "agent_name", "runs", "tokens", "cost")
     list_display_links = ("__str__",)

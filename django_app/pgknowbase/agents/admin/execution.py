@@ -1,4 +1,4 @@
-"""The admin of ``AgentExecution``: what agents were asked, what they did, and another try."""
+"""The admins of ``AgentExecution`` and ``ToolExecution``: what agents did, and what they called."""
 
 from typing import Any
 
@@ -10,15 +10,14 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from pgknowbase.admin import display
-from pgknowbase.admin.readable import readable_json
+from pgknowbase.admin.display import readable_json
+from pgknowbase.agents import background
 from pgknowbase.agents.admin import columns
 from pgknowbase.agents.admin.base import RunAdmin
-from pgknowbase.agents.admin.filters import NameFilter
+from pgknowbase.agents.admin.columns import ExecutionAgentFilter, NameFilter, ToolFilter
 from pgknowbase.agents.admin.metrics import metrics_page
-from pgknowbase.agents.background import retry_execution
-from pgknowbase.agents.models import AgentExecution
-from pgknowbase.agents.recording.cancel import cancel_execution
-from pgknowbase.agents.retryable import is_retryable
+from pgknowbase.agents.models import ACTIVE, AgentExecution, ToolExecution
+from pgknowbase.agents.runs.cancelling import cancel_execution
 
 Rows = QuerySet[AgentExecution]
 CALLS = 100
@@ -26,11 +25,11 @@ CALLS = 100
 
 @admin.register(AgentExecution)
 class AgentExecutionAdmin(RunAdmin):
-    """Shows the runs of agents. Actions need the permission to change them."""
+    """Shows the runs of agents. The actions need the permission to change them."""
 
     change_list_template = "admin/pgknowbase_agents/agentexecution/change_list.html"
     actions = ["retry", "cancel"]
-    acts_on = {"retry": is_retryable, "cancel": lambda row: row.status in columns.ACTIVE}
+    action_conditions = {"retry": lambda row: row.is_retryable, "cancel": lambda row: row.status in ACTIVE}
     list_display = (
         "agent_name", "status_column", "prompt", "user_column", "tokens", "cost_column",
         "created_at",
@@ -41,7 +40,7 @@ class AgentExecutionAdmin(RunAdmin):
     search_help_text = "Searches prompt and user."
     date_hierarchy = None
     ordering = ("-created_at",)
-    wide = ("messages", "output_data", "session_data", "error")
+    deferred = ("messages", "output_data", "session_data", "error")
     fieldsets = (
         (None, {"fields": ("agent_name", "model", "user_column", "status_column", "prompt_column", "output_column")}),
         ("Error", {"fields": ("error_column", "attempts", "cancel_requested")}),
@@ -60,8 +59,8 @@ class AgentExecutionAdmin(RunAdmin):
         return ("input_prompt", columns.user_lookup())
 
     @property
-    def exported(self) -> dict[str, str]:
-        """What a file holds of each run."""
+    def export_columns(self) -> dict[str, str]:
+        """The columns of an export."""
         names = (
             "id", "agent_name", "status", "model", "input_prompt", "output_data", "error", "execution_time", "requests",
             "input_tokens", "output_tokens", "tokens_used", "cost", "workflow_id", "order", "step", "background",
@@ -74,7 +73,7 @@ class AgentExecutionAdmin(RunAdmin):
         return [page, *super().get_urls()]
 
     def metrics(self, request: HttpRequest) -> HttpResponse:
-        """What all runs came to, with charts."""
+        """The page of metrics."""
         return metrics_page(self, request)
 
     # Columns
@@ -86,7 +85,7 @@ class AgentExecutionAdmin(RunAdmin):
 
     @admin.display(description="prompt")
     def prompt(self, run: AgentExecution) -> SafeString:
-        """How the prompt begins."""
+        """The beginning of the prompt."""
         return display.text(run.input_prompt, longest=90)
 
     @admin.display(description="prompt")
@@ -96,7 +95,7 @@ class AgentExecutionAdmin(RunAdmin):
 
     @admin.display(description="user", ordering="user_id")
     def user_column(self, run: AgentExecution) -> str:
-        """For whom the agent acted."""
+        """The user for whom the agent acted."""
         return columns.user_name(run)
 
     @admin.display(description="tokens", ordering="tokens_used")
@@ -116,34 +115,34 @@ class AgentExecutionAdmin(RunAdmin):
 
     @admin.display(description="output")
     def output_column(self, run: AgentExecution) -> SafeString | str:
-        """What it gave."""
+        """The output."""
         return readable_json(run.output_data)
 
     @admin.display(description="error")
     def error_column(self, run: AgentExecution) -> SafeString | str:
-        """Why it failed."""
+        """The error."""
         return display.preformatted(run.error)
 
     @admin.display(description="messages")
     def messages_column(self, run: AgentExecution) -> SafeString | str:
-        """What was said between agent and model."""
+        """The conversation with the model."""
         return readable_json(run.messages)
 
     @admin.display(description="workflow")
     def workflow_column(self, run: AgentExecution) -> SafeString | str:
-        """The workflow that it is a step of."""
+        """The workflow of which it is a step."""
         if run.workflow is None:
             return display.EMPTY
         return columns.link(self.admin_site, run.workflow, str(run.workflow))
 
     @admin.display(description="calls")
     def calls_column(self, run: AgentExecution) -> SafeString | str:
-        """The first calls of tools, in their order."""
+        """The first tool calls, in order."""
         return self._linked(run.tools.only("execution", "tool_name", "status", "execution_time")[:CALLS])
 
     @admin.display(description="approvals")
     def approvals_column(self, run: AgentExecution) -> SafeString | str:
-        """What a person had to decide."""
+        """The requests for approval."""
         return self._linked(run.approvals.only("execution", "tool_name", "status")[:CALLS])
 
     def _linked(self, rows: Any) -> SafeString | str:
@@ -155,10 +154,86 @@ class AgentExecutionAdmin(RunAdmin):
 
     @admin.action(description="Retry", permissions=["change_runs"])
     def retry(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
-        """Run again, in the background, what failed or was cancelled: a new run with the same prompt and user."""
-        return self.each(request, queryset, lambda run: retry_execution(run.pk) is not None, "{} queued again.")
+        """Queue a new run with the same agent, prompt and user for each that failed or was cancelled."""
+        return self.apply_to_each(
+            request, queryset, lambda run: background.retry_execution(run.pk) is not None, "{} requeued."
+        )
 
     @admin.action(description="Cancel", permissions=["change_runs"])
     def cancel(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
-        """End runs that wait or are at work."""
-        return self.each(request, queryset, lambda run: cancel_execution(run.pk), "{} cancelled.")
+        """Cancel active runs."""
+        return self.apply_to_each(request, queryset, lambda run: cancel_execution(run.pk), "{} cancelled.")
+
+
+@admin.register(ToolExecution)
+class ToolExecutionAdmin(RunAdmin):
+    """Shows tool calls."""
+
+    time_field = "started_at"
+    list_display = ("tool_name", "status_column", "agent", "user_column", "time", "started_at")
+    list_filter = ("status", ToolFilter, ExecutionAgentFilter, "started_at")
+    list_select_related = ("execution", "execution__user")
+    search_help_text = "Searches the run's prompt and user, and the tool."
+    ordering = ("-pk",)
+    deferred = (
+        "arguments", "result", "error", "execution__messages", "execution__output_data", "execution__session_data",
+        "execution__input_prompt", "execution__error",
+    )  # fmt: skip
+    fields = (
+        "tool_name", "tool_call_id", "status_column", "run", "arguments_column", "result_column", "error_column",
+        "time", "started_at", "completed_at",
+    )  # fmt: skip
+    readonly_fields = ("status_column", "run", "arguments_column", "result_column", "error_column", "time")
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("execution__input_prompt", columns.user_lookup("execution__user"), "tool_name")
+
+    @property
+    def export_columns(self) -> dict[str, str]:
+        """The columns of an export."""
+        names = (
+            "id", "execution_id", "tool_name", "tool_call_id", "arguments", "result", "status", "error",
+            "execution_time", "started_at", "completed_at",
+        )  # fmt: skip
+        others = {"agent_name": "execution__agent_name", "user": columns.user_lookup("execution__user")}
+        return {**others, **{name: name for name in names}}
+
+    @admin.display(description="status", ordering="status")
+    def status_column(self, call: ToolExecution) -> SafeString:
+        """The status with its mark."""
+        return columns.status_label(call)
+
+    @admin.display(description="agent", ordering="execution__agent_name")
+    def agent(self, call: ToolExecution) -> str:
+        """The agent whose run called it."""
+        return call.execution.agent_name
+
+    @admin.display(description="user", ordering="execution__user_id")
+    def user_column(self, call: ToolExecution) -> str:
+        """The user for whom it ran."""
+        return columns.user_name(call.execution)
+
+    @admin.display(description="run")
+    def run(self, call: ToolExecution) -> SafeString:
+        """The run."""
+        return columns.link(self.admin_site, call.execution, str(call.execution))
+
+    @admin.display(description="time", ordering="execution_time")
+    def time(self, call: ToolExecution) -> str:
+        """Seconds."""
+        return columns.seconds(call.execution_time)
+
+    @admin.display(description="arguments")
+    def arguments_column(self, call: ToolExecution) -> SafeString | str:
+        """The arguments."""
+        return readable_json(call.arguments)
+
+    @admin.display(description="result")
+    def result_column(self, call: ToolExecution) -> SafeString | str:
+        """The output."""
+        return readable_json(call.result)
+
+    @admin.display(description="error")
+    def error_column(self, call: ToolExecution) -> SafeString | str:
+        """The error, or the reason of a refusal."""
+        return display.preformatted(call.error)

@@ -1,4 +1,4 @@
-"""The page of metrics: what runs came to, by day and by agent."""
+"""The page of metrics: figures of runs by day and by agent, with charts."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -7,11 +7,12 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils import timezone
 from django.utils.formats import date_format
 
-from pgknowbase.agents.admin.charts import Chart, Series, curves, ranking, stacked
-from pgknowbase.agents.metrics import agent_metrics, daily_metrics, totals, waiting
+from pgknowbase.admin.charts import Chart, Series, curves, number, ranking, stacked, whole
+from pgknowbase.agents.metrics import active_counts, agent_metrics, daily_metrics, totals
+from pgknowbase.core.text import to_storable
+from pgknowbase.core.times import midnight
 
 PERIODS = (7, 30, 90, 365)
 DEFAULT = 30
@@ -19,15 +20,12 @@ STACK = (("completed", "completed"), ("failed", "dead"), ("cancelled", "idle"), 
 
 
 def metrics_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
-    """The page, for those who may see runs."""
+    """The page of metrics, for users who may see runs."""
     if not model_admin.has_view_or_change_permission(request):
         raise PermissionDenied
     days = next((each for each in PERIODS if str(each) == request.GET.get("days")), DEFAULT)
-    agent = request.GET.get("agent", "").replace("\x00", "") or None
-    today = timezone.localdate() if timezone.is_aware(timezone.now()) else timezone.now().date()
-    since = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
-    if timezone.is_aware(since):
-        since = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days - 1)
+    agent = to_storable(request.GET.get("agent", "")) or None
+    since, today = midnight() - timedelta(days=days - 1), midnight().date()
     by_agent = agent_metrics(since=since)
     shown = [today - timedelta(days=back) for back in reversed(range(days))]
     chosen = [row for row in by_agent if agent in (None, row["agent"])]
@@ -41,7 +39,7 @@ def metrics_page(model_admin: Any, request: HttpRequest) -> HttpResponse:
         "agent": agent,
         "agents": [row["agent"] for row in by_agent],
         "totals": totals(agent=agent, since=since),
-        "waiting": waiting(),
+        "waiting": active_counts(),
         "by_agent": chosen,
         "charts": charts(shown, daily_metrics(agent=agent, since=since), chosen),
     }
@@ -55,23 +53,14 @@ def charts(
     names = [date_format(day, "SHORT_DATE_FORMAT") for day in days]
 
     def series(name: str, kind: str, key: str) -> Series:
-        return Series(name, kind, [_number(by_day.get(day, {}).get(key)) for day in days])
+        return Series(name, kind, [number(by_day.get(day, {}).get(key)) for day in days])
 
     times = [series(name, kind, name) for name, kind in (("p50", "completed"), ("p90", "pending"), ("p99", "dead"))]
     failed = [(row["agent"], float(row["failed"])) for row in by_agent if row["failed"]]
     return [
-        stacked("Runs per day", names, [series(name, kind, name) for name, kind in STACK], written=whole),
-        curves("Time of runs, percentiles per day", names, times, written=lambda value: f"{value:.3g} s"),
-        stacked("Tokens per day", names, [series("tokens", "processing", "tokens")], written=whole),
-        stacked("Cost per day", names, [series("cost", "pending", "cost")], written=lambda value: f"${value:.3g}"),
-        ranking("Failures by agent", failed, "dead", written=whole),
+        stacked("Runs per day", names, [series(name, kind, name) for name, kind in STACK], format=whole),
+        curves("Time of runs, percentiles per day", names, times, format=lambda value: f"{value:.3g} s"),
+        stacked("Tokens per day", names, [series("tokens", "processing", "tokens")], format=whole),
+        stacked("Cost per day", names, [series("cost", "pending", "cost")], format=lambda value: f"${value:.3g}"),
+        ranking("Failures by agent", failed, "dead", format=whole),
     ]
-
-
-def whole(value: float) -> str:
-    """A count; halves are those of an axis."""
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)

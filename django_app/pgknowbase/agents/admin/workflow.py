@@ -1,4 +1,4 @@
-"""The admin of ``WorkflowExecution``: how far workflows came, and going on with them."""
+"""The admin of ``WorkflowExecution``: progress and results of workflows, retry and cancel."""
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -7,13 +7,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from pgknowbase.admin import display
-from pgknowbase.admin.readable import readable_json
+from pgknowbase.admin.display import readable_json
+from pgknowbase.agents import background
 from pgknowbase.agents.admin import columns
 from pgknowbase.agents.admin.base import RunAdmin
-from pgknowbase.agents.admin.filters import WorkflowAgentFilter, WorkflowFilter
-from pgknowbase.agents.background import retry_workflow
-from pgknowbase.agents.models import Status, WorkflowExecution
-from pgknowbase.agents.recording.cancel import cancel_workflow
+from pgknowbase.agents.admin.columns import WorkflowAgentFilter, WorkflowFilter
+from pgknowbase.agents.models import ACTIVE, Status, WorkflowExecution
+from pgknowbase.agents.runs.cancelling import cancel_workflow
 
 Rows = QuerySet[WorkflowExecution]
 STEPS = 200
@@ -21,12 +21,12 @@ STEPS = 200
 
 @admin.register(WorkflowExecution)
 class WorkflowExecutionAdmin(RunAdmin):
-    """Shows workflows. Actions need the permission to change them."""
+    """Shows workflows. The actions need the permission to change them."""
 
     actions = ["retry", "cancel"]
-    acts_on = {
+    action_conditions = {
         "retry": lambda row: row.status in (Status.FAILED, Status.PENDING),
-        "cancel": lambda row: row.status in columns.ACTIVE,
+        "cancel": lambda row: row.status in ACTIVE,
     }
     list_display = (
         "workflow_name", "status_column", "progress_column", "prompt", "user_column", "cost_column", "created_at",
@@ -35,7 +35,7 @@ class WorkflowExecutionAdmin(RunAdmin):
     list_select_related = ("user",)
     search_help_text = "Searches prompt and user."
     ordering = ("-created_at",)
-    wide = ("state", "final_output", "config", "error")
+    deferred = ("state", "final_output", "config", "error")
     fieldsets = (
         (None, {"fields": ("workflow_name", "pattern", "user_column", "status_column", "agents", "prompt_column")}),
         ("Outcome", {"fields": ("output_column", "error_column", "progress_column", "steps_column")}),
@@ -55,8 +55,8 @@ class WorkflowExecutionAdmin(RunAdmin):
         return ("initial_prompt", columns.user_lookup())
 
     @property
-    def exported(self) -> dict[str, str]:
-        """What a file holds of each workflow."""
+    def export_columns(self) -> dict[str, str]:
+        """The columns of an export."""
         names = (
             "id", "workflow_name", "pattern", "agents", "status", "initial_prompt", "final_output", "error", "progress",
             "completed_steps", "total_steps", "total_tokens", "total_cost", "execution_time", "created_at",
@@ -76,7 +76,7 @@ class WorkflowExecutionAdmin(RunAdmin):
 
     @admin.display(description="prompt")
     def prompt(self, workflow: WorkflowExecution) -> SafeString:
-        """How the prompt begins."""
+        """The beginning of the prompt."""
         return display.text(workflow.initial_prompt, longest=90)
 
     @admin.display(description="prompt")
@@ -86,7 +86,7 @@ class WorkflowExecutionAdmin(RunAdmin):
 
     @admin.display(description="user", ordering="user_id")
     def user_column(self, workflow: WorkflowExecution) -> str:
-        """For whom it acted."""
+        """The user for whom it ran."""
         return columns.user_name(workflow)
 
     @admin.display(description="cost", ordering="total_cost")
@@ -101,33 +101,33 @@ class WorkflowExecutionAdmin(RunAdmin):
 
     @admin.display(description="output")
     def output_column(self, workflow: WorkflowExecution) -> SafeString | str:
-        """What it gave."""
+        """The output."""
         return readable_json(workflow.final_output)
 
     @admin.display(description="error")
     def error_column(self, workflow: WorkflowExecution) -> SafeString | str:
-        """Why it failed."""
+        """The error."""
         return display.preformatted(workflow.error)
 
     @admin.display(description="parent")
     def parent_column(self, workflow: WorkflowExecution) -> SafeString | str:
-        """The workflow that it is a part of."""
+        """The workflow of which it is a part."""
         parent = workflow.parent
         return display.EMPTY if parent is None else columns.link(self.admin_site, parent, str(parent))
 
     @admin.display(description="state")
     def state_column(self, workflow: WorkflowExecution) -> SafeString | str:
-        """What finished steps gave."""
+        """The outputs of finished steps."""
         return readable_json(workflow.state)
 
     @admin.display(description="config")
     def config_column(self, workflow: WorkflowExecution) -> SafeString | str:
-        """Its options, without what came from the session."""
+        """The options, without the data of the session: it belongs to the user."""
         return readable_json({name: value for name, value in workflow.config.items() if name != "session_data"})
 
     @admin.display(description="steps")
     def steps_column(self, workflow: WorkflowExecution) -> SafeString | str:
-        """Its runs, in their order."""
+        """The runs of its steps, in order."""
         runs = workflow.executions.order_by("order", "created_at").only("workflow", "agent_name", "status", "step")[
             :STEPS
         ]
@@ -137,10 +137,12 @@ class WorkflowExecutionAdmin(RunAdmin):
 
     @admin.action(description="Retry", permissions=["change_runs"])
     def retry(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
-        """Take up, in the background, what failed or is paused; finished steps do not run again."""
-        return self.each(request, queryset, lambda workflow: retry_workflow(workflow.pk), "{} queued again.")
+        """Resume, in the background, what failed or is paused; finished steps are not repeated."""
+        return self.apply_to_each(
+            request, queryset, lambda workflow: background.retry_workflow(workflow.pk), "{} requeued."
+        )
 
     @admin.action(description="Cancel", permissions=["change_runs"])
     def cancel(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
-        """End workflows that wait or are at work, with their runs."""
-        return self.each(request, queryset, lambda workflow: cancel_workflow(workflow.pk), "{} cancelled.")
+        """Cancel active workflows, with their runs."""
+        return self.apply_to_each(request, queryset, lambda workflow: cancel_workflow(workflow.pk), "{} cancelled.")

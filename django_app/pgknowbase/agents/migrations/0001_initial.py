@@ -35,7 +35,10 @@ class Migration(migrations.Migration):
                 ),
                 ("description", models.TextField(blank=True)),
                 ("instructions", models.TextField()),
-                ("model", models.CharField(blank=True, help_text="Empty: that of the settings.", max_length=200)),
+                (
+                    "model",
+                    models.CharField(blank=True, help_text="Empty for the model of the settings.", max_length=200),
+                ),
                 ("toolsets", models.JSONField(blank=True, default=list, help_text='Such as ["knowledge", "orm"].')),
                 (
                     "permissions",
@@ -87,10 +90,10 @@ class Migration(migrations.Migration):
                 ("model", models.CharField(blank=True, max_length=200)),
                 ("input_prompt", models.TextField()),
                 ("output_data", models.JSONField(blank=True, null=True)),
-                ("messages", models.JSONField(blank=True, default=list, help_text="As pydantic-ai writes them.")),
+                ("messages", models.JSONField(blank=True, default=list, help_text="In the format of pydantic-ai.")),
                 ("error", models.TextField(blank=True)),
                 ("execution_time", models.FloatField(blank=True, help_text="Seconds at work.", null=True)),
-                ("requests", models.PositiveIntegerField(default=0, help_text="Answers of the model.")),
+                ("requests", models.PositiveIntegerField(default=0, help_text="Number of answers of the model.")),
                 ("input_tokens", models.PositiveIntegerField(default=0)),
                 ("output_tokens", models.PositiveIntegerField(default=0)),
                 ("tokens_used", models.PositiveIntegerField(default=0)),
@@ -107,27 +110,27 @@ class Migration(migrations.Migration):
                 (
                     "order",
                     models.PositiveIntegerField(
-                        blank=True, help_text="Place among the steps of the workflow.", null=True
+                        blank=True, help_text="Position among the steps of the workflow.", null=True
                     ),
                 ),
                 ("step", models.CharField(blank=True, help_text="Path of the step in the workflow.", max_length=200)),
                 ("background", models.BooleanField(default=False)),
                 (
                     "session_data",
-                    models.JSONField(blank=True, default=dict, help_text="Of the deps of a run in the background."),
+                    models.JSONField(
+                        blank=True, default=dict, help_text="Session data of the deps, for a run in the background."
+                    ),
                 ),
                 (
                     "task_id",
-                    models.CharField(
-                        blank=True, help_text="Of the queue, for a run in the background.", max_length=100
-                    ),
+                    models.CharField(blank=True, help_text="Id of its task in the queue.", max_length=100),
                 ),
                 (
                     "idempotency_key",
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="Of the change of a row for which the agent runs.",
+                        help_text="Key of the request or the change for which it runs.",
                         max_length=200,
                     ),
                 ),
@@ -200,7 +203,7 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("workflow_name", models.CharField(max_length=200)),
                 ("pattern", models.CharField(max_length=20)),
-                ("agents", models.JSONField(default=list, help_text="Names, in their order.")),
+                ("agents", models.JSONField(default=list, help_text="Names of the agents, in order.")),
                 (
                     "status",
                     models.CharField(
@@ -225,7 +228,7 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True)),
                 (
                     "progress",
-                    models.PositiveSmallIntegerField(default=0, help_text="Percent of the steps that are known."),
+                    models.PositiveSmallIntegerField(default=0, help_text="Percent of the known steps."),
                 ),
                 ("completed_steps", models.PositiveIntegerField(default=0)),
                 ("total_steps", models.PositiveIntegerField(default=0)),
@@ -239,11 +242,20 @@ class Migration(migrations.Migration):
                 ("background", models.BooleanField(default=False)),
                 (
                     "task_id",
-                    models.CharField(blank=True, help_text="Of the queue, for one in the background.", max_length=100),
+                    models.CharField(blank=True, help_text="Id of its task in the queue.", max_length=100),
                 ),
                 (
                     "attempts",
-                    models.PositiveIntegerField(default=0, help_text="Since a person last let it go on."),
+                    models.PositiveIntegerField(default=0, help_text="Attempts since a person last retried it."),
+                ),
+                (
+                    "idempotency_key",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="Key of the request that started it; at most one workflow has it.",
+                        max_length=200,
+                    ),
                 ),
                 (
                     "parent",
@@ -342,7 +354,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "reason",
-                    models.TextField(blank=True, help_text="What the person said; the model is told of a refusal."),
+                    models.TextField(blank=True, help_text="Reason of a refusal; the model gets it."),
                 ),
                 ("requested_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("decided_at", models.DateTimeField(blank=True, null=True)),
@@ -425,6 +437,14 @@ class Migration(migrations.Migration):
                 fields=("agent_name", "idempotency_key"),
                 name="pgknowbase_exec_once",
                 violation_error_message="A run of this agent with that key is under way, or has completed.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="workflowexecution",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("idempotency_key", ""), _negated=True),
+                fields=("idempotency_key",),
+                name="pgknowbase_wf_once",
             ),
         ),
     ]

@@ -1,12 +1,15 @@
-"""Runs of agents, what they called, what waits for a person, and agents that are kept in the database."""
+"""Rows of runs, workflows, tool calls and approvals; agents and budgets that are edited in the admin."""
 
-from pgknowbase.agents.models.approval import ApprovalRequest
-from pgknowbase.agents.models.budget import AgentBudget
-from pgknowbase.agents.models.definition import AgentDefinition, AgentKind
-from pgknowbase.agents.models.execution import AgentExecution
-from pgknowbase.agents.models.status import ACTIVE, FINAL, Status
-from pgknowbase.agents.models.tool import ToolExecution
-from pgknowbase.agents.models.workflow import WorkflowExecution
+from pgknowbase.agents.models.definition import AgentBudget, AgentDefinition, AgentKind
+from pgknowbase.agents.models.execution import (
+    ACTIVE,
+    FINAL,
+    AgentExecution,
+    ApprovalRequest,
+    Status,
+    ToolExecution,
+    WorkflowExecution,
+)
 
 __all__ = [
     "ACTIVE",

@@ -1,8 +1,10 @@
-"""Tools that enforce who may do what. What they refuse, the model is told, with what it can do instead."""
+"""Tool sets that enforce permissions. What they refuse, they tell the model, with what it can do instead."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pgknowbase.agents.deps import DjangoDeps
+from pgknowbase.agents.engine import ToolsetForUser
 from pgknowbase.agents.toolsets.cache import cache_tools
 from pgknowbase.agents.toolsets.django_info import django_info_tools
 from pgknowbase.agents.toolsets.files import file_tools
@@ -23,14 +25,30 @@ __all__ = [
     "cache_tools",
     "django_info_tools",
     "file_tools",
+    "for_user",
+    "get_toolset",
     "knowledge_tools",
-    "named",
     "orm_tools",
 ]
 
 
-def named(name: str) -> Any:
-    """The tool set of that name.
+def for_user(user: Any, tools: Any) -> Any:
+    """A tool set that acts for ``user``, for agents of pydantic-ai that are not a ``DjangoAgent``.
+
+    Tools that write ask for approval, as pydantic-ai has it: the agent's output type then has ``DeferredToolRequests``.
+
+    Args:
+        user: looked up at each call, so one who is deactivated loses access; None or an anonymous user for a visitor.
+        tools: one of the tool sets of this module.
+
+    >>> agent = Agent("openai:gpt-5", toolsets=[for_user(request.user, knowledge_tools())])
+    """
+    key = DjangoDeps.from_user(user).user_id
+    return ToolsetForUser(tools, lambda: DjangoDeps(user_id=key))
+
+
+def get_toolset(name: str) -> Any:
+    """A new tool set of that name, as definitions in the database have it: ``"knowledge"``, ``"orm"`` and so on.
 
     Raises:
         AgentError: there is none.

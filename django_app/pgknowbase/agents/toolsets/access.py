@@ -1,20 +1,21 @@
-"""Whom a tool acts for."""
+"""The user for whom a tool acts, and what no tool shows."""
 
 from typing import Any
 
-from pgknowbase.agents.adapter import RunContext
+from pgknowbase.agents.engine import RunContext
 from pgknowbase.errors import AgentError, ToolRefusedError
 
-# Never shown to a model, whatever the settings list.
-SECRET = (
+# Fields with one of these in their name are never shown to a model, whatever the settings list: what a model has read
+# is in its provider's logs, in the run's row and perhaps in its answer.
+SECRET_NAMES = (
     *("password", "passwd", "passphrase", "secret", "token", "credential", "session", "otp", "hash", "digest", "salt"),
     *("api_key", "apikey", "private_key", "access_key"),
 )
 
 
 def is_secret(name: str) -> bool:
-    """Whether a field of that name sounds like a secret."""
-    return any(part in name.casefold() for part in SECRET)
+    """Whether a field of that name may hold a secret."""
+    return any(part in name.casefold() for part in SECRET_NAMES)
 
 
 async def caller(ctx: RunContext[Any]) -> Any:
@@ -36,7 +37,7 @@ async def signed_in(ctx: RunContext[Any]) -> Any:
     """The user of the run.
 
     Raises:
-        ToolRefusedError: it is a visitor's run.
+        ToolRefusedError: it is the run of a visitor.
     """
     user = await caller(ctx)
     if user is None:

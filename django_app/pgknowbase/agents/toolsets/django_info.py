@@ -1,16 +1,18 @@
-"""What the project is made of; no settings, no addresses, no keys."""
+"""Versions, apps and models of the project; no settings that tell how to get in, no addresses, no keys."""
 
 import platform
 from typing import Any
 
 import django
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 
-from pgknowbase.agents.adapter import RunContext, toolset
+from pgknowbase.agents.engine import RunContext, toolset
 from pgknowbase.agents.toolsets.access import signed_in
+from pgknowbase.errors import ToolRefusedError
 
-# Of settings only these, whose values say nothing about how to get in.
+# The only settings that are shown: their values do not help anybody to get in.
 SHOWN = ("LANGUAGE_CODE", "TIME_ZONE", "USE_TZ", "USE_I18N")
 
 
@@ -34,16 +36,12 @@ async def describe_models(ctx: RunContext[Any], app: str) -> dict[str, list[str]
     """The models of an app that the user may view, with the names of their fields.
 
     Args:
-        ctx: Of the run.
-        app: A label, as project_info says.
+        ctx: The context of the run.
+        app: A label, as project_info returns it.
     """
-    from asgiref.sync import sync_to_async
-
-    from pgknowbase.errors import ToolRefusedError
-
     user = await signed_in(ctx)
     if app not in apps.app_configs:
-        raise ToolRefusedError(f"There is no app {app!r}: use a label that project_info says.")
+        raise ToolRefusedError(f"App {app!r} does not exist: use a label that project_info returns.")
 
     def described() -> dict[str, list[str]]:
         return {

@@ -6,7 +6,7 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-from pgknowbase.migration_operations import RunSQLFile
+from pgknowbase.core.migration_operations import ReplaceFunctions, RunSQLFile
 
 
 class Migration(migrations.Migration):
@@ -51,30 +51,6 @@ class Migration(migrations.Migration):
                 "permissions": [("act_for_others", "Can use the API as another user")],
             },
         ),
-        migrations.CreateModel(
-            name="StoredResponse",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("key", models.CharField(max_length=255)),
-                ("digest", models.CharField(max_length=64)),
-                ("status", models.PositiveSmallIntegerField(null=True)),
-                ("content_type", models.CharField(blank=True, max_length=100)),
-                ("body", models.TextField(blank=True)),
-                ("created_at", models.DateTimeField(db_index=True)),
-                ("working_until", models.DateTimeField()),
-                (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
-                    ),
-                ),
-            ],
-            options={
-                "db_table": "pgknowbase_api_response",
-                "default_permissions": ("view",),
-                "constraints": [models.UniqueConstraint(fields=("user", "key"), name="pgknowbase_api_response_key")],
-            },
-        ),
-        RunSQLFile("12_api/pgknowbase_throttle.sql", "TABLE"),
-        RunSQLFile("12_api/pgknowbase_throttle_v1.sql", "FUNCTION"),
+        RunSQLFile("95_api/pgknowbase_throttle.sql", "TABLE"),
+        ReplaceFunctions("pgknowbase_api"),
     ]

@@ -1,7 +1,7 @@
-"""The routes of agents: ``pgknowbase.api.orchestrator.router``. They need the app and the extra ``agents``."""
+"""The routes of agents, ``pgknowbase.api.orchestrator.router``. They need the app and the extra ``agents``."""
 
-from pgknowbase.api.orchestrator import agents, approvals, executions, workflows
-from pgknowbase.api.orchestrator.base import router
+from pgknowbase.api.orchestrator import agents, executions, workflows
+from pgknowbase.api.orchestrator.access import router
 
-# The modules add their routes to the router.
-__all__ = ["agents", "approvals", "executions", "router", "workflows"]
+# Importing the modules adds their routes to the router.
+__all__ = ["agents", "executions", "router", "workflows"]

@@ -3,12 +3,13 @@
 import { BaseClient } from "./runtime.js";
 import type { CallOptions, PostOptions } from "./runtime.js";
 
+export type { FieldProblem, ProblemDetails } from "./problem.js";
 export { ProblemError } from "./runtime.js";
 export type { CallOptions, ClientOptions, PostOptions } from "./runtime.js";
 
-/** For whom the agent acts. */
+/** The user for whom an agent acts. */
 export interface ActingFor {
-  /** Somebody else; needs the permission to act for others. */
+  /** Another user; needs the permission to act for others. */
   user_id?: number | string | null;
 }
 
@@ -21,7 +22,7 @@ export interface AgentInfo {
   model: string | null;
 }
 
-/** By name. */
+/** Agents, ordered by name. */
 export interface AgentList {
   results: Array<AgentInfo>;
 }
@@ -43,32 +44,24 @@ export interface Approval {
   decided_by: number | string | null;
 }
 
-/** What was decided. ``continues``: nothing else waits, and a worker goes on with the run. ``note``: what has to be done because no worker does; empty if there is nothing to do. */
-export interface ApprovalAnswer {
-  id: number;
-  execution_id: string;
-  execution_url: string;
-  agent_name: string;
-  /** For whom the agent acts. */
-  user_id: number | string | null;
-  tool_name: string;
-  arguments: unknown;
-  status: "PENDING" | "APPROVED" | "DENIED";
-  reason: string;
-  requested_at: string;
-  decided_at: string | null;
-  decided_by: number | string | null;
-  continues: boolean;
-  note: string;
-}
-
 /** The latest first. ``next_offset``: of the next page; null on the last one. */
 export interface ApprovalPage {
   results: Array<Approval>;
   next_offset: number | null;
 }
 
-/** What ``[number]`` in the text names: a chunk of an object, and where it stands in the object's text. */
+/** How far a cap of ``COSTS["CAPS"]`` is used, in ``unit``: tokens, or cost in US dollars. ``state``: 'open', 'backfills wait' (and spaces that are not active), or 'all wait'. */
+export interface CapStatus {
+  model: string;
+  tenant: string;
+  per: string;
+  unit: string;
+  used: string;
+  limit: string;
+  state: string;
+}
+
+/** What ``[number]`` in the text names: a chunk of an object, and its place in the object's text. */
 export interface ChatCitation {
   number: number;
   id: string;
@@ -80,7 +73,7 @@ export interface ChatCitation {
   span: Span;
 }
 
-/** A message. ``mode`` tells how an answer was made: by a model, of passages as they are, or that none is known. */
+/** A message. ``mode`` tells how an answer was made; it is null for a question. */
 export interface ChatEntry {
   id: number;
   role: "user" | "assistant";
@@ -91,7 +84,7 @@ export interface ChatEntry {
   /** What was searched for. */
   search_query: string;
   citations: Array<ChatCitation>;
-  /** Markers of the model that named nothing; they are not in the text. */
+  /** Markers that did not name a passage; they were removed from the text. */
   dropped: Array<string>;
   usage: ChatUsage;
   created_at: string;
@@ -103,12 +96,12 @@ export interface ChatMessagePage {
   next_offset: number | null;
 }
 
-/** What to answer. */
+/** A question. */
 export interface ChatQuestion {
   question: string;
 }
 
-/** A chat, with what all its answers came to. */
+/** A chat, with the tokens and cost of its answers. */
 export interface ChatSessionDetail {
   session: ChatSessionSummary;
   usage: ChatUsage;
@@ -134,7 +127,7 @@ export interface ChatUsage {
   cost: string | null;
 }
 
-/** A citation with the text of its object as it is now. */
+/** A citation with the current text of its object. */
 export interface CitedPassage {
   citation: ChatCitation;
   before: string;
@@ -142,14 +135,59 @@ export interface CitedPassage {
   after: string;
 }
 
-/** What a person says of a tool call. */
+/** What was used since a day, by one of the names of the ledger, and in total. */
+export interface CostReport {
+  since: string | null;
+  by: "day" | "month" | "kind" | "provider" | "model" | "space" | "source" | "tenant";
+  rows: Array<CostRow>;
+  total: CostRow | null;
+}
+
+/** What was used under one name: a day, a model, a tenant. ``texts`` were sent, ``reused`` needed no call. ``estimated_tokens`` are those of ``tokens`` that the provider did not report, or reported as a number that cannot be (``doubtful_calls``). ``cost`` is in US dollars, of the tokens that have a price; null where none has. ``unpriced_tokens`` have none, so where they are not 0, ``cost`` is a part. ``seconds`` were spent waiting for calls. */
+export interface CostRow {
+  name: string;
+  texts: number;
+  reused: number;
+  characters: number;
+  tokens: number;
+  estimated_tokens: number;
+  output_tokens: number;
+  calls: number;
+  failed_calls: number;
+  retried_calls: number;
+  doubtful_calls: number;
+  seconds: number;
+  cost: string | null;
+  unpriced_tokens: number;
+}
+
+/** The decision of a person on a tool call. */
 export interface DecisionRequest {
   approve: boolean;
-  /** Of a refusal; the model is told. */
+  /** Of a refusal; the model reads it. */
   reason?: string;
 }
 
-/** A run with what it said and called. */
+/** An approval after the decision. ``continues``: nothing else waits, and a worker resumes the run. ``note``: what has to be done because no worker does; empty if there is nothing to do. */
+export interface DecisionResult {
+  id: number;
+  execution_id: string;
+  execution_url: string;
+  agent_name: string;
+  /** For whom the agent acts. */
+  user_id: number | string | null;
+  tool_name: string;
+  arguments: unknown;
+  status: "PENDING" | "APPROVED" | "DENIED";
+  reason: string;
+  requested_at: string;
+  decided_at: string | null;
+  decided_by: number | string | null;
+  continues: boolean;
+  note: string;
+}
+
+/** A run with its prompt, output, tool calls and approvals. */
 export interface ExecutionDetail {
   id: string;
   /** Its path. */
@@ -207,26 +245,26 @@ export interface ExecutionSummary {
   completed_at: string | null;
 }
 
-/** The keys of a model's ``ExternalDataMeta``. ``watch_fields``: paths whose changes bring the row back into the index. ``similarity_threshold``: the least similarity, in [0, 1], at which the row is a hit when a search names none. ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows. ``owner_field``: path to the user who may find a row that is not public. ``refresh_after``: how long a document that depends on the date stays fresh. ``language``: the text search configuration of the rows' words; None: as SEARCH["LANGUAGE"] says. */
+/** The keys of a model's ``ExternalDataMeta``. ``watch_fields``: paths such as ``author__name`` whose changes cause the row to be rendered anew. ``similarity_threshold``: the similarity, in [0, 1], below which a search that names none does not return the row. ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows. ``owner_field``: path to the user who may find a row that is not public. ``refresh_after``: after which time a document that depends on the date is rendered anew. ``language``: the text search configuration of the rows' words, or None for ``SEARCH["LANGUAGE"]``. */
 export interface ExternalDataMetaConfig {
   watch_fields: Array<string>;
   similarity_threshold?: number;
   auto_sync?: boolean;
   is_public?: boolean;
   owner_field?: string | null;
-  source_type?: "model" | "api" | "custom";
+  source_type?: ExternalDataType;
   refresh_after?: string | null;
   language?: string | null;
 }
 
-/** Bring one row into the index. ``model_id``: the primary key, a JSON array as text for a composite one. */
+/** A request to bring one row into the index. ``model_id`` is the primary key, a JSON array as text for a composite one. ``force_update`` embeds every chunk anew. */
 export interface ExternalDataSyncRequest {
   model_name: string;
   model_id: number | string;
   force_update?: boolean;
 }
 
-/** What became of it. ``processing_time``: seconds; ``chunks_created``: chunks that got a new vector meanwhile. */
+/** What was done. ``processing_time`` is in seconds; ``chunks_created`` counts chunks that got a new vector. ``success`` is false where the row could not be rendered, and where neither a row nor an object of it was there. */
 export interface ExternalDataSyncResponse {
   success: boolean;
   external_data_id: number | null;
@@ -234,6 +272,9 @@ export interface ExternalDataSyncResponse {
   processing_time: number;
   chunks_created: number;
 }
+
+/** Where the text of a row comes from. */
+export type ExternalDataType = "model" | "api" | "custom";
 
 /** An object with a part of its text. ``next_start``: where the rest begins; null where there is none. */
 export interface FetchedDocument {
@@ -255,24 +296,19 @@ export interface FetchedDocument {
   next_start: number | null;
 }
 
-/** What is wrong with one part of the request. */
-export interface FieldProblem {
-  /** body, query, path or header. */
-  where: string;
-  /** JSON pointer to the value inside it. */
-  pointer: string;
-  detail: string;
-}
-
-/** How far the index is. ``space`` is None before the first ``migrate``. */
+/** The state of the index. ``space`` is None before the first ``migrate``. ``kept_vectors`` counts the vectors that were paid for and stand in no chunk: of unfinished documents and of dropped spaces. */
 export interface IndexStatus {
   space: SpaceStatus | null;
+  outages: Array<OutageStatus>;
+  caps: Array<CapStatus>;
+  kept_vectors: number;
   sources: Array<SourceStatus>;
+  unknown: Array<UnknownSourceStatus>;
   reactions: Array<ReactionStatus>;
   workers: Array<WorkerStatus>;
 }
 
-/** How well one source model and the index agree. ``pending_sync`` counts what waits: events in the outbox, and objects without their embeddings. ``sync_enabled`` is False where only the methods and commands sync (``auto_sync``). */
+/** How far the index covers one source model. ``total_instances`` counts rows, ``synced_instances`` completed objects, and ``pending_sync`` events in the outbox plus objects without their embeddings. ``sync_enabled`` is ``auto_sync`` of the model. */
 export interface ModelIntegrationStatus {
   model_name: string;
   total_instances: number;
@@ -282,21 +318,19 @@ export interface ModelIntegrationStatus {
   sync_enabled: boolean;
 }
 
-/** A chat to begin. Without a title it gets that of its first question. */
+/** A chat to start. Without a title it gets that of its first question. */
 export interface NewChatSession {
   title?: string;
 }
 
-/** Why a request was refused (RFC 9457). ``type`` tells kinds apart, ``detail`` is for people. */
-export interface ProblemDetails {
-  type: string;
-  title: string;
-  status: number;
-  detail: string;
-  /** Path of the run or workflow that did not complete. */
-  instance?: string | null;
-  /** Each part of the request that is wrong. */
-  errors?: Array<FieldProblem>;
+/** A provider that embeds nothing at the moment. ``error`` holds its own words; ``failures`` counts batches. */
+export interface OutageStatus {
+  provider: string;
+  model: string;
+  failing_since: string;
+  paused_until: string;
+  failures: number;
+  error: string;
 }
 
 /** The columns of the view ``pgknowbase_reaction_status``, and whether this project has the reaction. */
@@ -314,10 +348,12 @@ export interface ReactionStatus {
   last_finished?: string | null;
 }
 
-/** One run: answered at its end, or streamed, or left to a worker. */
+/** A run: the response comes at its end, as a stream, or at once with the run left to a worker. */
 export interface RunRequest {
   prompt: string;
   deps?: ActingFor | null;
+  /** JSON for the agent's tools, which read it as ctx.deps.session_data['context']. */
+  context?: Record<string, unknown> | null;
   /** Seconds, if fewer than the agent's own; not for the background. */
   timeout?: number | null;
   /** Answer with server-sent events. */
@@ -326,7 +362,7 @@ export interface RunRequest {
   background?: boolean;
 }
 
-/** What a run came to. */
+/** The result of a run that completed. */
 export interface RunResult {
   execution_id: string;
   /** Path of the execution. */
@@ -350,7 +386,7 @@ export interface SearchPage {
   next_offset: number | null;
 }
 
-/** A search, and for whom. */
+/** A search, and the user for whom it is done. */
 export interface SearchRequest {
   /** Labels of source models; none: all. */
   models?: Array<string> | null;
@@ -368,16 +404,18 @@ export interface SearchRequest {
   changed_from?: string | null;
   /** Entry in the index last changed before. */
   changed_before?: string | null;
-  /** What to look for. */
+  /** What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*. */
   query: string;
-  leg?: "semantic" | "keyword" | "hybrid";
-  /** What meaning weighs against words; for leg 'hybrid'. */
+  mode?: "semantic" | "keyword" | "hybrid";
+  /** Characters of a snippet; with it results have highlighted_title and snippet. */
+  snippet_length?: number | null;
+  /** What meaning weighs against words; for mode 'hybrid'. */
   dense_weight?: number | null;
   /** Search as this user; needs the permission to act for others. */
   user_id?: number | string | null;
 }
 
-/** An object found, with its best chunk. ``similarity``: cosine, in [-1, 1]; ``keyword_score``: BM25; either is null where that leg did not find it. ``score``: what results are ordered by. */
+/** An object found, with its best chunk. ``similarity``: cosine, in [-1, 1]; ``keyword_score``: BM25; either is null where that ranking did not find it. ``score``: what results are ordered by. ``highlighted_title`` and ``snippet``: HTML with ``<mark>`` around the words of the query, and everything else escaped; null unless a snippet was asked for. */
 export interface SearchResult {
   id: string;
   model: string;
@@ -395,9 +433,11 @@ export interface SearchResult {
   similarity: number | null;
   keyword_score: number | null;
   score: number;
+  highlighted_title?: string | null;
+  snippet?: string | null;
 }
 
-/** The same, the columns of the view ``pgknowbase_status``, and what rendering costs. ``estimated`` tells that rows were not counted. ``querying_hook`` is a hook that runs statements for each row; '' for none. What was never rendered has no costs. */
+/** The same with the columns of the view ``pgknowbase_status`` and the costs of rendering. ``total_instances`` is an estimate if ``estimated``. ``unavailable`` says why this version of the project leaves the changes of the model alone; '' if it does not. ``unindexed`` counts the rows that neither the index nor the outbox knows: a sync brings them in, unless their hooks keep them out; None where rows are estimated or the model is unavailable. ``dead`` counts the failed objects that will not be retried, ``lag_seconds`` is the age of the oldest pending change. ``querying_hook`` runs statements for each row; '' if none does. The costs are None if the model was never rendered. */
 export interface SourceStatus {
   model_name: string;
   total_instances: number;
@@ -406,7 +446,9 @@ export interface SourceStatus {
   last_sync: string | null;
   sync_enabled: boolean;
   source: string;
+  unavailable?: string;
   estimated: boolean;
+  unindexed?: number | null;
   total?: number;
   completed?: number;
   pending?: number;
@@ -425,12 +467,13 @@ export interface SourceStatus {
   querying_hook?: string;
 }
 
-/** The embedding space that searches read. ``queue``: documents that wait for it. */
+/** The active embedding space. ``queue`` counts the documents that wait for their embeddings. Since ``model_changed_at`` another model answers by the name of its model, and nothing is embedded; else it is None. */
 export interface SpaceStatus {
   name: string;
   model: string;
   dimensions: number;
   queue: number;
+  model_changed_at?: string | null;
 }
 
 /** Where a chunk stands in its document: characters from ``start`` up to, not including, ``end``. */
@@ -448,7 +491,7 @@ export interface StepReport {
   execution_id: string | null;
 }
 
-/** Bring some rows of one model into the index. */
+/** Rows of one model to bring into the index. */
 export interface SyncBatchRequest {
   model_name: string;
   model_ids: Array<number | string>;
@@ -456,17 +499,19 @@ export interface SyncBatchRequest {
   force_update?: boolean;
 }
 
-/** What became of the rows, counted. A worker embeds what is new. */
+/** Counts of rows by outcome; ``absent``: keys without a row. A worker embeds what is new and what is requeued. */
 export interface SyncBatchResponse {
   created: number;
   updated: number;
   metadata: number;
   unchanged: number;
   removed: number;
+  requeued: number;
+  absent: Array<string>;
   failures: Array<SyncFailure>;
 }
 
-/** A row that could not be rendered; the worker tries again. */
+/** A row that could not be rendered. The worker retries it. */
 export interface SyncFailure {
   object_key: string;
   error: string;
@@ -485,33 +530,28 @@ export interface ToolCallDetail {
   completed_at: string | null;
 }
 
-/** A worker that beats; ``beat_age`` and ``uptime`` in seconds, ``busy`` if it has documents on lease. */
+/** A label in outbox or index that no source model of this version has: its objects, waiting changes, what to do. */
+export interface UnknownSourceStatus {
+  source: string;
+  objects: number;
+  changes: number;
+  advice: string;
+}
+
+/** A running worker. ``uptime`` and ``heartbeat_age`` are in seconds; ``busy``: it has leased documents. */
 export interface WorkerStatus {
   host: string;
   pid: number;
   role: string;
   uptime: number;
-  beat_age: number;
+  heartbeat_age: number;
   busy: boolean;
   events: number;
   documents: number;
   failed: number;
 }
 
-/** What a workflow came to. Steps that failed beside others that did not have an ``error``. */
-export interface WorkflowAnswer {
-  workflow_id: string;
-  /** Its path. */
-  url: string;
-  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
-  output: unknown;
-  steps: Array<StepReport>;
-  execution_time: number;
-  total_tokens: number;
-  total_cost: string | null;
-}
-
-/** The same with its runs. */
+/** A run of a workflow, with the runs of its agents. */
 export interface WorkflowDetail {
   id: string;
   /** Its path. */
@@ -547,7 +587,7 @@ export interface WorkflowInfo {
   agents: Array<string>;
 }
 
-/** By name. */
+/** Workflows, ordered by name. */
 export interface WorkflowList {
   results: Array<WorkflowInfo>;
 }
@@ -558,23 +598,39 @@ export interface WorkflowPage {
   next_offset: number | null;
 }
 
-/** Several agents as one: a workflow defined in code, or a pattern with agents. */
+/** Several agents as one: a workflow defined in code, or agents in a pattern, by default one after the other. ``workflow_name`` is the name of a defined workflow, or beside ``agents`` what lists call this one. */
 export interface WorkflowRequest {
-  /** The name of one that is defined. */
+  /** The name of a defined workflow. */
   workflow?: string | null;
   /** In 'conditional' the first agent chooses one of the others. */
   pattern?: "sequential" | "parallel" | "conditional" | null;
+  workflow_name?: string | null;
   agents?: Array<string>;
   prompt: string;
-  /** What to call it; default: its workflow or pattern. */
+  /** Its name in lists; default: its workflow or pattern. */
   name?: string;
   deps?: ActingFor | null;
-  /** Seconds of the whole. */
+  /** Seconds for all steps together. */
   timeout?: number | null;
-  /** Of a parallel one: runs at once. */
+  /** How many agents of a parallel pattern run at the same time. */
   concurrency?: number | null;
+  /** JSON that is kept on the workflow's row, for receivers and for whoever lists them. */
+  config?: Record<string, unknown> | null;
   /** Leave it to a worker and answer 202. */
   background?: boolean;
+}
+
+/** The result of a workflow that completed. Steps of a parallel part that failed have an ``error``. */
+export interface WorkflowRunResult {
+  workflow_id: string;
+  /** Its path. */
+  url: string;
+  status: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED";
+  output: unknown;
+  steps: Array<StepReport>;
+  execution_time: number;
+  total_tokens: number;
+  total_cost: string | null;
 }
 
 /** A run of a workflow. */
@@ -617,10 +673,12 @@ export interface SearchByUrlQuery {
   changed_from?: string | null;
   /** Entry in the index last changed before. */
   changed_before?: string | null;
-  /** What to look for. */
+  /** What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*. */
   query: string;
-  leg?: "semantic" | "keyword" | "hybrid";
-  /** What meaning weighs against words; for leg 'hybrid'. */
+  mode?: "semantic" | "keyword" | "hybrid";
+  /** Characters of a snippet; with it results have highlighted_title and snippet. */
+  snippet_length?: number | null;
+  /** What meaning weighs against words; for mode 'hybrid'. */
   dense_weight?: number | null;
 }
 
@@ -656,21 +714,28 @@ export interface DocumentQuery {
   length?: number;
 }
 
-export interface ListApprovalsQuery {
-  /** Results at most. */
-  limit?: number;
-  offset?: number;
-  status?: "PENDING" | "APPROVED" | "DENIED";
+export interface CostsQuery {
+  /** First day; without it all days. */
+  since?: string | null;
+  /** What each row is about. */
+  by?: "day" | "month" | "kind" | "provider" | "model" | "space" | "source" | "tenant";
 }
 
 export interface ListExecutionsQuery {
   /** Results at most. */
   limit?: number;
   offset?: number;
-  agent?: string | null;
   status?: "PENDING" | "RUNNING" | "COMPLETED" | "FAILED" | "CANCELLED" | null;
   created_from?: string | null;
   created_before?: string | null;
+  agent?: string | null;
+}
+
+export interface ListApprovalsQuery {
+  /** Results at most. */
+  limit?: number;
+  offset?: number;
+  status?: "PENDING" | "APPROVED" | "DENIED";
 }
 
 export interface ListWorkflowsQuery {
@@ -693,34 +758,39 @@ export interface ChatMessagesQuery {
 }
 
 export class KnowbaseClient extends BaseClient {
-  /** Search, with everything in the address. Metadata conditions are JSON. */
+  /** Search with all options in the query string. Metadata conditions are JSON. */
   searchByUrl(query: SearchByUrlQuery, options: CallOptions = {}): Promise<SearchPage> {
     return this.call<SearchPage>("GET", "knowledge/search/", { query, ...options });
   }
 
-  /** Search what the caller may see: by meaning, by words or by both. */
+  /** Search what the caller may see: dense, keyword or hybrid. */
   search(body: SearchRequest, options: PostOptions = {}): Promise<SearchPage> {
     return this.call<SearchPage>("POST", "knowledge/search/", { body, ...options });
   }
 
-  /** What is most like an object that the caller may see. */
+  /** The objects most similar to one that the caller may see. */
   similar(query: SimilarQuery, options: CallOptions = {}): Promise<SearchPage> {
     return this.call<SearchPage>("GET", "knowledge/similar/", { query, ...options });
   }
 
-  /** The text of an object that the caller may see, in parts. */
+  /** The text of an object that the caller may see, or a part of it. */
   document(query: DocumentQuery, options: CallOptions = {}): Promise<FetchedDocument> {
     return this.call<FetchedDocument>("GET", "knowledge/document/", { query, ...options });
   }
 
-  /** Bring one row into the index, or take it out. A worker embeds it. Heeds Idempotency-Key. */
+  /** Bring one row into the index, or take it out. A worker embeds it. Repeating it changes nothing. */
   sync(body: ExternalDataSyncRequest, options: PostOptions = {}): Promise<ExternalDataSyncResponse> {
     return this.call<ExternalDataSyncResponse>("POST", "knowledge/sync/", { body, ...options });
   }
 
-  /** Bring up to 100 rows of one model into the index. A worker embeds them. Heeds Idempotency-Key. */
+  /** Bring up to 100 rows of one model into the index. A worker embeds them. Repeating it changes nothing. */
   syncBatch(body: SyncBatchRequest, options: PostOptions = {}): Promise<SyncBatchResponse> {
     return this.call<SyncBatchResponse>("POST", "knowledge/sync/batch/", { body, ...options });
+  }
+
+  /** What providers were paid for embeddings, chats and agents, by day, model, tenant or another name. */
+  costs(query: CostsQuery = {}, options: CallOptions = {}): Promise<CostReport> {
+    return this.call<CostReport>("GET", "knowledge/costs/", { query, ...options });
   }
 
   /** How far the index is, per source model; the active embedding space; the workers. */
@@ -738,16 +808,6 @@ export class KnowbaseClient extends BaseClient {
     return this.call<RunResult | ExecutionSummary>("POST", "orchestrator/ai-agents/{agent_name}/run/", { body, path, ...options });
   }
 
-  /** Tool calls that wait for a person: of the caller's runs, or of all for those who may view or decide them. */
-  listApprovals(query: ListApprovalsQuery = {}, options: CallOptions = {}): Promise<ApprovalPage> {
-    return this.call<ApprovalPage>("GET", "orchestrator/approvals/", { query, ...options });
-  }
-
-  /** Allow or refuse a tool call. After the last decision a worker goes on with the run, unless ``note`` says more. */
-  decideApproval(path: { approval_id: number }, body: DecisionRequest, options: PostOptions = {}): Promise<ApprovalAnswer> {
-    return this.call<ApprovalAnswer>("POST", "orchestrator/approvals/{approval_id}/decide/", { body, path, ...options });
-  }
-
   /** The caller's runs, or with the permission to view them all runs; the latest first. */
   listExecutions(query: ListExecutionsQuery = {}, options: CallOptions = {}): Promise<ExecutionPage> {
     return this.call<ExecutionPage>("GET", "orchestrator/executions/", { query, ...options });
@@ -763,9 +823,19 @@ export class KnowbaseClient extends BaseClient {
     return this.call<ExecutionSummary>("POST", "orchestrator/executions/{execution_id}/cancel/", { path, ...options });
   }
 
-  /** A new run in the background of what this one was asked, for the same user. Heeds Idempotency-Key. */
+  /** A new run in the background with the prompt and user of this one. Heeds Idempotency-Key. */
   retryExecution(path: { execution_id: string }, options: PostOptions = {}): Promise<ExecutionSummary> {
     return this.call<ExecutionSummary>("POST", "orchestrator/executions/{execution_id}/retry/", { path, ...options });
+  }
+
+  /** Tool calls that wait for a person: of the caller's runs, or of all for those who may view or decide them. */
+  listApprovals(query: ListApprovalsQuery = {}, options: CallOptions = {}): Promise<ApprovalPage> {
+    return this.call<ApprovalPage>("GET", "orchestrator/approvals/", { query, ...options });
+  }
+
+  /** Allow or refuse a tool call. After the last decision a worker resumes the run, unless ``note`` says more. */
+  decideApproval(path: { approval_id: number }, body: DecisionRequest, options: PostOptions = {}): Promise<DecisionResult> {
+    return this.call<DecisionResult>("POST", "orchestrator/approvals/{approval_id}/decide/", { body, path, ...options });
   }
 
   /** The workflows defined in code whose agents the caller may all run. */
@@ -774,8 +844,8 @@ export class KnowbaseClient extends BaseClient {
   }
 
   /** Run several agents as one, as the caller. 202: it waits, for a worker or an approval. Heeds Idempotency-Key. */
-  executeWorkflow(body: WorkflowRequest, options: PostOptions = {}): Promise<WorkflowAnswer | WorkflowSummary> {
-    return this.call<WorkflowAnswer | WorkflowSummary>("POST", "orchestrator/workflows/execute/", { body, ...options });
+  executeWorkflow(body: WorkflowRequest, options: PostOptions = {}): Promise<WorkflowRunResult | WorkflowSummary> {
+    return this.call<WorkflowRunResult | WorkflowSummary>("POST", "orchestrator/workflows/execute/", { body, ...options });
   }
 
   /** The caller's runs of workflows, or with the permission to view them all; the latest first. */
@@ -793,7 +863,7 @@ export class KnowbaseClient extends BaseClient {
     return this.call<WorkflowSummary>("POST", "orchestrator/workflows/{workflow_id}/cancel/", { path, ...options });
   }
 
-  /** Let a worker go on with one that failed or was interrupted; finished steps stay. Heeds Idempotency-Key. */
+  /** Let a worker resume a workflow that failed or was interrupted; finished steps stay. */
   resumeWorkflow(path: { workflow_id: string }, options: PostOptions = {}): Promise<WorkflowSummary> {
     return this.call<WorkflowSummary>("POST", "orchestrator/workflows/{workflow_id}/resume/", { path, ...options });
   }
@@ -803,12 +873,12 @@ export class KnowbaseClient extends BaseClient {
     return this.call<ChatSessionPage>("GET", "chat/sessions/", { query, ...options });
   }
 
-  /** Begin a chat. Heeds Idempotency-Key. */
+  /** Start a chat. */
   startChat(body: NewChatSession, options: PostOptions = {}): Promise<ChatSessionSummary> {
     return this.call<ChatSessionSummary>("POST", "chat/sessions/", { body, ...options });
   }
 
-  /** One of the caller's chats, and what its answers came to. */
+  /** One of the caller's chats, with the tokens and cost of its answers. */
   chatSession(path: { session_id: string }, options: CallOptions = {}): Promise<ChatSessionDetail> {
     return this.call<ChatSessionDetail>("GET", "chat/sessions/{session_id}/", { path, ...options });
   }
@@ -818,7 +888,7 @@ export class KnowbaseClient extends BaseClient {
     return this.call<void>("DELETE", "chat/sessions/{session_id}/", { path, ...options });
   }
 
-  /** The messages of a chat, the first one first. */
+  /** The messages of a chat, oldest first. */
   chatMessages(path: { session_id: string }, query: ChatMessagesQuery = {}, options: CallOptions = {}): Promise<ChatMessagePage> {
     return this.call<ChatMessagePage>("GET", "chat/sessions/{session_id}/messages/", { query, path, ...options });
   }
@@ -828,7 +898,7 @@ export class KnowbaseClient extends BaseClient {
     return this.call<ChatEntry>("POST", "chat/sessions/{session_id}/messages/", { body, path, ...options });
   }
 
-  /** What a marker names, in the text of its object as it is now and as far as the caller may see it. */
+  /** The passage that a marker names, in the current text of its object, if the caller may see it. */
   chatCitation(path: { session_id: string; message_id: number; number: number }, options: CallOptions = {}): Promise<CitedPassage> {
     return this.call<CitedPassage>("GET", "chat/sessions/{session_id}/messages/{message_id}/citations/{number}/", { path, ...options });
   }

@@ -1,6 +1,6 @@
-// What each method of the client has in common: one fetch, and problems as errors.
+// What the methods of the generated client share: one fetch, and problems as errors.
 
-import type { ProblemDetails } from "./client.js";
+import type { ProblemDetails } from "./problem.js";
 
 /** The server refused: `problem` says why. */
 export class ProblemError extends Error {
@@ -14,17 +14,17 @@ export class ProblemError extends Error {
     this.response = response;
   }
 
-  /** Seconds after which to try again, where the server said so. */
+  /** Seconds to wait before a retry, if the server named them. */
   get retryAfter(): number | undefined {
-    const told = Number(this.response.headers.get("Retry-After") ?? NaN);
-    return Number.isFinite(told) ? told : undefined;
+    const seconds = Number(this.response.headers.get("Retry-After") ?? NaN);
+    return Number.isFinite(seconds) ? seconds : undefined;
   }
 }
 
 export interface ClientOptions {
   /** Where the API is mounted, such as `https://example.org/api/`. */
   baseUrl: string;
-  /** A token of the API. Without, the browser's session counts. */
+  /** A token of the API. Without it, the browser's session is used. */
   token?: string;
   /** Django's CSRF token, which a session needs to POST. */
   csrfToken?: () => string | undefined;
@@ -37,7 +37,7 @@ export interface CallOptions {
 }
 
 export interface PostOptions extends CallOptions {
-  /** The same key again gives the same answer again; heeded by the routes that say so. */
+  /** The same key again returns the same run; for the routes whose description names Idempotency-Key. */
   idempotencyKey?: string;
 }
 

@@ -1,4 +1,4 @@
-"""Chats in Django's admin: sessions with their messages, to be read, exported and deleted. Needs no extra."""
+"""Chats in Django's admin: sessions with their messages, to be read, export_columns and deleted. Needs no extra."""
 
 from pgknowbase.chat.admin.messages import ChatMessageAdmin
 from pgknowbase.chat.admin.sessions import ChatSessionAdmin

@@ -1,8 +1,8 @@
-"""How chats look in lists and on their pages, and what they cost."""
+"""Columns and filters of the lists of chats."""
 
 from typing import Any
 
-from django.contrib.admin import AdminSite
+from django.contrib import admin
 from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import (
     Case,
@@ -21,19 +21,16 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
-from django.template.loader import render_to_string
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from pgknowbase.admin import display
-from pgknowbase.agents.admin.columns import dollars
-from pgknowbase.agents.models import AgentExecution
-from pgknowbase.chat.admin.citations import linked, pages_of
+from pgknowbase.agents.admin.columns import MOST_NAMES, NameFilter, dollars, user_lookup
 from pgknowbase.chat.models import ChatMessage
 from pgknowbase.conf import get_settings
 
 MARKS = {"model": "completed", "extractive": "processing", "unknown": "pending", "failed": "dead"}
-SHORT = {"model": "answered", "extractive": "passages", "unknown": "not known", "failed": "broken off"}
+SHORT = {"model": "answered", "extractive": "passages", "unknown": "not known", "failed": "incomplete"}
 UNPRICED = Q(execution__isnull=False, execution__cost=None) | Q(rewriting__isnull=False, rewriting__cost=None)
 NOTHING = Value(0, output_field=DecimalField())
 TOKENS = Coalesce(F("execution__tokens_used"), 0) + Coalesce(F("rewriting__tokens_used"), 0)
@@ -41,7 +38,10 @@ COST = Coalesce(F("execution__cost"), NOTHING) + Coalesce(F("rewriting__cost"), 
 
 
 def with_totals(sessions: "QuerySet[Any]") -> Any:
-    """Sessions with what their answers came to; ``total_cost`` is null where any price is unknown."""
+    """Sessions with the totals of their answers; ``total_cost`` is null where any price is unknown.
+
+    In subqueries, because joins to the messages would multiply the rows that other filters of the list join.
+    """
     messages = ChatMessage.objects.using(get_settings().database).filter(session=OuterRef("pk")).order_by()
     grouped = messages.values("session")
 
@@ -62,51 +62,82 @@ def with_totals(sessions: "QuerySet[Any]") -> Any:
 
 
 def with_usage(messages: "QuerySet[Any]") -> Any:
-    """Messages with what their runs came to."""
+    """Messages with the totals of their runs."""
     return messages.annotate(
         total_tokens=TOKENS, total_cost=Case(When(UNPRICED, then=None), default=COST, output_field=DecimalField())
     )
 
 
 def mode_label(mode: str) -> SafeString | str:
-    """How an answer was made, with its mark."""
+    """How an answer was made, as a coloured label."""
     return display.label(MARKS.get(mode, "idle"), SHORT.get(mode, mode)) if mode else display.EMPTY
 
 
 def mode_labels(modes: list[str] | None) -> SafeString | str:
-    """The same of several."""
+    """The labels of several answers."""
     return format_html_join(" ", "{}", ((mode_label(mode),) for mode in modes or [])) or display.EMPTY
 
 
 def cost(row: Any) -> str:
-    """In dollars; unknown where any price is."""
+    """The cost in US dollars; unknown where any price is."""
     return dollars(row.total_cost or None, known=row.total_cost is not None)
 
 
-def conversation(messages: list[ChatMessage], site: AdminSite, request: HttpRequest) -> SafeString:
-    """Messages one after the other, with what they cite."""
-    pages = pages_of(messages, site, request)
-    may_see_runs = display.may_open(site, AgentExecution, request)
-    may_open = display.may_open(site, ChatMessage, request)
-    turns = [
-        {
-            "message": message,
-            "url": display.change_url(site, ChatMessage, message.pk) if may_open else "",
-            "parts": linked(message.content, message.citations),
-            "mode": mode_label(message.mode),
-            "cited": pages.cited(message),
-            "model": message.execution.model if message.execution else "",
-            "run": display.change_url(site, AgentExecution, message.execution.pk)
-            if message.execution and may_see_runs
-            else "",
-            "tokens": message.usage.tokens,
-            "cost": "" if message.usage.tokens == 0 else dollars(message.usage.cost, known=False),
-        }
-        for message in messages
-    ]
-    return SafeString(render_to_string("admin/pgknowbase_chat/conversation.html", {"turns": turns}))
+class UserFilter(NameFilter):
+    """Filters sessions by user."""
+
+    lookup = "user"
+    title = "user"
+    parameter_name = "who"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.lookup = user_lookup(self.lookup)
+        super().__init__(*args, **kwargs)
 
 
-def page_link(site: AdminSite, row: Any, text: str) -> SafeString:
-    """A row's page."""
-    return format_html('<a href="{}">{}</a>', display.change_url(site, type(row), row.pk), text)
+class MessageUserFilter(UserFilter):
+    """Filters messages by user."""
+
+    lookup = "session__user"
+
+
+class MessageModelFilter(NameFilter):
+    """Filters messages by the language model that answered."""
+
+    lookup = "execution__model"
+    title = "model"
+    parameter_name = "model"
+
+    def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> list[tuple[str, str]]:
+        rows = _all_messages().exclude(execution=None).order_by(self.lookup)
+        return [(name, name) for name in rows.values_list(self.lookup, flat=True).distinct()[:MOST_NAMES] if name]
+
+
+class ModelFilter(MessageModelFilter):
+    """Filters sessions by a language model that has answered in them."""
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        name = self.value()
+        return queryset if name is None else _with_message(queryset, execution__model=name)
+
+
+class ModeFilter(admin.SimpleListFilter):
+    """Filters sessions by a kind of answer in them."""
+
+    title = "answers"
+    parameter_name = "mode"
+
+    def lookups(self, request: HttpRequest, model_admin: "admin.ModelAdmin[Any]") -> list[tuple[Any, str]]:
+        return [(value, str(label)) for value, label in ChatMessage.Mode.choices]
+
+    def queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> "QuerySet[Any]":
+        mode = self.value()
+        return queryset if mode is None else _with_message(queryset, mode=mode)
+
+
+def _all_messages() -> "QuerySet[ChatMessage]":
+    return ChatMessage.objects.using(get_settings().database)
+
+
+def _with_message(sessions: "QuerySet[Any]", **conditions: Any) -> "QuerySet[Any]":
+    return sessions.filter(Exists(_all_messages().filter(session=OuterRef("pk"), **conditions)))

@@ -1,4 +1,4 @@
-"""The admin of ``ChatSession``: what users asked, and what they were told."""
+"""The admin of ``ChatSession``: conversations of users with the index."""
 
 from typing import Any
 
@@ -13,17 +13,18 @@ from pgknowbase.admin import display
 from pgknowbase.agents.admin.base import RunAdmin
 from pgknowbase.agents.admin.columns import user_lookup, user_name
 from pgknowbase.chat.admin import columns
-from pgknowbase.chat.admin.filters import ModeFilter, ModelFilter, UserFilter
+from pgknowbase.chat.admin.columns import ModeFilter, ModelFilter, UserFilter
+from pgknowbase.chat.admin.conversation import render_conversation
 from pgknowbase.chat.models import ChatMessage, ChatSession
 
-SHOWN = 100
+MAX_MESSAGES = 100
 
 
 @admin.register(ChatSession)
 class ChatSessionAdmin(RunAdmin):
-    """Shows sessions with their messages. Who may delete sessions deletes them; nobody edits them."""
+    """Shows sessions with their messages. They can be deleted with the permission to delete them, and never edited."""
 
-    moment = "updated_at"
+    time_field = "updated_at"
     list_display = (
         "title_column", "user_column", "messages_column", "modes_column", "cost_column", "updated_at", "models_column",
     )  # fmt: skip
@@ -42,28 +43,28 @@ class ChatSessionAdmin(RunAdmin):
         return ("title", "messages__content", user_lookup())
 
     @property
-    def exported(self) -> dict[str, str]:
-        """What a file holds of each session."""
+    def export_columns(self) -> dict[str, str]:
+        """The columns of an export."""
         totals = {name: f"total_{name}" for name in ("messages", "tokens", "cost")}
         names = ("modes", "models", "created_at", "updated_at")
         return {"id": "id", "title": "title", "user": user_lookup(), **totals, **{name: name for name in names}}
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.granted(request, "delete")
+        return self.has_model_permission(request, "delete")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whoever may delete sessions may see which."""
-        return super().has_view_permission(request, obj) or self.granted(request, "delete")
+        """The permission to delete sessions includes seeing which."""
+        return super().has_view_permission(request, obj) or self.has_model_permission(request, "delete")
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Messages go with their session; by themselves nobody deletes them."""
+        """Messages are deleted with their session, without a permission of their own, which nobody has."""
         listed, counts, needed, protected = super().get_deleted_objects(objs, request)
         return listed, counts, needed - {ChatMessage._meta.verbose_name}, protected
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         found = super().get_object(request, object_id, from_field)
         if found is not None:
-            found.seen_by = request  # links depend on who looks, and columns are not told
+            found.seen_by = request  # links depend on the user, and Django does not pass the request to columns
         return found
 
     # Columns
@@ -75,12 +76,12 @@ class ChatSessionAdmin(RunAdmin):
 
     @admin.display(description="user", ordering="user_id")
     def user_column(self, session: ChatSession) -> str:
-        """Whose it is."""
+        """The user."""
         return user_name(session)
 
     @admin.display(description="messages", ordering="total_messages")
     def messages_column(self, session: Any) -> str:
-        """How many."""
+        """How many messages."""
         return f"{session.total_messages:,}"
 
     @admin.display(description="answers")
@@ -95,7 +96,7 @@ class ChatSessionAdmin(RunAdmin):
 
     @admin.display(description="tokens", ordering="total_tokens")
     def tokens(self, session: Any) -> str:
-        """Of all answers."""
+        """The tokens of all answers."""
         return f"{session.total_tokens:,}"
 
     @admin.display(description="cost", ordering="total_cost")
@@ -105,10 +106,12 @@ class ChatSessionAdmin(RunAdmin):
 
     @admin.display(description="messages")
     def conversation_column(self, session: Any) -> SafeString:
-        """The messages in their order."""
-        messages = list(session.messages.select_related("execution", "rewriting").order_by("pk")[:SHOWN])
-        shown = columns.conversation(messages, self.admin_site, session.seen_by)
-        if session.total_messages <= SHOWN or not display.may_open(self.admin_site, ChatMessage, session.seen_by):
+        """The first messages, in order."""
+        messages = list(session.messages.select_related("execution", "rewriting").order_by("pk")[:MAX_MESSAGES])
+        shown = render_conversation(messages, self.admin_site, session.seen_by)
+        if session.total_messages <= MAX_MESSAGES or not display.may_open(
+            self.admin_site, ChatMessage, session.seen_by
+        ):
             return shown
         name = f"admin:{ChatMessage._meta.app_label}_{ChatMessage._meta.model_name}_changelist"
         address = f"{reverse(name, current_app=self.admin_site.name)}?session__id__exact={session.pk}"

@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
                     "updated_at",
-                    models.DateTimeField(default=django.utils.timezone.now, help_text="Of the last message."),
+                    models.DateTimeField(default=django.utils.timezone.now, help_text="Time of the latest message."),
                 ),
                 (
                     "user",
@@ -51,19 +51,32 @@ class Migration(migrations.Migration):
                         blank=True,
                         choices=[
                             ("model", "Answer of a language model"),
-                            ("extractive", "Passages as they are"),
+                            ("extractive", "Passages word for word"),
                             ("unknown", "Nothing relevant is known"),
-                            ("failed", "Broken off"),
+                            ("failed", "Incomplete"),
                         ],
                         help_text="How an answer was made.",
                         max_length=10,
                     ),
                 ),
                 ("search_query", models.TextField(blank=True, help_text="What was searched for.")),
-                ("citations", models.JSONField(blank=True, default=list, help_text="What each [n] of the text names.")),
+                (
+                    "citations",
+                    models.JSONField(
+                        blank=True, default=list, help_text="The passages that the markers [n] in the text name."
+                    ),
+                ),
                 (
                     "dropped",
-                    models.JSONField(blank=True, default=list, help_text="Markers of the model that named nothing."),
+                    models.JSONField(
+                        blank=True, default=list, help_text="Markers that did not name a passage and were removed."
+                    ),
+                ),
+                (
+                    "idempotency_key",
+                    models.CharField(
+                        blank=True, default="", help_text="Key of the request that asked.", max_length=200
+                    ),
                 ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
@@ -82,7 +95,7 @@ class Migration(migrations.Migration):
                     "reply_to",
                     models.OneToOneField(
                         blank=True,
-                        help_text="Its question.",
+                        help_text="The question that it answers.",
                         null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="answer",
@@ -94,7 +107,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         blank=True,
                         db_constraint=False,
-                        help_text="The run that made a question of its own of it.",
+                        help_text="The run that rewrote the follow-up question.",
                         null=True,
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
@@ -122,5 +135,13 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="chatmessage",
             index=models.Index(fields=["session", "id"], name="pgknowbase_chat_message_order"),
+        ),
+        migrations.AddConstraint(
+            model_name="chatmessage",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("idempotency_key", ""), _negated=True),
+                fields=("session", "idempotency_key"),
+                name="pgknowbase_chat_message_once",
+            ),
         ),
     ]

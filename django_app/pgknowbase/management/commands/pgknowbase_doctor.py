@@ -1,42 +1,44 @@
-"""``manage.py pgknowbase_doctor``: what is wrong with the project and its database, and what mends it."""
+"""``manage.py pgknowbase_doctor``: examine the project and its database."""
 
-from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.db import connections
 
 from pgknowbase.conf import get_settings
-from pgknowbase.doctor.examine import examine, exit_code
-from pgknowbase.doctor.findings import Finding, Severity
-from pgknowbase.doctor.versions import facts
+from pgknowbase.core.commands import KnowbaseCommand, add_database, add_format, as_json, database_alias
 from pgknowbase.errors import PgKnowbaseError
-from pgknowbase.management.arguments import as_json
-from pgknowbase.management.base import KnowbaseCommand
+from pgknowbase.operations.doctor.examine import examine, exit_code
+from pgknowbase.operations.doctor.findings import Finding, Severity
+from pgknowbase.operations.doctor.server import versions
 
 
 class Command(KnowbaseCommand):
-    help = "Examine the project and its database, and say what is wrong and what mends it. Changes nothing."
-    # They are among what is examined.
+    help = "Examine the project and its database; print what is wrong and how to repair it. Changes nothing."
+    # The examination runs the system checks itself and reports what they find.
     requires_system_checks = ()
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--format", choices=("table", "json"), default="table")
-        parser.add_argument("--database", metavar="ALIAS", help="default: PGKNOWBASE['DATABASE']")
-        parser.add_argument("--fail-on", choices=(Severity.ERROR, Severity.WARNING), default=Severity.ERROR)
+    def add_arguments(self, parser: CommandParser) -> None:
+        add_format(parser)
+        add_database(parser)
+        parser.add_argument(
+            "--fail-on",
+            choices=(Severity.ERROR, Severity.WARNING),
+            default=Severity.ERROR,
+            help="severity from which the exit code is not 0 (%(default)s)",
+        )
 
     def handle(self, *, format: str, database: str | None, fail_on: str, **options: Any) -> None:
-        using = database or _database()
-        if using not in connections:
-            raise CommandError(f"{using!r} is no key of DATABASES: use one of {', '.join(connections)}.")
+        """Examine, and exit with 2 for errors, or 1 for warnings with ``--fail-on warning``."""
+        using = database_alias(database or _configured_database())
         found = examine(using)
-        versions = facts(using) if connections[using].is_usable() else {}
+        known = versions(using) if connections[using].is_usable() else {}
         code = exit_code(found, fail_on=Severity(fail_on))
         if format == "json":
             findings = [finding.as_dict() for finding in found]
-            self.stdout.write(as_json({"versions": versions, "findings": findings, "exit_code": code}))
+            self.stdout.write(as_json({"versions": known, "findings": findings, "exit_code": code}))
         else:
-            self._write(versions, found)
+            self._write(known, found)
         if code:
             raise CommandError(_summary(found), returncode=code)
 
@@ -49,11 +51,11 @@ class Command(KnowbaseCommand):
         self.stdout.write(f"\n{_summary(found)}")
 
 
-def _database() -> str:
+def _configured_database() -> str:
     try:
         return get_settings().database
     except PgKnowbaseError:
-        return "default"
+        return "default"  # wrong settings are a finding
 
 
 def _summary(found: list[Finding]) -> str:

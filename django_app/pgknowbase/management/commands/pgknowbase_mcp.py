@@ -1,21 +1,24 @@
-"""``manage.py pgknowbase_mcp``: search, fetch and similar for language models."""
+"""``manage.py pgknowbase_mcp``: serve search, fetch and similar to language models over MCP."""
 
-from argparse import ArgumentParser
+import asyncio
 from typing import Any
 
-from pgknowbase.errors import MissingExtraError
-from pgknowbase.management.arguments import positive
-from pgknowbase.management.base import KnowbaseCommand
+from django.apps import apps
+from django.core.management.base import CommandParser
+
+from pgknowbase.core.commands import KnowbaseCommand, between
+from pgknowbase.errors import ConfigurationError, MissingExtraError
+from pgknowbase.mcp import TOKENS_APP, TOKENS_MISSING
 
 
 class Command(KnowbaseCommand):
-    help = "Serve search, fetch and similar over MCP: on stdin and stdout as one user, or over HTTP as each token's."
+    help = "Serve search, fetch and similar over MCP: on stdin and stdout for one user, or over HTTP for all tokens."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--transport", choices=("stdio", "http"), default="stdio")
-        parser.add_argument("--user", help="stdio: the user for whom to search; without, public rows only")
-        parser.add_argument("--host", default="127.0.0.1", help="http: where to listen")
-        parser.add_argument("--port", type=positive, default=8766)
+        parser.add_argument("--user", help="stdio: user on whose behalf to search; default: none, public rows only")
+        parser.add_argument("--host", default="127.0.0.1", help="http: address to listen on (%(default)s)")
+        parser.add_argument("--port", type=between(1, 65535), default=8766, help="http: port (%(default)s)")
 
     def handle(self, *, transport: str, user: str | None, host: str, port: int, **options: Any) -> None:
         try:
@@ -24,15 +27,17 @@ class Command(KnowbaseCommand):
             raise MissingExtraError(
                 "The MCP server needs the package 'mcp': run `pip install 'django-pgknowbase[mcp]'`."
             ) from error
-        from pgknowbase.mcp.people import Named, OfToken, check_tokens_exist
-        from pgknowbase.mcp.server import build_server
-
         if transport == "stdio":
-            named = Named(user)
-            named()  # a wrong name is told now, not at the first call
-            build_server(named).run("stdio")
+            from pgknowbase.mcp.identity import FixedUser
+            from pgknowbase.mcp.server import build_server
+            from pgknowbase.mcp.stdio import serve_stdio
+
+            identity = FixedUser(user)
+            identity.viewer()  # an unknown user is an error now, not at the first call
+            asyncio.run(serve_stdio(build_server(identity, thread_sensitive=False)))
             return
-        check_tokens_exist()
-        server = build_server(OfToken(), tokens_at=f"http://{host}:{port}")
-        # Without sessions, any number of processes can stand behind one address.
-        server.run("streamable-http", host=host, port=port, json_response=True, stateless_http=True)
+        if not apps.is_installed(TOKENS_APP):
+            raise ConfigurationError(TOKENS_MISSING)
+        from pgknowbase.mcp.handler import serve_http
+
+        serve_http(host, port)

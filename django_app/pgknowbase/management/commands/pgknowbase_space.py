@@ -1,107 +1,186 @@
-"""``manage.py pgknowbase_space``: the embedding spaces, and the way from one to another."""
+"""``manage.py pgknowbase_space``: embedding spaces, their vector indexes, and the change from one space to another."""
 
-from argparse import ArgumentParser
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.base import CommandError, CommandParser
 
 from pgknowbase.conf import SpaceSettings, get_settings
+from pgknowbase.core.command_line import command_line
+from pgknowbase.core.commands import (
+    ActionCommand,
+    ProgressBar,
+    add_database,
+    add_format,
+    as_json,
+    as_table,
+    between,
+    database_alias,
+    positive,
+    progress_bar,
+)
 from pgknowbase.errors import SpaceError
-from pgknowbase.management.arguments import as_json, as_table, positive
-from pgknowbase.management.base import KnowbaseCommand
-from pgknowbase.management.progress import Bar
 from pgknowbase.models import EmbeddingSpace
-from pgknowbase.vectorizer.spaces import SpaceSpec, accept_backend, active_space, find_space, rebuild_space
+from pgknowbase.operations.estimate import estimate_space, write_estimates
+from pgknowbase.operations.relevance.comparison import compare_spaces, sample_titles
+from pgknowbase.operations.relevance.judgements import read_judgements, read_queries
+from pgknowbase.sources.registry import source_by_label
+from pgknowbase.spaces.indexes import EF_CONSTRUCTION, IndexSpec, M, VectorIndex, build_index, indexes
+from pgknowbase.spaces.lifecycle import activate_space, add_space, drop_space, rollback_space, space_settings
+from pgknowbase.spaces.specification import (
+    SpaceSpec,
+    accept_backend,
+    active_space,
+    find_space,
+    matching_space,
+    rebuild_space,
+)
+from pgknowbase.vectorizer.filling import fill_space
 
-NAMED = ("add", "fill", "compare", "activate", "drop")
-ACTIONS = ("list", *NAMED, "rollback", "rebuild", "accept")
+INDEX_COLUMNS = ("space", "index", "model", "kind", "valid", "m", "ef_construction", "bytes", "store_bytes")
 
 
-class Command(KnowbaseCommand):
-    help = (
-        "list: the embedding spaces and those of the settings. add, fill, compare, activate NAME: another space beside"
-        " the active one, with no downtime. rollback: back to the one that served before. drop NAME: one that does not"
-        " serve. rebuild: drop the active space and embed everything anew. accept: record the settings' backend as"
-        " another way to the same vectors."
-    )
-    # The database check would refuse the very command that mends what it found.
+class Command(ActionCommand):
+    help = "Manage embedding spaces and their vector indexes."
+    # The database check E020 would refuse the very command that repairs what it reports.
     requires_system_checks = ["pgknowbase"]
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("action", choices=ACTIONS)
-        parser.add_argument("name", nargs="?", help="the space")
-        parser.add_argument("--embedding", metavar="ALIAS", help="add: entry of EMBEDDINGS")
-        parser.add_argument("--chunk-size", type=int, help="add: characters of one chunk")
-        parser.add_argument("--chunk-overlap", type=int, help="add: characters that neighbours share")
-        parser.add_argument("--template", help="add: what is embedded for one chunk")
-        parser.add_argument("--splitter", help="add: recursive, markdown or code")
-        parser.add_argument("--index", help="add: halfvec or binary, what the vector index holds of a vector")
-        parser.add_argument("--storage", help="add: vector or halfvec, as what the vectors are stored")
-        parser.add_argument("--here", action="store_true", help="fill: embed in this process")
-        parser.add_argument("--no-index", action="store_true", help="fill: build no vector index afterwards")
-        parser.add_argument("--queries", metavar="FILE", help="compare: one per line, or BEIR's JSON lines")
-        parser.add_argument("--judgements", metavar="FILE", help="compare: BEIR's qrels of these queries")
-        parser.add_argument("--sample", type=positive, default=100, help="compare: titles taken as queries")
-        parser.add_argument("--force", action="store_true", help="activate, rollback: even if it is not complete")
-        parser.add_argument("--format", choices=("table", "json"), default="table", help="compare")
-        parser.add_argument("--yes", action="store_true", help="do not ask before dropping embeddings")
+    def add_arguments(self, parser: CommandParser) -> None:
+        self.actions = parser.add_subparsers(metavar="ACTION", required=True)
+        self._action("list", self.handle_list, "List the spaces of the settings and of the database.")
+        self._add_add()
+        fill = self._action("fill", self.handle_fill, "Wait until a space is full, then build its index.", name=True)
+        fill.add_argument("--here", action="store_true", help="embed in this process instead of waiting for a worker")
+        fill.add_argument("--no-index", action="store_true", help="do not build the vector index")
+        self._add_compare()
+        activate = self._action("activate", self.handle_activate, "Let searches read another space.", name=True)
+        rollback = self._action("rollback", self.handle_rollback, "Let searches read the space that was active before.")
+        for action in (activate, rollback):
+            action.add_argument("--force", action="store_true", help="even if the space is not complete")
+        drop = self._action("drop", self.handle_drop, "Drop a space that is not active.", name=True)
+        rebuild = self._action("rebuild", self.handle_rebuild, "Drop the active space and create it from the settings.")
+        drop.add_argument("--discard", action="store_true", help="keep none of its vectors for another space")
+        for action in (drop, rebuild):
+            action.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+        self._action("accept", self.handle_accept, "Record the backend of the settings as giving the same vectors.")
+        add_format(self._action("indexes", self.handle_indexes, "List the vector indexes of all spaces."))
+        self._add_index()
 
-    def handle(self, *, action: str, name: str | None, **options: Any) -> None:
-        if (name is None) is (action in NAMED):
-            raise CommandError(f"{action!r} takes {'the name of a space' if action in NAMED else 'no name'}.")
-        getattr(self, f"_{action}")(get_settings().database, *([name] if name else []), **options)
+    def _action(self, action: str, handler: Callable[..., None], help: str, *, name: bool = False) -> CommandParser:
+        parser = self.add_action(action, handler, help)
+        if name:
+            parser.add_argument("name", help="name of the space")
+        add_database(parser)
+        return parser
 
-    def _list(self, using: str, **options: Any) -> None:
-        settings = get_settings()
-        asked = {"(settings)": settings.space} | {f"({name})": space for name, space in settings.spaces.items()}
-        rows = [[name, *asdict(SpaceSpec.from_settings(space)).values(), ""] for name, space in asked.items()]
+    def _add_add(self) -> None:
+        add = self._action("add", self.handle_add, "Add a space beside the active one; the worker fills it.", name=True)
+        add.add_argument("--embedding", metavar="ALIAS", help="entry of EMBEDDINGS")
+        add.add_argument("--chunk-size", type=int, help="largest number of characters in a chunk")
+        add.add_argument("--chunk-overlap", type=int, help="characters that adjacent chunks share")
+        add.add_argument("--template", help="text that is embedded for a chunk")
+        add.add_argument("--splitter", help="recursive, markdown, code, none, or JSON with SEPARATORS")
+        add.add_argument("--index", help="type of the vector index: halfvec or binary")
+        add.add_argument("--storage", help="type of the stored vectors: vector or halfvec")
+        add.add_argument("--estimate", action="store_true", help="say what filling it would cost, and create nothing")
+        add.add_argument("--sample", type=positive, help="with --estimate: split only so many documents, and scale up")
+        add_format(add)
+
+    def _add_compare(self) -> None:
+        compare = self._action(
+            "compare", self.handle_compare, "Compare the hits of a space with those of the active one.", name=True
+        )
+        compare.add_argument("--queries", metavar="FILE", help="one query per line, or BEIR's JSON lines")
+        compare.add_argument("--judgements", metavar="FILE", help="BEIR's qrels of these queries")
+        compare.add_argument("--sample", type=positive, default=100, help="titles to use as queries (%(default)s)")
+        add_format(compare)
+
+    def _add_index(self) -> None:
+        index = self._action("index", self.handle_index, "Build the vector index of a space.")
+        index.add_argument("name", nargs="?", help="name of the space; default: the active one")
+        index.add_argument("--model", metavar="app.Model", help="index the chunks of this source model alone")
+        index.add_argument("--m", type=between(2, 100), default=M, help="connections per chunk and layer (%(default)s)")
+        index.add_argument(
+            "--ef-construction",
+            type=between(4, 1000),
+            default=EF_CONSTRUCTION,
+            help="candidates per inserted chunk (%(default)s), at least twice --m",
+        )
+        index.add_argument("--no-concurrently", action="store_true", help="lock out writers, which is faster")
+
+    # Spaces
+
+    def handle_list(self, *, database: str | None, **options: Any) -> None:
+        """Write one row for each space of the settings, then one for each of the database."""
+        using, settings = database_alias(database), get_settings()
+        configured = {"(settings)": settings.space} | {f"({name})": space for name, space in settings.spaces.items()}
+        rows = [[name, *asdict(SpaceSpec.from_settings(space)).values(), ""] for name, space in configured.items()]
         for space in EmbeddingSpace.objects.using(using).order_by("id"):
             rows.append([space.name, *asdict(SpaceSpec.of(space)).values(), _state(space)])
         self.stdout.write(as_table(["space", *SpaceSpec.__dataclass_fields__, "state"], rows))
 
-    def _add(self, using: str, name: str, **options: Any) -> None:
-        from pgknowbase.vectorizer.change import add_space, space_settings
-
+    def handle_add(
+        self,
+        *,
+        name: str,
+        estimate: bool,
+        sample: int | None,
+        format: str,
+        database: str | None,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
+        """Create a space and queue every document for it, or only say what that would cost."""
         parts = {key: options[key] for key in SpaceSettings.model_fields}
-        space = add_space(using, name, space_settings(name, **parts))
-        self.stdout.write(
-            f"Added {space}; its documents are queued: let 'manage.py pgknowbase_worker' run, and wait with 'manage.py"
-            f" pgknowbase_space fill {name}'."
+        using, wanted = database_alias(database), space_settings(name, **parts)
+        if estimate:
+            with progress_bar(unit="documents", hidden=verbosity == 0) as bar:
+                found = estimate_space(using, name, wanted, sample=sample, progress=bar.update)
+            write_estimates(self.stdout, [found], format)
+            return
+        if sample:
+            raise CommandError("--sample of 'add' goes with --estimate.")
+        space = add_space(using, name, wanted)
+        worker, fill = (
+            command_line(command, using) for command in ("pgknowbase_worker", f"pgknowbase_space fill {name}")
         )
+        self.stdout.write(f"Added {space}; its documents are queued: let {worker!r} run, and wait with {fill!r}.")
 
-    def _fill(self, using: str, name: str, *, here: bool, no_index: bool, verbosity: int, **options: Any) -> None:
-        from pgknowbase.vectorizer.filling import fill_space
-        from pgknowbase.vectorizer.indexes import IndexSpec, build_index
-
-        with Bar(unit="documents", hidden=verbosity == 0) as bar:
+    def handle_fill(
+        self, *, name: str, here: bool, no_index: bool, database: str | None, verbosity: int, **options: Any
+    ) -> None:
+        """Wait until the queue of a space is empty, then build its vector index."""
+        using = database_alias(database)
+        with ProgressBar(unit="documents", hidden=verbosity == 0) as bar:
             space = fill_space(using, name, here=here, progress=bar.show)
         if not no_index:
-            with Bar(unit="blocks", hidden=verbosity == 0) as bar:
-                build_index(using, IndexSpec(space), lambda phase, done, total: bar.show(done, total, phase))
-        self.stdout.write(f"Filled {space}: compare it, or 'manage.py pgknowbase_space activate {name}'.")
+            self._build(using, IndexSpec(space), verbosity)
+        self.stdout.write(
+            f"Filled {space}: compare it, or {command_line(f'pgknowbase_space activate {name}', using)!r}."
+        )
 
-    def _compare(
+    def handle_compare(
         self,
-        using: str,
-        name: str,
         *,
+        name: str,
         queries: str | None,
         judgements: str | None,
         sample: int,
         format: str,
+        database: str | None,
         **options: Any,
     ) -> None:
-        from pgknowbase.quality.judgements import read_judgements, read_queries
-        from pgknowbase.vectorizer.comparison import compare_spaces, sampled_queries
-
+        """Search both spaces for the same queries; write coverage, overlap and nDCG."""
+        using = database_alias(database)
         active, other = active_space(using), find_space(using, name)
         if active is None or active.pk == other.pk:
             raise SpaceError(f"The embedding space {name!r} is the active one: name another to compare it with.")
         if judgements and not queries:
             raise SpaceError("--judgements needs the --queries that were judged: pass both.")
-        asked = read_queries(queries) if queries else sampled_queries(using, sample)
-        result = compare_spaces(using, active, other, asked, read_judgements(judgements) if judgements else {})
+        texts = read_queries(queries) if queries else sample_titles(using, sample)
+        result = compare_spaces(using, active, other, texts, read_judgements(judgements) if judgements else {})
         if format == "json":
             self.stdout.write(as_json(result.as_dict()))
             return
@@ -112,52 +191,99 @@ class Command(KnowbaseCommand):
         ]
         self.stdout.write(as_table(columns, rows))
         self.stdout.write(
-            f"\n{result.queries} queries, {result.judged} judged; share of the ten best that both find:"
+            f"\n{result.queries} queries, {result.judged} judged; share of the first ten hits that both find:"
             f" {_rounded(result.overlap)}"
         )
 
-    def _activate(self, using: str, name: str, *, force: bool, **options: Any) -> None:
-        from pgknowbase.vectorizer.change import activate_space
+    def handle_activate(self, *, name: str, force: bool, database: str | None, **options: Any) -> None:
+        """Make a space the active one."""
+        self.stdout.write(f"Searches read {activate_space(database_alias(database), name, force=force)} now.")
 
-        self.stdout.write(f"Searches read {activate_space(using, name, force=force)} now.")
+    def handle_rollback(self, *, force: bool, database: str | None, **options: Any) -> None:
+        """Make the space active that was active before."""
+        self.stdout.write(f"Searches read {rollback_space(database_alias(database), force=force)} again.")
 
-    def _rollback(self, using: str, *, force: bool, **options: Any) -> None:
-        from pgknowbase.vectorizer.change import rollback_space
-
-        self.stdout.write(f"Searches read {rollback_space(using, force=force)} again.")
-
-    def _drop(self, using: str, name: str, *, yes: bool, **options: Any) -> None:
-        from pgknowbase.vectorizer.change import drop_space
-
+    def handle_drop(self, *, name: str, yes: bool, discard: bool, database: str | None, **options: Any) -> None:
+        """Drop a space that is not active."""
+        using = database_alias(database)
         space = find_space(using, name)
         if not space.is_active and not yes:
-            self._ask(f"This drops every embedding of {space}.")
-        drop_space(using, name)
-        self.stdout.write(f"Dropped {space}.")
+            self._confirm(f"This drops every embedding of {space}.")
+        kept = drop_space(using, name, discard=discard)
+        told = f" {kept:,} vectors are kept for another space of the same embedding." if kept else ""
+        self.stdout.write(f"Dropped {space}.{told}")
 
-    def _rebuild(self, using: str, *, yes: bool, **options: Any) -> None:
+    def handle_rebuild(self, *, yes: bool, database: str | None, **options: Any) -> None:
+        """Drop the active space and create it anew; searches find nothing until it is filled."""
         if not yes:
-            self._ask("This drops every embedding of the active space; searches find nothing until it is filled again.")
+            self._confirm(
+                "This drops every embedding of the active space; searches find nothing until it is filled again."
+            )
+        using = database_alias(database)
         space = rebuild_space(using)
-        self.stdout.write(f"Created {space}; its documents are queued: let 'manage.py pgknowbase_worker' run.")
+        worker = command_line("pgknowbase_worker", using)
+        self.stdout.write(f"Created {space}; its documents are queued: let {worker!r} run.")
 
-    def _accept(self, using: str, **options: Any) -> None:
-        self.stdout.write(f"Accepted: {accept_backend(using)}.")
+    def handle_accept(self, *, database: str | None, **options: Any) -> None:
+        """Record the backend of the settings as another way to the vectors of the active space."""
+        self.stdout.write(f"Accepted: {accept_backend(database_alias(database))}.")
 
-    def _ask(self, warning: str) -> None:
+    def _confirm(self, warning: str) -> None:
         self.stdout.write(warning)
         try:
-            agreed = input("Type 'yes' to go on: ") == "yes"
+            confirmed = input("Type 'yes' to continue: ") == "yes"
         except EOFError as error:
-            raise CommandError("Nobody is there to answer: pass --yes.") from error
-        if not agreed:
+            raise CommandError("There is no terminal to confirm this on: pass --yes.") from error
+        if not confirmed:
             raise CommandError("Nothing was changed.")
+
+    # Vector indexes
+
+    def handle_indexes(self, *, format: str, database: str | None, **options: Any) -> None:
+        """List the vector indexes: parameters, sizes in bytes, and whether they are valid."""
+        using = database_alias(database)
+        labels = {one.pk: f"{one.app_label}.{one.model}" for one in ContentType.objects.using(using)}
+        rows = [_index_row(index, labels) for index in indexes(using)]
+        if format == "json":
+            self.stdout.write(as_json([dict(zip(INDEX_COLUMNS, row, strict=True)) for row in rows]))
+        else:
+            self.stdout.write(as_table(INDEX_COLUMNS, rows))
+
+    def handle_index(
+        self,
+        *,
+        name: str | None,
+        model: str | None,
+        m: int,
+        ef_construction: int,
+        no_concurrently: bool,
+        database: str | None,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
+        """Build a vector index, unless a valid one with the same parameters exists."""
+        using = database_alias(database)
+        space = find_space(using, name) if name else matching_space(using)
+        source = source_by_label(model).content_type_id(using) if model else None
+        # pgvector refuses ef_construction below 2 * m.
+        spec = IndexSpec(space, source, m, max(ef_construction, 2 * m), not no_concurrently)
+        built = self._build(using, spec, verbosity)
+        self.stdout.write(f"{spec.name}: {'built' if built else 'exists already and is valid'}.")
+
+    def _build(self, using: str, spec: IndexSpec, verbosity: int) -> bool:
+        with ProgressBar(unit="blocks", hidden=verbosity == 0) as bar:
+            return build_index(using, spec, lambda phase, done, total: bar.show(done, total, phase))
 
 
 def _state(space: EmbeddingSpace) -> str:
     if space.is_active:
         return "active"
     return f"served until {space.served_until:%Y-%m-%d %H:%M}" if space.served_until else ""
+
+
+def _index_row(index: VectorIndex, labels: dict[int, str]) -> list[Any]:
+    model = "all" if index.source is None else labels.get(index.source, str(index.source))
+    return [index.space, index.name, model, index.kind, index.valid, *index.parameters, index.bytes, index.store_bytes]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -1,37 +1,35 @@
-"""``manage.py pgknowbase_worker``: keeps the index in step with the rows."""
+"""``manage.py pgknowbase_worker``: run the worker, which indexes and embeds changed rows."""
 
 import logging
 import os
 import signal
-import sys
-from argparse import ArgumentParser
 from types import FrameType
 from typing import Any
 
-from tqdm import tqdm
+from django.core.management.base import CommandParser
 
-from pgknowbase import gateway
 from pgknowbase.conf import get_settings
-from pgknowbase.management.arguments import positive
-from pgknowbase.management.base import KnowbaseCommand
-from pgknowbase.vectorizer.spaces import active_space
+from pgknowbase.core import gateway
+from pgknowbase.core.commands import KnowbaseCommand, add_database, database_alias, positive, progress_bar
+from pgknowbase.spaces.specification import active_space
 from pgknowbase.worker import Worker, WorkerTotals
 
 
 class Command(KnowbaseCommand):
     help = (
-        "Render changed rows, chunk and embed them. The first SIGTERM or SIGINT ends after the current batch, a second"
-        " at once."
+        "Index and embed changed rows. The first SIGTERM or SIGINT stops the worker after the current batch, a second"
+        " one at once."
     )
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--once", action="store_true", help="work off what is due, then exit")
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="process what is due, then exit")
         parser.add_argument("--batch-size", type=positive, help="outbox events per transaction")
-        parser.add_argument("--concurrency", type=positive, help="provider calls at the same time")
+        parser.add_argument("--concurrency", type=positive, help="concurrent calls to the provider")
         parser.add_argument(
             "--relay-only", action="store_true", help="leave embedding to another worker, such as pgai's"
         )
         parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+        add_database(parser)
 
     def handle(
         self,
@@ -41,14 +39,17 @@ class Command(KnowbaseCommand):
         concurrency: int | None,
         relay_only: bool,
         no_progress: bool,
+        database: str | None,
         verbosity: int,
         **options: Any,
     ) -> None:
+        """Run until a signal, or with ``--once`` until nothing is due."""
+        using = database_alias(database)
         logging.basicConfig(
             level=logging.INFO if verbosity > 1 else logging.WARNING,
             format="%(asctime)s %(name)s %(message)s",
         )
-        with tqdm(unit=" documents", disable=True if no_progress or verbosity == 0 else None, file=sys.stderr) as bar:
+        with progress_bar(unit="documents", hidden=no_progress or verbosity == 0) as bar:
 
             def show(totals: WorkerTotals) -> None:
                 bar.update(totals.documents - bar.n)
@@ -58,30 +59,30 @@ class Command(KnowbaseCommand):
                     failed=totals.failed + totals.rows["failed"],
                 )
 
-            worker = Worker(batch_size=batch_size, concurrency=concurrency, relay_only=relay_only, progress=show)
-            _listen(worker)
+            worker = Worker(using, batch_size=batch_size, concurrency=concurrency, relay_only=relay_only, progress=show)
+            _handle_signals(worker)
             totals = worker.run_until_idle() if once else worker.run()
         self.stdout.write(summary(totals))
-        if once and not relay_only and (waiting := _waiting()):
+        if once and not relay_only and (waiting := _waiting_documents(using)):
             self.stdout.write(
-                f"{waiting} documents are not due yet: they wait for another try, or another worker has them"
-                f" (one that died lets go of them after {get_settings().worker.dead_after:.0f} s). Run again then."
+                f"{waiting} documents are not due yet: they wait for a retry, or another worker has them"
+                f" (one that died releases them after {get_settings().worker.heartbeat_timeout:.0f} s). Repeat the"
+                " command then."
             )
 
 
-def _waiting() -> int:
-    """Items left in the queue of the active space."""
-    using = get_settings().database
+def _waiting_documents(using: str) -> int:
+    """Documents left in the queue of the active space."""
     space = active_space(using)
-    return gateway.fetch_value(using, gateway.QUEUE_PENDING, space.vectorizer_id) if space else 0
+    return gateway.fetch_value(using, "queue_pending", vectorizer=space.vectorizer_id) if space else 0
 
 
 def summary(totals: WorkerTotals) -> str:
-    """One line of figures."""
+    """One line of figures about a run of the worker."""
     rows = ", ".join(f"{number} {outcome}" for outcome, number in totals.rows.items())
     return (
         f"{totals.events} events: {rows}; {totals.documents} documents indexed, {totals.embedded} texts embedded,"
-        f" {totals.failed} refused, {totals.again} to be tried again{_reactions(totals)}"
+        f" {totals.failed} refused, {totals.retried} to be retried{_reactions(totals)}"
     )
 
 
@@ -90,10 +91,10 @@ def _reactions(totals: WorkerTotals) -> str:
     if not ended:
         return ""
     cancelled = f", {ended['cancelled']} cancelled" if ended["cancelled"] else ""
-    return f"; reactions: {ended['done']} done, {ended['again']} to be tried again, {ended['dead']} given up{cancelled}"
+    return f"; reactions: {ended['done']} done, {ended['retry']} to be retried, {ended['dead']} dead letters{cancelled}"
 
 
-def _listen(worker: Worker) -> None:
+def _handle_signals(worker: Worker) -> None:
     def first(number: int, frame: FrameType | None) -> None:
         worker.stop()
         for each in (signal.SIGINT, signal.SIGTERM):

@@ -56,7 +56,7 @@ class Command(BaseCommand):
             if serve:
                 self._serve(port)
         except KeyboardInterrupt:
-            raise CommandError("Stopped. Run it again at any time: it goes on from here.") from None
+            raise CommandError("Stopped. Run it again at any time: it continues from here.") from None
 
     def _tour(self, *, fresh: bool, limit: int | None) -> None:
         started = time.perf_counter()

@@ -1,13 +1,14 @@
-"""``manage.py agent_metrics``: what agents did, cost, and how long they took."""
+"""``manage.py agent_metrics``: runs, tokens, cost and duration of agents."""
 
-from argparse import ArgumentParser
 from datetime import datetime
 from typing import Any
 
-from pgknowbase.agents.management.arguments import moment
-from pgknowbase.agents.metrics import agent_metrics
-from pgknowbase.management.arguments import as_json, as_table
-from pgknowbase.management.base import KnowbaseCommand
+from django.core.management.base import CommandError, CommandParser
+
+from pgknowbase.agents.management.arguments import point_in_time
+from pgknowbase.agents.metrics import agent_metrics, has_run
+from pgknowbase.agents.registry import agent_names, quoted
+from pgknowbase.core.commands import KnowbaseCommand, add_format, as_json, as_table
 
 COLUMNS = (
     "agent", "runs", "completed", "failed", "cancelled", "active", "tokens", "cost", "unpriced", "p50", "p90", "p99"
@@ -15,23 +16,24 @@ COLUMNS = (
 
 
 class Command(KnowbaseCommand):
-    help = "Runs, tokens, cost and times of agents."
+    help = "Show runs, tokens, cost and duration for each agent."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--agent", help="of this agent alone")
-        parser.add_argument("--since", type=moment, help="24h, 7d, or a date; default: always")
-        parser.add_argument("--format", choices=("table", "json"), default="table")
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--agent", help="only this agent")
+        parser.add_argument("--since", type=point_in_time, help="24h, 7d, or a date; default: all runs")
+        add_format(parser)
 
     def handle(self, *, agent: str | None, since: datetime | None, format: str, **options: Any) -> None:
+        if agent is not None and agent not in agent_names() and not has_run(agent):
+            raise CommandError(f"Agent {agent!r} is unknown and has no runs. Known: {quoted(agent_names())}.")
         found = agent_metrics(agent=agent, since=since)
         if format == "json":
             self.stdout.write(as_json(found))
         elif not found:
-            self.stdout.write("No run yet.")
+            self.stdout.write("No runs yet.")
         else:
-            self.stdout.write(as_table(COLUMNS, [[shown(row[name]) for name in COLUMNS] for row in found]))
+            self.stdout.write(as_table(COLUMNS, [[_rounded(row[name]) for name in COLUMNS] for row in found]))
 
 
-def shown(value: Any) -> Any:
-    """Seconds with three digits."""
+def _rounded(value: Any) -> Any:
     return round(value, 3) if isinstance(value, float) else value

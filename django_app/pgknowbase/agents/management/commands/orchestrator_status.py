@@ -1,36 +1,35 @@
-"""``manage.py orchestrator_status``: agents, what runs, what waits, what failed last."""
+"""``manage.py orchestrator_status``: agents, active and waiting runs, latest failures."""
 
-from argparse import ArgumentParser
 from datetime import timedelta
 from typing import Any
 
+from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from pgknowbase.agents.background import sweep_runs
-from pgknowbase.agents.metrics import totals, waiting
+from pgknowbase.agents import background
+from pgknowbase.agents.metrics import active_counts, totals
 from pgknowbase.agents.models import AgentDefinition, AgentExecution, Status
-from pgknowbase.agents.recording.database import alias
-from pgknowbase.agents.registry import declared
-from pgknowbase.management.arguments import as_json, as_table
-from pgknowbase.management.base import KnowbaseCommand
+from pgknowbase.agents.registry import agents
+from pgknowbase.agents.runs.database import alias
+from pgknowbase.core.commands import KnowbaseCommand, add_format, as_json, as_table
 
-FAILURES = 10
-LONGEST_ERROR = 120
+MAX_FAILURES = 10
+MAX_ERROR_CHARACTERS = 120
 
 
 class Command(KnowbaseCommand):
-    help = "Agents, runs of the last day, what is under way or waits, and the latest failures."
+    help = "Show agents, active and waiting runs, figures of the last day, and the latest failures."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--sweep", action="store_true", help="first fail or queue again runs of dead processes")
-        parser.add_argument("--format", choices=("table", "json"), default="table")
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--sweep", action="store_true", help="first fail, or requeue, runs whose process died")
+        add_format(parser)
 
     def handle(self, *, sweep: bool, format: str, **options: Any) -> None:
-        swept = sweep_runs() if sweep else None
+        swept = background.sweep_runs() if sweep else None
         report = {
             "swept": swept and vars(swept),
             "agents": _agents(),
-            "waiting": waiting(),
+            "waiting": active_counts(),
             "last_day": totals(since=timezone.now() - timedelta(days=1)),
             "failures": _failures(),
         }
@@ -38,15 +37,20 @@ class Command(KnowbaseCommand):
 
 
 def _agents() -> list[dict[str, Any]]:
-    code = [{"name": name, "from": "code", "model": str(agent.model or "")} for name, agent in declared().items()]
+    code = [{"name": name, "from": "code", "model": str(agent.model or "")} for name, agent in sorted(agents.items())]
     kept = AgentDefinition.objects.using(alias()).filter(is_active=True)
     return code + [{"name": row.name, "from": "database", "model": row.model} for row in kept]
 
 
 def _failures() -> list[dict[str, Any]]:
-    failed = AgentExecution.objects.using(alias()).filter(status=Status.FAILED).order_by("-created_at")[:FAILURES]
+    failed = AgentExecution.objects.using(alias()).filter(status=Status.FAILED).order_by("-created_at")[:MAX_FAILURES]
     return [
-        {"execution": str(row.pk), "agent": row.agent_name, "at": row.created_at, "error": row.error[:LONGEST_ERROR]}
+        {
+            "execution": str(row.pk),
+            "agent": row.agent_name,
+            "at": row.created_at,
+            "error": row.error[:MAX_ERROR_CHARACTERS],
+        }
         for row in failed
     ]
 

@@ -1,28 +1,26 @@
-"""``manage.py run_agent``: one run of one agent."""
+"""``manage.py run_agent``: run an agent once."""
 
-from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
-from pgknowbase.agents.background import run_in_background
+from pgknowbase.agents import background as queue
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.management.arguments import seconds, user_named
-from pgknowbase.agents.recording.values import as_json as jsonable
+from pgknowbase.agents.management.arguments import find_user, positive_seconds
 from pgknowbase.agents.registry import get_agent
-from pgknowbase.management.arguments import as_json
-from pgknowbase.management.base import KnowbaseCommand
+from pgknowbase.agents.runs.json_values import as_json as jsonable
+from pgknowbase.core.commands import KnowbaseCommand, as_json
 
 
 class Command(KnowbaseCommand):
-    help = "Run an agent and show its output; --background leaves it to a worker of the queue."
+    help = "Run an agent and print its output; --background leaves the run to a worker of the task queue."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("name", help="of the agent")
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="name of the agent")
         parser.add_argument("prompt")
-        parser.add_argument("--user", help="name or id of the user to act for; default: nobody")
+        parser.add_argument("--user", help="name or id of the user to act for; default: none")
         parser.add_argument("--model", help="instead of the agent's")
-        parser.add_argument("--timeout", type=seconds, help="seconds, instead of the agent's")
+        parser.add_argument("--timeout", type=positive_seconds, help="seconds, instead of the agent's")
         parser.add_argument("--background", action="store_true", help="queue it and return at once")
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
@@ -38,13 +36,13 @@ class Command(KnowbaseCommand):
         format: str,
         **options: Any,
     ) -> None:
-        person = user_named(user) if user else None
-        deps = DjangoDeps.from_user(person)
-        agent = get_agent(name, user=person)
+        acting_user = find_user(user) if user else None
+        deps = DjangoDeps.from_user(acting_user)
+        agent = get_agent(name, user=acting_user)
         if background:
             if model or timeout:
                 raise CommandError("A run in the background has its agent's model and timeout: leave them out.")
-            row = run_in_background(name, prompt, deps=deps)
+            row = queue.run_in_background(name, prompt, deps=deps)
             shown = {"execution_id": str(row.pk), "status": row.status}
             self.stdout.write(as_json(shown) if format == "json" else f"Queued as {row.pk}.")
             return

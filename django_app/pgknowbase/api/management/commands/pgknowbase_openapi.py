@@ -1,22 +1,20 @@
-"""``manage.py pgknowbase_openapi``: the OpenAPI document of the API, and a TypeScript client made of it."""
+"""``manage.py pgknowbase_openapi``: write the OpenAPI document of the API, or the TypeScript client made from it."""
 
-from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 
-from pgknowbase.management.arguments import as_json
-from pgknowbase.management.base import KnowbaseCommand
+from pgknowbase.core.commands import KnowbaseCommand, as_json
 
 
 class Command(KnowbaseCommand):
-    help = "Write the OpenAPI document of the API, or the TypeScript client made of it."
+    help = "Write the OpenAPI document of the API, or the TypeScript client made from it."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--format", choices=("json", "typescript"), default="json")
         parser.add_argument("--prefix", default="/api/", help="json: the path below which the project serves the API")
-        parser.add_argument("--output", type=Path, help="a file, instead of stdout")
+        parser.add_argument("--output", type=Path, help="file to write, instead of stdout")
 
     def handle(self, *, format: str, prefix: str, output: Path | None, **options: Any) -> None:
         from pgknowbase.api.typescript_client import client_of
@@ -32,4 +30,6 @@ class Command(KnowbaseCommand):
             try:
                 output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
             except OSError as error:
-                raise CommandError(f"{str(output)!r} cannot be written ({error.strerror}): name another.") from error
+                raise CommandError(
+                    f"{str(output)!r} cannot be written ({error.strerror}): name another file."
+                ) from error

@@ -1,1 +1,0 @@
-"""Rows of runs: begun before the first request, ended whatever happens."""

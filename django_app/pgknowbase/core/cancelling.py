@@ -1,0 +1,57 @@
+"""Cancelling the queries of a call in another thread, when nobody waits for its result any more."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+from django.db import connections
+from django.db.utils import OperationalError
+
+CANCEL_TIMEOUT = 5.0  # seconds to reach the server
+
+
+class CancellableQueries:
+    """The queries of one call, in the thread that makes it, which another thread can cancel.
+
+    >>> queries = CancellableQueries("default")
+    >>> with queries.running():  # in the thread of the call
+    ...     search(...)
+    >>> queries.cancel()  # in another thread
+    """
+
+    def __init__(self, using: str) -> None:
+        self._using = using
+        self._lock = Lock()
+        self._connection: Any = None
+        self._cancelled = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Queries inside the block can be cancelled. Those that would follow are refused.
+
+        Raises:
+            OperationalError: a query was cancelled.
+        """
+        connection = connections[self._using]
+        with connection.execute_wrapper(self._execute):
+            self._connection = connection
+            try:
+                yield
+            finally:
+                # The next query on this connection is somebody else's.
+                with self._lock:
+                    self._connection = None
+
+    def cancel(self) -> None:
+        """Cancel the query that runs, and all that would follow it."""
+        with self._lock:
+            self._cancelled = True
+            raw = self._connection and self._connection.connection
+            if raw is not None:
+                raw.cancel_safe(timeout=CANCEL_TIMEOUT)
+
+    def _execute(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if self._cancelled:
+            raise OperationalError("Nobody waits for the result of this query any more.")
+        return execute(sql, params, many, context)

@@ -1,0 +1,36 @@
+"""What a person can do about an error of the database."""
+
+from django.db.utils import OperationalError
+
+from pgknowbase.core.command_line import command_line
+
+_UNREACHABLE = ("08", "28", "3D", "53", "57P")
+_NOT_MIGRATED = ("42P01", "42883", "3F000")
+_REMEDIES = {
+    "password": "Correct USER and PASSWORD in DATABASES.",
+    "pg_hba.conf": "Let pg_hba.conf of the server admit this user from this machine.",
+    "role ": "Correct USER in DATABASES, or create the role.",
+    "database ": "Correct NAME in DATABASES, or create the database.",
+    "too many clients": "Stop some programs, or raise max_connections of the server.",
+    "connection slots": "Stop some programs, or raise max_connections of the server.",
+    "resolve": "Correct HOST in DATABASES.",
+}
+
+
+def explain(error: Exception, using: str) -> tuple[str, str] | None:
+    """What is wrong with the database ``using`` and what to do, or None where only the traceback can tell."""
+    state = getattr(error.__cause__, "sqlstate", None)
+    lines = (line.strip() for line in str(error).splitlines())
+    reason = " ".join(line for line in lines if line and not line.startswith("Is the server running"))
+    if isinstance(error, OperationalError) and (state is None or state.startswith(_UNREACHABLE)):
+        remedy = next((remedy for symptom, remedy in _REMEDIES.items() if symptom in reason), None)
+        return (
+            f"Database {using!r} cannot be reached: {reason.rstrip('.')}.",
+            remedy or "Start the server, or correct HOST and PORT in DATABASES.",
+        )
+    reason = str(error).strip().splitlines()[0]
+    if state in _NOT_MIGRATED:
+        return f"Database {using!r} lacks something: {reason}.", f"Run {command_line('migrate', using)!r}."
+    if state == "42501":
+        return f"Database {using!r} refuses: {reason}.", "Grant it to the USER in DATABASES (docs/sql.md)."
+    return None

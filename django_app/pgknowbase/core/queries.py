@@ -1,0 +1,70 @@
+"""The statements of ``queries.sql``, by name."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+HEADER = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+COMMENT = re.compile(r"^--.*\n?", re.MULTILINE)
+PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement.
+
+    Args:
+        sql: the statement with positional placeholders. Named ones fail inside ``pgtrigger.ignore()``, which passes
+            parameters of its own, and composed SQL fails inside ``pghistory.context()``, which expects a ``str``.
+        names: the name of each placeholder, in the order in which they stand in ``sql``.
+    """
+
+    name: str
+    sql: str
+    names: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> "Query":
+        """The query that a block of ``queries.sql`` holds; the server never sees its comments."""
+        sql = COMMENT.sub("", text).strip()
+        return cls(name, PARAMETER.sub("%s", sql), tuple(PARAMETER.findall(sql)))
+
+    def positional(self, params: Mapping[str, Any]) -> tuple[Any, ...]:
+        """``params`` in the order of the placeholders.
+
+        Raises:
+            TypeError: a parameter is missing, or is not one of this query.
+        """
+        if params.keys() != set(self.names):
+            raise TypeError(
+                f"Query {self.name!r} takes the parameters {sorted(set(self.names))}, and got {sorted(params)}:"
+                " pass those that it names in queries.sql."
+            )
+        return tuple(params[name] for name in self.names)
+
+
+@cache
+def all_queries() -> Mapping[str, Query]:
+    """Every query of ``queries.sql``, by name."""
+    text = files("pgknowbase.core").joinpath("queries.sql").read_text(encoding="utf-8")
+    _, *blocks = HEADER.split(text)
+    pairs = list(zip(blocks[::2], blocks[1::2], strict=True))
+    queries = {name: Query.parse(name, block) for name, block in pairs}
+    if len(queries) < len(pairs):
+        raise ValueError("queries.sql gives two queries the same name: rename one of them.")
+    return queries
+
+
+def find_query(name: str) -> Query:
+    """The query of this name.
+
+    Raises:
+        LookupError: there is none.
+    """
+    try:
+        return all_queries()[name]
+    except KeyError:
+        raise LookupError(f"There is no query {name!r}: write it into core/queries.sql, or correct the name.") from None

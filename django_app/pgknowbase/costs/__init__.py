@@ -1,0 +1,1 @@
+"""What providers are paid for: prices, the ledger of what was used, and reports of it."""

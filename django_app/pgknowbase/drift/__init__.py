@@ -1,1 +1,0 @@
-"""Comparing source rows with the index, and healing what differs."""

@@ -1,0 +1,1 @@
+"""Keywords: the ``language`` of a document; its words are computed in the database, see ``sql/30_keywords``."""

@@ -1,0 +1,119 @@
+"""The MCP server as a view: streamable HTTP without sessions, each request authenticated like one to the REST API."""
+
+import json
+import logging
+from functools import cache
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.csrf import CsrfViewMiddleware
+from django.views.decorators.csrf import csrf_exempt
+from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
+
+from pgknowbase.api.callers import Caller, bearer_secret, caller_of_token
+from pgknowbase.api.problems import Problem, unauthenticated
+from pgknowbase.api.requests import check_body, non_atomic
+from pgknowbase.api.streams import open_streams
+from pgknowbase.conf import get_settings
+from pgknowbase.mcp.asgi import respond
+from pgknowbase.mcp.identity import RequestUser, current_request
+from pgknowbase.mcp.server import BROKEN, build_server
+
+SCOPE = "search"
+logger = logging.getLogger("pgknowbase.mcp")
+# It tells of the beginning and end of each request, as if a server was started and stopped.
+logging.getLogger("mcp.server.streamable_http_manager").setLevel(logging.WARNING)
+
+
+async def serve(request: HttpRequest) -> HttpResponseBase:
+    """Answer one request of the protocol, as the user of its token. Refusals are errors of JSON-RPC.
+
+    A server without sessions has nothing to send outside of answers, so there is no GET.
+    """
+    try:
+        if request.method != "POST":
+            raise Problem(405, "method", "Only POST is allowed here: use that.", headers={"Allow": "POST"})
+        if request.content_type != "application/json":
+            raise Problem(415, "media-type", "The body is not application/json: send JSON, and say so in Content-Type.")
+        _check_origin(request)
+        check_body(request)
+        caller = await sync_to_async(_authenticated)(request)
+        request.auth = caller  # type: ignore[attr-defined]
+        stream = open_streams.open(request)
+    except Problem as problem:
+        return _refusal(problem)
+    current_request.set(request)
+    try:
+        return await respond(request, _application(streamed=isinstance(request, ASGIRequest)), stream)
+    except Exception:
+        logger.exception("A request of MCP failed")
+        return _error(500, INTERNAL_ERROR, BROKEN)
+
+
+endpoint = csrf_exempt(non_atomic(serve))
+
+
+def _authenticated(request: HttpRequest) -> Caller:
+    secret = bearer_secret(request)
+    if secret is None:
+        raise unauthenticated("This needs a token: send one as Authorization: Bearer.")
+    caller = caller_of_token(request, secret)
+    caller.require(SCOPE)
+    return caller
+
+
+def _check_origin(request: HttpRequest) -> None:
+    """Refuse a request for another host or by a page of another site, as the protocol asks against DNS rebinding.
+
+    Raises:
+        Problem: 403, the host is not in ALLOWED_HOSTS, or the page neither of this site nor in CSRF_TRUSTED_ORIGINS.
+    """
+    try:
+        good = "Origin" not in request.headers or _origins()._origin_verified(request)
+        request.get_host()
+    except DisallowedHost as error:
+        raise Problem(403, "origin", "The host is not one of this site: correct the address.") from error
+    if not good:
+        raise Problem(403, "origin", "The page is of another site: add that to CSRF_TRUSTED_ORIGINS to allow it.")
+
+
+def _origins() -> Any:
+    return CsrfViewMiddleware(lambda _: HttpResponse())
+
+
+@cache
+def _server(*, thread_sensitive: bool) -> Server[Any]:
+    return build_server(RequestUser(), thread_sensitive=thread_sensitive)
+
+
+def _application(*, streamed: bool) -> Any:
+    """The SDK's application for one request. Under WSGI, where a stream holds a thread, it answers in one piece."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        most = get_settings().api.max_body_bytes
+        server = _server(thread_sensitive=not streamed)
+        manager = StreamableHTTPSessionManager(
+            server, stateless=True, json_response=not streamed, max_request_body_size=most
+        )
+        async with manager.run():
+            await manager.handle_request(scope, receive, send)
+
+    return application
+
+
+def _refusal(problem: Problem) -> HttpResponse:
+    response = _error(problem.status, INVALID_REQUEST, problem.detail)
+    for name, value in problem.headers.items():
+        response.headers[name] = value
+    return response
+
+
+def _error(status: int, code: int, message: str) -> HttpResponse:
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
+    return HttpResponse(json.dumps(body), status=status, content_type="application/json")

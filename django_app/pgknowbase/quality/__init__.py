@@ -1,1 +1,0 @@
-"""How well searches rank, by labelled queries, and what they can learn from them."""

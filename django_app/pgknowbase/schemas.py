@@ -1,0 +1,52 @@
+"""Every pydantic model of pgknowbase in one place: ``from pgknowbase.schemas import SearchQuery, RunRequest``.
+
+A model is imported with its own module when it is first asked for, because those of agents, chat and API need their
+apps and extras.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "pgknowbase.sources.declaration": ("ExternalDataMetaConfig",),
+    "pgknowbase.sync.requests": ("ExternalDataSyncRequest", "ExternalDataSyncResponse"),
+    "pgknowbase.operations.estimate": ("Estimate",),
+    "pgknowbase.operations.status": (
+        *("CapStatus", "IndexStatus", "ModelIntegrationStatus", "OutageStatus", "ReactionStatus", "SourceStatus"),
+        *("SpaceStatus", "UnknownSourceStatus", "WorkerStatus"),
+    ),
+    "pgknowbase.costs.report": ("CostReport", "CostRow"),
+    "pgknowbase.search.service": ("QueryFilters", "SearchQuery"),
+    "pgknowbase.search.schemas": ("FetchedDocument", "KnownObject", "SearchPage", "SearchResult", "Span"),
+    "pgknowbase.api.problems": ("FieldProblem", "ProblemDetails"),
+    "pgknowbase.api.knowledge": (
+        *("CostParameters", "DocumentParameters", "SearchParameters", "SearchRequest", "SimilarParameters"),
+        *("SyncBatchRequest", "SyncBatchResponse", "SyncFailure"),
+    ),
+    "pgknowbase.api.orchestrator.schemas": (
+        *("ActingFor", "AgentInfo", "AgentList", "Approval", "ApprovalFilter", "ApprovalPage", "DecisionRequest"),
+        *("DecisionResult", "ExecutionDetail", "ExecutionFilter", "ExecutionPage", "ExecutionSummary", "RunFilter"),
+        *("RunRequest", "RunResult", "StepReport", "ToolCallDetail", "WorkflowDetail", "WorkflowFilter"),
+        *("WorkflowInfo", "WorkflowList", "WorkflowPage", "WorkflowRequest", "WorkflowRunResult", "WorkflowSummary"),
+    ),
+    "pgknowbase.mcp.tools": ("FetchArguments", "SearchArguments", "SimilarArguments"),
+    "pgknowbase.chat.schemas": (
+        *("ChatCitation", "ChatEntry", "ChatMessagePage", "ChatPageParameters", "ChatQuestion", "ChatSessionDetail"),
+        *("ChatSessionPage", "ChatSessionSummary", "ChatUsage", "CitedPassage", "NewChatSession"),
+    ),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module = _MODULE_OF[name]
+    except KeyError:
+        raise AttributeError(f"pgknowbase.schemas has no {name!r}: use one of {', '.join(__all__)}.") from None
+    return getattr(import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

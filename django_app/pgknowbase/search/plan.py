@@ -1,0 +1,161 @@
+"""How a search was run: the steps it took, from what its SQL functions recorded."""
+
+import json
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pgknowbase.search.nothing_found import NothingFound
+
+DESCRIPTIONS = {
+    "exact_index": "exact over the index: small, {store_bytes:,} bytes of at most {small_bytes:,}",
+    "exact_filtered": "exact over the filtered rows: {passing:,} pass, of at most {exact_search_max_chunks:,}",
+    "walk": "index walk: {walked:,} chunks from the nearest on, ef_search {ef_search}",
+    "walk_binary": "binary index walk: {walked:,} chunks, ef_search {ef_search}, {reranked:,} compared by vectors",
+    "retried_exactly": "retried exactly: the index gave up after {walked:,} chunks",
+    "words_all": "every document with a word of the text scored: {candidates:,} of {documents:,.0f}",
+    "words_rare": "of {documents:,.0f} documents, over {most_candidates:,}, only those with {words}: {candidates:,}",
+    "words_narrow": "only the rows that pass: {candidates:,} of them have a word of the text",
+    "words_retried": "retried among the rows that pass, since too few have rare words: {candidates:,} have any",
+    "words_none": "not searched for words: the text has none, or no words are indexed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DenseStep:
+    """One search by vectors.
+
+    Attributes:
+        plan: ``exact_index``, ``exact_filtered``, ``walk``, ``walk_binary`` or ``retried_exactly``.
+        requested: hits that were asked for; ``found``: those that there were.
+        exact_search_max_chunks: as the setting ``EXACT_SEARCH_MAX_CHUNKS``.
+        walked: chunks read along the vector index, ``ef_search`` at a time.
+        passing: objects that pass the filters, where they were counted.
+        reranked: chunks from a binary index that were compared by their vectors.
+        index: the vector index of the only source model searched, where it has one.
+        store_bytes: size of the chunk store; up to ``small_bytes`` it is compared as a whole.
+    """
+
+    plan: str
+    requested: int
+    found: int
+    exact_search_max_chunks: int
+    walked: int
+    passing: int | None
+    ef_search: int | None
+    reranked: int | None
+    index: str | None
+    store_bytes: int | None
+    small_bytes: int | None
+
+    @classmethod
+    def of(cls, recorded: str, *, requested: int, found: int) -> "DenseStep":
+        """A step from the JSON that ``pgknowbase_search_dense_v1`` recorded."""
+        return cls(**json.loads(recorded), requested=requested, found=found)
+
+    def __str__(self) -> str:
+        of_model = f", in {self.index}" if self.plan in ("walk", "walk_binary") and self.index else ""
+        return f"{_described(self)}{of_model}; {self.found} of {self.requested} found"
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordStep:
+    """One search by words.
+
+    Attributes:
+        plan: ``words_all``, ``words_rare``, ``words_narrow``, ``words_retried`` or ``words_none``.
+        requested: hits that were asked for; ``found``: those that there were.
+        documents: documents of the sources that were searched.
+        candidates: documents that were scored, at most ``most_candidates`` at first.
+        words: the tsquery that chose the candidates.
+    """
+
+    plan: str
+    requested: int
+    found: int
+    documents: float
+    candidates: int
+    most_candidates: int
+    words: str
+
+    @classmethod
+    def of(cls, recorded: str, *, requested: int, found: int) -> "KeywordStep":
+        """A step from the JSON that ``pgknowbase_bm25`` recorded."""
+        return cls(**json.loads(recorded), requested=requested, found=found)
+
+    def __str__(self) -> str:
+        return f"{_described(self)}; {self.found} of {self.requested} found"
+
+
+@dataclass(frozen=True, slots=True)
+class HybridStep:
+    """One search by both, and how their rankings were fused.
+
+    Attributes:
+        weight: what similarity weighed, from 0 to 1: ``dense_weight``, or less where the rankings agree less.
+        agreement: what BM25 gives the ten nearest objects, as a share of what it gives its own best ten.
+    """
+
+    dense: DenseStep
+    keyword: KeywordStep
+    requested: int
+    found: int
+    weight: float
+    dense_weight: float
+    agreement: float
+
+    @classmethod
+    def of(cls, fused: str, dense: str, keyword: str, *, requested: int, found: int) -> "HybridStep":
+        """A step from the JSON that the three SQL functions of a hybrid search recorded."""
+        recorded = json.loads(fused)
+        depth, dense_found, keyword_found = (recorded.pop(name) for name in ("depth", "dense", "keyword"))
+        return cls(
+            dense=DenseStep.of(dense, requested=depth, found=dense_found),
+            # BM25 is asked for five times as many, see pgknowbase_search_hybrid_v1.
+            keyword=KeywordStep.of(keyword, requested=5 * depth, found=keyword_found),
+            requested=requested,
+            found=found,
+            **recorded,
+        )
+
+    @property
+    def plan(self) -> str:
+        """The plans of both rankings, such as ``walk+words_all``."""
+        return f"{self.dense.plan}+{self.keyword.plan}"
+
+    def __str__(self) -> str:
+        return (
+            f"by meaning: {self.dense}\nby words: {self.keyword}\n"
+            f"fused: the rankings agree by {self.agreement:.2f}, so meaning weighs {self.weight:.2f} of"
+            f" {self.dense_weight:.2f}; {self.found} of {self.requested} found"
+        )
+
+
+SearchStep: TypeAlias = DenseStep | KeywordStep | HybridStep
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a search was run: what ``explain_search()`` returns. ``str()`` of it is the text to read.
+
+    It has more than one step where some hits were not among the rows of the queryset, so that more hits had to be
+    asked for. ``nothing`` says why, where nothing was found.
+    """
+
+    steps: tuple[SearchStep, ...]
+    limit: int
+    offset: int
+    found: int
+    nothing: NothingFound | None = None
+
+    @property
+    def plan(self) -> str:
+        """The plan of the last step; ``nothing`` where no row passes the filters of the queryset."""
+        return self.steps[-1].plan if self.steps else "nothing"
+
+    def __str__(self) -> str:
+        lines = [str(step) for step in self.steps] or ["not searched: no row passes the filters of the queryset"]
+        return "\n".join(lines if self.nothing is None else [*lines, str(self.nothing)])
+
+
+def _described(step: DenseStep | KeywordStep) -> str:
+    return DESCRIPTIONS[step.plan].format(**{name: getattr(step, name) for name in step.__slots__})

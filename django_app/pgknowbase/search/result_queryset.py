@@ -1,0 +1,155 @@
+"""The queryset that a search returns, and the one statement that fetches its rows together with their hits.
+
+A search over all rows of a model needs no filter of Django's: the statement that searches joins the rows to the hits.
+Any other queryset uses ``search.ranked_query``, with separate statements for the hits and for the rows.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from django.db import connections, models
+from django.db.models.expressions import Expression
+from django.db.models.query import ModelIterable
+from django.db.models.sql import Query
+
+from pgknowbase.core.time_limit import time_limit
+from pgknowbase.search.queries import Hit, Page
+from pgknowbase.search.search import Search, check_field_names, ranked_query
+
+Row = TypeVar("Row", bound=models.Model, covariant=True)
+HIT_COLUMNS = Hit.__slots__.index("pending")  # the fields before it are the columns of the SQL functions
+# Primary keys whose text is the same in Python and in Postgres, with the cast that makes a key of an object key.
+CASTS = {
+    **dict.fromkeys(("CharField", "SlugField", "TextField"), ""),
+    **dict.fromkeys(("AutoField", "BigAutoField", "SmallAutoField"), "::bigint"),
+    **dict.fromkeys(("IntegerField", "BigIntegerField", "SmallIntegerField"), "::bigint"),
+    **dict.fromkeys(("PositiveIntegerField", "PositiveBigIntegerField", "PositiveSmallIntegerField"), "::bigint"),
+    "UUIDField": "::uuid",
+}
+# Attributes of a query that may differ from those of a fresh one, because a search orders its rows itself.
+ORDERING = {"order_by", "standard_ordering", "default_ordering", "filter_is_sticky"}
+
+
+class SearchedQuerySet(models.QuerySet[Row]):
+    """A queryset that may be the result of a search.
+
+    It keeps the search apart from its query as long as it can, because the statement that searches can fetch the rows
+    as well. As soon as something is chained to it or reads its query, the search becomes a condition of the query.
+    """
+
+    _search: Search | None = None
+
+    def _with_search(self, search: Search) -> Self:
+        """A copy of this queryset that is the result of ``search``."""
+        check_field_names(self.model, frozenset(search.attributes))
+        rows: Any = self._chain()  # type: ignore[attr-defined]
+        rows._search = search
+        return rows  # type: ignore[no-any-return]
+
+    if not TYPE_CHECKING:
+
+        @property
+        def query(self) -> Query:
+            # Every method of QuerySet that chains or compiles reads this property.
+            search, self._search = self._search, None
+            if search is not None:
+                self._query = ranked_query(self._chain(), search)
+            return super().query
+
+        @query.setter
+        def query(self, value: Query) -> None:
+            models.QuerySet.query.fset(self, value)
+
+    def _fetch_all(self) -> None:
+        if self._search is not None and self._result_cache is None:
+            self._result_cache = _fetch_with_rows(self, self._search)
+        super()._fetch_all()
+
+
+@dataclass(frozen=True)
+class RowStatement:
+    """The SELECT that fetches the row of a hit: the argument ``row`` of ``gateway.fetch_hits``.
+
+    Attributes:
+        sql: its first column is the primary key; the others are the columns of the fields ``names``.
+        names: the attribute names of the fields.
+        converters: what Django applies to a value of the database, by the position of the field.
+    """
+
+    sql: str
+    names: list[str]
+    converters: dict[int, Any]
+
+    def row(self, search: Search, using: str, hit: Hit, values: tuple[Any, ...]) -> Any:
+        """The model instance with the attributes of its hit."""
+        if self.converters:
+            changed = list(values)
+            for place, (convert, expression) in self.converters.items():
+                for converter in convert:
+                    changed[place] = converter(changed[place], expression, connections[using])
+            values = tuple(changed)
+        instance = search.base.model.from_db(using, self.names, values)
+        for name, (attribute, _) in search.attributes.items():
+            setattr(instance, name, getattr(hit, attribute))
+        return instance
+
+
+def _fetch_with_rows(rows: Any, search: Search) -> list[Any] | None:
+    """The rows of a search, fetched in one statement, or None where it takes more than one."""
+    using, model = rows.db, rows.model
+    is_simple = rows._iterable_class is ModelIterable and not rows._known_related_objects and not search.offset
+    if not is_simple or search.pending is not None or search.has_results(using) or not _is_plain(search.base.query):
+        return None
+    statement = _row_statement(model, search.key_column, using)
+    if statement is None:
+        return None
+    with time_limit(using):
+        found = search.query.rows(using, Page(search.limit), search.filters(using), statement.sql)
+        present = [row for row in found if row[HIT_COLUMNS] is not None]
+        if len(present) < len(found) == search.limit:
+            # The row of a hit is gone, so there are fewer rows than the limit, and further hits may exist.
+            return None
+        hits = search.with_snippets(using, [Hit(*row[:HIT_COLUMNS]) for row in present])
+    search.store_results(using, hits)
+    return [statement.row(search, using, hit, row[HIT_COLUMNS + 1 :]) for hit, row in zip(hits, present, strict=True)]
+
+
+def _is_plain(query: Any) -> bool:
+    """Whether a query selects all rows of its model, without filters, annotations, joins or deferred fields.
+
+    It compares every attribute with that of a fresh query, so that no attribute can be forgotten.
+    """
+    fresh = vars(Query(query.model))
+    return type(query) is Query and all(
+        name in ORDERING or value == fresh.get(name, getattr(Query, name, None)) for name, value in vars(query).items()
+    )
+
+
+class _HitKey(Expression):
+    """The object key of a hit as SQL: the outer side of the lateral join, unknown to Django's compiler."""
+
+    def __init__(self, sql: str, output_field: Any) -> None:
+        super().__init__(output_field=output_field)
+        self.sql = sql
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
+        return self.sql, ()
+
+
+@lru_cache(maxsize=256)
+def _row_statement(model: type[models.Model], column: str, using: str) -> RowStatement | None:
+    """How rows of ``model`` are fetched with hits, or None where no cast makes a primary key of an object key."""
+    pk: Any = model._meta.pk
+    while not isinstance(pk, models.CompositePrimaryKey) and pk.remote_field is not None:
+        pk = pk.target_field
+    cast = CASTS.get(pk.get_internal_type())
+    if cast is None:
+        return None
+    key = _HitKey(f"h.{column}{cast}", pk)
+    names = [field.attname for field in model._meta.concrete_fields]
+    rows: Any = models.QuerySet(model).filter(pk=key).order_by().values_list("pk", *names)
+    compiler: Any = rows.query.get_compiler(using)
+    sql, params = compiler.as_sql()
+    converters = compiler.get_converters([expression for expression, _, _ in compiler.select[1:]])
+    return None if params else RowStatement(sql, names, converters)

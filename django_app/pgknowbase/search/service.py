@@ -1,0 +1,275 @@
+"""Search, similar and fetch on behalf of a user: plain values in, pydantic models out.
+
+The REST API, the MCP server, the chat and the tools of agents search through this module, so visibility and errors are
+the same in all of them.
+"""
+
+from typing import Any
+
+from django.db.models import Model
+from pydantic import AwareDatetime, Field, model_validator
+
+from pgknowbase.conf import get_settings
+from pgknowbase.core.keys import normal_key, parse_key
+from pgknowbase.core.strict import StrictModel
+from pgknowbase.core.text import is_storable
+from pgknowbase.core.time_limit import time_limit
+from pgknowbase.errors import ConfigurationError, NotFoundError, SearchError
+from pgknowbase.search.external import SearchMode, external_data
+from pgknowbase.search.filters import (
+    MAX_MODELS,
+    MAX_OFFSET,
+    MAX_SNIPPET,
+    MAX_TAGS,
+    MIN_SNIPPET,
+    SearchOptions,
+)
+from pgknowbase.search.queries import MAX_QUERY_CHARACTERS
+from pgknowbase.search.schemas import FetchedDocument, SearchPage, described, results_of
+from pgknowbase.search.visibility import Viewer, is_anonymous, visible_data
+from pgknowbase.sources.registry import Source, content_type_ids, source_by_label, source_of, sources
+
+# Characters of a document that one ``fetch`` returns; the caller reads on from ``next_start``.
+LONGEST_TEXT = 100_000
+
+
+class QueryFilters(StrictModel):
+    """What narrows a search, as ``SearchOptions``: see docs/search.md."""
+
+    models: list[str] | None = Field(
+        None, max_length=MAX_MODELS, description="Labels of source models; none: all.", examples=[["blog.Article"]]
+    )
+    limit: int = Field(10, ge=1, description="Results at most.")
+    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out.")
+    threshold: float | None = Field(
+        None, allow_inf_nan=False, description="Least similarity; of a keyword search the least BM25 score."
+    )
+    metadata: dict[str, Any] | None = Field(
+        None, description="Conditions on metadata.", examples=[{"year": {"gte": 2020}}]
+    )
+    tags: list[str] | None = Field(None, max_length=MAX_TAGS, description="Each result has all of these.")
+    changed_from: AwareDatetime | None = Field(None, description="Entry in the index last changed then or later.")
+    changed_before: AwareDatetime | None = Field(None, description="Entry in the index last changed before.")
+
+    def options(self, viewer: Viewer, *, extra: int) -> SearchOptions:
+        """As keyword arguments of a search that finds ``extra`` more."""
+        return SearchOptions(
+            limit=self.limit + extra,
+            offset=self.offset,
+            threshold=self.threshold,
+            metadata=self.metadata,
+            tags=self.tags,
+            changed_from=self.changed_from,
+            changed_before=self.changed_before,
+            visible_to=viewer,
+        )
+
+
+class SearchQuery(QueryFilters):
+    """A search: by meaning (``semantic``), by words (``keyword``) or by both (``hybrid``)."""
+
+    query: str = Field(
+        min_length=1,
+        max_length=MAX_QUERY_CHARACTERS,
+        description="What to look for. In the modes keyword and hybrid also:"
+        ' "a phrase", -without, one OR another, title:word, pref*.',
+        examples=["how do triggers work"],
+    )
+    mode: SearchMode = "semantic"
+    snippet_length: int | None = Field(
+        None,
+        ge=MIN_SNIPPET,
+        le=MAX_SNIPPET,
+        description="Characters of a snippet; with it results have highlighted_title and snippet.",
+    )
+    dense_weight: float | None = Field(
+        None, ge=0, le=1, description="What meaning weighs against words; for mode 'hybrid'."
+    )
+
+    @model_validator(mode="after")
+    def _weight_is_heeded(self) -> "SearchQuery":
+        if self.dense_weight is not None and self.mode != "hybrid":
+            raise ValueError("dense_weight is for mode 'hybrid': leave it out, or choose that mode")
+        return self
+
+
+def search(question: SearchQuery, *, viewer: Viewer) -> SearchPage:
+    """One page of the objects that match ``question`` and that ``viewer`` may see.
+
+    >>> page = search(SearchQuery(query="gears", mode="hybrid", limit=5), viewer=request.user)
+    >>> [(result.id, result.score) for result in page.results]
+
+    Raises:
+        SearchError: something in the question is out of range or unknown.
+        EmbeddingError: the text cannot be embedded.
+    """
+    using, extra = get_settings().database, _extra(question)
+    with time_limit(using, anonymous=is_anonymous(viewer)):
+        return _page(search_rows(question, viewer=viewer, extra=extra), question, using, extra)
+
+
+def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> list[Any]:
+    """The same as rows of ``ExternalData`` with the attributes of their hits, for callers that show more of them.
+
+    Args:
+        extra: rows to find beyond the limit of ``question``.
+
+    Raises:
+        SearchError, EmbeddingError: as in ``search``.
+    """
+    rows = external_data(get_settings().database).search(
+        question.query,
+        models=_models(question),
+        mode=question.mode,
+        dense_weight=question.dense_weight,
+        snippet_length=question.snippet_length,
+        **question.options(viewer, extra=extra),
+    )
+    return list(rows)
+
+
+def similar(model: str, key: str, among: QueryFilters, *, viewer: Viewer) -> SearchPage:
+    """One page of the objects most similar to an object, which is left out itself.
+
+    Args:
+        model: the label of the object's source model, such as ``'blog.Article'``.
+        key: its object key.
+        among: the conditions that the similar objects must satisfy.
+
+    Raises:
+        NotFoundError: there is no such object, or ``viewer`` may not see it.
+        NotIndexedError: it has no chunks yet.
+        SearchError: something in ``among`` is out of range or unknown.
+    """
+    using, extra = get_settings().database, _extra(among)
+    with time_limit(using, anonymous=is_anonymous(viewer)):
+        source, found = find_object(model, key, viewer=viewer)
+        return _page(similar_rows(source, found, among, viewer=viewer, extra=extra), among, using, extra)
+
+
+def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Viewer, extra: int = 0) -> list[Any]:
+    """The same as rows of ``ExternalData``, for an object that ``find_object`` or ``find_external_data`` returned.
+
+    Args:
+        extra: rows to find beyond the limit of ``among``.
+
+    Raises:
+        NotIndexedError: the object has no chunks yet.
+        SearchError: something in ``among`` is out of range or unknown.
+    """
+    using = get_settings().database
+    # The search needs the key of the row alone, so the row is not read.
+    row: Model = source.model(pk=parse_key(source.model, found.object_key))
+    row._state.db = using
+    return list(external_data(using).similar_to(row, models=_models(among), **among.options(viewer, extra=extra)))
+
+
+def fetch(model: str, key: str, *, viewer: Viewer, start: int = 0, length: int = LONGEST_TEXT) -> FetchedDocument:
+    """An object, with at most ``length`` characters of its text from the character ``start`` on, counted from 0.
+
+    Raises:
+        NotFoundError: there is no such object, or ``viewer`` may not see it.
+    """
+    using = get_settings().database
+    with time_limit(using, anonymous=is_anonymous(viewer)):
+        _, found = find_object(model, key, viewer=viewer)
+        text = found.content
+        (known,) = described([found], using)
+    end = start + min(length, LONGEST_TEXT)
+    return FetchedDocument(
+        **known, text=text[start:end], start=start, length=len(text), next_start=end if end < len(text) else None
+    )
+
+
+def list_documents(*, viewer: Viewer, after: int = 0, limit: int = 100) -> list[Any]:
+    """The rows of ``ExternalData`` that ``viewer`` may see, by their primary keys.
+
+    Args:
+        after: the primary key of the last row of the page before.
+    """
+    using, known = get_settings().database, sources()
+    rows = external_data(using).filter(pk__gt=after, is_active=True, content_type_id__in=content_type_ids(known, using))
+    with time_limit(using):
+        return list(visible_data(rows, known, viewer).order_by("pk")[:limit])
+
+
+def parse_id(identifier: str) -> tuple[str, str]:
+    """The model label and the object key in an ``id`` such as ``'blog.Article:12'``.
+
+    Raises:
+        NotFoundError: ``identifier`` has no colon.
+    """
+    model, colon, key = identifier.partition(":")
+    if not colon:
+        raise NotFoundError(f"{identifier!r} is not an id: pass one that a search gave, such as 'blog.Article:12'.")
+    return model, key
+
+
+def source_named(label: str) -> Source:
+    """The source model with this label, where the label comes from a request.
+
+    Raises:
+        SearchError: there is no such source model. It is an error of the request, not of the configuration.
+    """
+    try:
+        return source_by_label(label)
+    except ConfigurationError as error:
+        raise SearchError(str(error)) from error
+
+
+def _models(filters: QueryFilters) -> list[type[Model]] | None:
+    # Each label once: finding its model takes longer than reading the label.
+    labels = None if filters.models is None else dict.fromkeys(filters.models)
+    return None if labels is None else [source_named(label).model for label in labels]
+
+
+def _extra(filters: QueryFilters) -> int:
+    """1, or 0 at the largest limit: one result beyond the limit shows whether there is a next page."""
+    return int(filters.limit < get_settings().search.max_limit)
+
+
+def _page(rows: list[Any], filters: QueryFilters, using: str, extra: int) -> SearchPage:
+    has_next = len(rows) > filters.limit if extra else len(rows) == filters.limit
+    next_offset = filters.offset + filters.limit
+    return SearchPage(
+        results=results_of(rows[: filters.limit], using),
+        limit=filters.limit,
+        offset=filters.offset,
+        next_offset=next_offset if has_next and next_offset <= MAX_OFFSET else None,
+    )
+
+
+def find_object(model: str, key: str, *, viewer: Viewer) -> tuple[Source, Any]:
+    """The source model and the row of ``ExternalData`` of one object that ``viewer`` may see.
+
+    Raises:
+        NotFoundError: there is no such object, or ``viewer`` may not see it. The error does not tell which.
+        SearchError: ``model`` is not a source model.
+    """
+    source = source_named(model)
+    if is_storable(key):
+        using = get_settings().database
+        known = external_data(using).of_key(source, normal_key(source.model, key))
+        with time_limit(using, anonymous=is_anonymous(viewer)):
+            found = visible_data(known.filter(is_active=True), [source], viewer).first()
+        if found is not None:
+            return source, found
+    raise NotFoundError(f"There is no {source.label!r} with the key {key!r}: pass one that a search gave.")
+
+
+def find_external_data(identifier: int, *, viewer: Viewer) -> tuple[Source, Any]:
+    """The source model and the row of ``ExternalData`` with this primary key, if ``viewer`` may see it.
+
+    Raises:
+        NotFoundError: there is no such row, or ``viewer`` may not see it. The error does not tell which.
+    """
+    using, known = get_settings().database, sources()
+    # Only source models: nobody's rule says who may see what the index still holds of a former one.
+    rows = external_data(using).filter(
+        pk=identifier, is_active=True, content_type_id__in=content_type_ids(known, using)
+    )
+    with time_limit(using, anonymous=is_anonymous(viewer)):
+        found = visible_data(rows, known, viewer).select_related("content_type").first()
+    if found is None:
+        raise NotFoundError(f"There is no document {identifier}: use the id that a search returned.")
+    return source_of(found.source_model), found

@@ -1,0 +1,1 @@
+"""Source models: what they declare (``declaration``), the tables involved (``paths``), and their ``registry``."""

@@ -1,0 +1,1 @@
+"""Embedding spaces: ``specification``, ``lifecycle`` (add, activate, roll back, drop) and vector ``indexes``."""

@@ -1,0 +1,128 @@
+"""Documents on lease: taken from pgai's queue of one space, given back to it, or refused for good."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from pgknowbase.core import gateway
+from pgknowbase.costs.ledger import DocumentKey
+from pgknowbase.errors import EmbeddingError
+from pgknowbase.models import EmbeddingSpace
+from pgknowbase.vectorizer.chunking import ChunkPlan, document_digest
+
+logger = logging.getLogger("pgknowbase.vectorizer")
+
+# A lease is released by its worker, or by another one after HEARTBEAT_TIMEOUT. Its end is the last resort, for a worker
+# whose heartbeat row was lost too, so it must be longer than any batch takes.
+LEASE_SECONDS = 3600.0
+# Without a heartbeat nobody notices that a process has died, so its leases must end soon by themselves.
+UNWATCHED_LEASE_SECONDS = 120.0
+
+
+@dataclass
+class LeasedDocument:
+    """One document on lease: its queue items, its text, and what is to be done with its chunks.
+
+    ``lease`` is the end of the lease, by which the queue knows it; Python hands it back as it came.
+    """
+
+    key: DocumentKey
+    lease: str
+    attempts: int
+    title: str
+    content: str
+    backfill: bool = False
+    items: list[str] = field(default_factory=list)
+    plan: ChunkPlan = field(default_factory=lambda: ChunkPlan((), ()))
+    # Texts for which new vectors were requested, though they have some.
+    anew: set[str] = field(default_factory=set)
+
+    @property
+    def texts(self) -> list[str]:
+        """What must be embedded."""
+        return [text for _, text in self.plan.missing]
+
+    @property
+    def digest(self) -> str:
+        return document_digest(self.title, self.content)
+
+
+class Leases:
+    """The leases of one executor.
+
+    Args:
+        worker: the id of the heartbeat under which documents are leased. Without one the leases are short.
+
+    >>> leases = Leases("default", space, worker=None)
+    >>> leases.release(leases.take(10))
+    """
+
+    def __init__(self, using: str, space: EmbeddingSpace, worker: UUID | None) -> None:
+        self.using = using
+        self.vectorizer = space.vectorizer_id
+        self.worker = worker
+
+    def take(
+        self, max_items: int, *, fresh_only: bool = False, source: int | None = None, key: str | None = None
+    ) -> list[LeasedDocument]:
+        """Lease documents that are due, of up to ``max_items`` queue items.
+
+        Args:
+            fresh_only: none of a backfill.
+            source, key: only the document of this content type and object key.
+        """
+        claimed = gateway.fetch(
+            self.using,
+            "queue_claim",
+            vectorizer=self.vectorizer,
+            max_items=max_items,
+            lease_seconds=LEASE_SECONDS if self.worker else UNWATCHED_LEASE_SECONDS,
+            only_source=source,
+            only_id=key,
+            worker=self.worker,
+            fresh_only=fresh_only,
+        )
+        documents: dict[DocumentKey, LeasedDocument] = {}
+        for item, lease, attempts, source_id, object_key, title, content, backfill in claimed:
+            # A document that changed twice stands in the queue twice, and is embedded once.
+            leased = LeasedDocument((source_id, object_key), lease, attempts, title, content, backfill)
+            documents.setdefault(leased.key, leased).items.append(item)
+        return list(documents.values())
+
+    def release(
+        self,
+        documents: Sequence[LeasedDocument],
+        *,
+        reason: str = "",
+        delay: float | None = None,
+        attempt: bool = False,
+        until: datetime | None = None,
+    ) -> None:
+        """Give leases back: due after ``delay`` seconds or at ``until``, at once for None.
+
+        ``attempt``: it counts as a failed one.
+        """
+        gateway.fetch(
+            self.using,
+            "queue_release",
+            vectorizer=self.vectorizer,
+            items=[item for document in documents for item in document.items],
+            lease=documents[0].lease,
+            delay=delay,
+            reason=reason,
+            attempt=attempt,
+            until=until,
+        )
+
+    def fail(self, document: LeasedDocument, error: EmbeddingError) -> None:
+        """Make the document a dead letter."""
+        logger.error("document %s cannot be embedded: %s", document.key, error)
+        vectorizer, lease = self.vectorizer, document.lease
+        for item in document.items:
+            gateway.fetch(self.using, "queue_fail", vectorizer=vectorizer, item=item, lease=lease, reason=str(error))
+
+    def resume(self, caps: str, ends: Sequence[datetime]) -> None:
+        """Let documents that wait for one of the moments ``ends`` be due, if the caps have changed."""
+        gateway.fetch(self.using, "queue_resume", vectorizer=self.vectorizer, caps=caps, ends=list(ends))

@@ -1,0 +1,23 @@
+-- Whether a relay has work: events, expansions, or objects that are due for a retry or a refresh.
+-- source_ids: the same sources by their ids; refreshed: those of them whose documents age.
+CREATE OR REPLACE FUNCTION pgknowbase_relay_has_work_v1(
+    sources text[], low_watermark bigint, source_ids integer[], refreshed integer[])
+RETURNS TABLE (events boolean, expansions boolean, due boolean)
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+SET enable_seqscan = off
+SET enable_sort = off
+SET jit = off
+AS $pgknowbase$
+    SELECT
+        EXISTS (SELECT FROM pgknowbase_outbox AS o WHERE o.id > low_watermark AND o.source = ANY (sources)),
+        EXISTS (SELECT FROM pgknowbase_expansion AS x WHERE x.source = ANY (sources)),
+        EXISTS (
+            SELECT FROM pgknowbase_externaldata AS e
+            WHERE e.retry_at <= statement_timestamp() AND e.status = 'failed' AND e.content_type_id = ANY (source_ids)
+            ORDER BY e.retry_at OFFSET 0
+        ) OR EXISTS (
+            SELECT FROM pgknowbase_externaldata AS e
+            WHERE e.refresh_at <= statement_timestamp() AND e.status <> 'failed' AND e.content_type_id = ANY (refreshed)
+            ORDER BY e.refresh_at OFFSET 0
+        )
+$pgknowbase$;

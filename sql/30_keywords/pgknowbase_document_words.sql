@@ -1,0 +1,53 @@
+-- The words of documents, without the marks of frequency; see the columns of pgknowbase_keywords. A language that the
+-- database does not know counts as 'simple'. A key without a document has no row. Words of the title have the weight A. '^0'
+-- marks words whose places are made up (pgknowbase_count_words), so that they tell no phrase.
+-- requires: pgknowbase_count_words, pgknowbase_tokenize_ascii, pgknowbase_tokenize_document_v1, pgknowbase_word_maker
+CREATE OR REPLACE FUNCTION pgknowbase_document_words(sources integer[], ids text[])
+RETURNS TABLE (source integer, id text, language text, maker text, words tsvector, frequent jsonb, length integer)
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
+AS $pgknowbase$
+    WITH spoken AS MATERIALIZED (
+        SELECT p.cfgname AS language, pgknowbase_word_maker(p.cfgname) AS maker
+        FROM (SELECT DISTINCT c.cfgname FROM pg_ts_config AS c WHERE pg_ts_config_is_visible(c.oid)) AS p
+        WHERE p.cfgname = 'simple' OR p.cfgname IN (
+            SELECT d.language FROM unnest(sources, ids) AS o (source, id)
+            CROSS JOIN LATERAL (
+                SELECT t.language FROM pgknowbase_document AS t WHERE t.source = o.source AND t.id = o.id OFFSET 0
+            ) AS d)
+    )
+    SELECT c.source, c.id, c.language, c.maker,
+        coalesce(setweight(r.words, 'A', tsvector_to_array(t.words)) || '^0'::tsvector, w.words), r.frequent,
+        coalesce(r.length, n.length)
+    FROM (
+        SELECT o.source, o.id, l.language, l.maker, d.title, d.content
+        FROM unnest(sources, ids) AS o (source, id)
+        CROSS JOIN LATERAL (
+            SELECT t.title, t.content, t.language FROM pgknowbase_document AS t
+            WHERE t.source = o.source AND t.id = o.id OFFSET 0
+        ) AS d
+        JOIN spoken AS l ON l.language = CASE
+            WHEN d.language IN (SELECT s.language FROM spoken AS s) THEN d.language ELSE 'simple' END
+        OFFSET 0
+    ) AS c
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN octet_length(c.title) = length(c.title) THEN pgknowbase_tokenize_ascii(c.language, c.title)
+            ELSE pgknowbase_tokenize_document_v1(c.language, c.title)
+        END AS words OFFSET 0
+    ) AS t
+    CROSS JOIN LATERAL (
+        SELECT CASE
+            WHEN length(c.content) >= 250000 THEN NULL
+            WHEN octet_length(c.content) = length(c.content)
+            THEN setweight(t.words, 'A') || pgknowbase_tokenize_ascii(c.language, c.content)
+            ELSE setweight(t.words, 'A') || pgknowbase_tokenize_document_v1(c.language, c.content)
+        END AS words OFFSET 0
+    ) AS w
+    CROSS JOIN LATERAL (
+        SELECT coalesce(sum(cardinality(u.positions)), 0)::int AS length,
+            w.words IS NULL OR max(cardinality(u.positions)) > 200 OR max(u.positions[cardinality(u.positions)]) >= 16383
+                AS is_cut
+        FROM unnest(w.words) AS u
+    ) AS n
+    LEFT JOIN LATERAL pgknowbase_count_words(c.language, c.title || E'\n' || c.content) AS r ON n.is_cut
+$pgknowbase$;

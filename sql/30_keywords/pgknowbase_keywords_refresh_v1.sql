@@ -1,0 +1,73 @@
+-- Computes the words of up to max_documents documents whose words are stale, or else were made by another maker, such as an
+-- older server, and returns how many it took. Documents that another worker has locked are skipped.
+-- requires: pgknowbase_words_of_others_v1, pgknowbase_document_words, pgknowbase_add_frequency_marks
+CREATE OR REPLACE FUNCTION pgknowbase_keywords_refresh_v1(max_documents integer) RETURNS integer
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
+SET jit = off SET plan_cache_mode = force_custom_plan
+AS $pgknowbase$
+DECLARE
+    _sources integer[];
+    _ids text[];
+    _other record;
+BEGIN
+    -- Now and then, so that nobody has to be asked to. Before anything is locked.
+    IF random() < 0.01 THEN
+        PERFORM pgknowbase_corpus_fold();
+        PERFORM pgknowbase_word_refresh();
+    END IF;
+    SELECT array_agg(s.source), array_agg(s.id) INTO _sources, _ids
+    FROM (
+        SELECT k.source, k.id FROM pgknowbase_keywords AS k WHERE k.stale LIMIT max_documents FOR UPDATE SKIP LOCKED
+    ) AS s;
+    IF _ids IS NULL THEN
+        FOR _other IN SELECT o.language, o.maker FROM pgknowbase_words_of_others_v1() AS o LOOP
+            SELECT array_agg(s.source), array_agg(s.id) INTO _sources, _ids
+            FROM (
+                SELECT k.source, k.id FROM pgknowbase_keywords AS k
+                WHERE k.language = _other.language AND k.maker = _other.maker AND k.words IS NOT NULL
+                LIMIT max_documents FOR UPDATE SKIP LOCKED
+            ) AS s;
+            EXIT WHEN _ids IS NOT NULL;
+        END LOOP;
+    END IF;
+    IF _ids IS NULL THEN
+        RETURN 0;
+    END IF;
+    -- With the locks held, so that a change of a document that this does not see marks its words as stale afterwards.
+    WITH made AS MATERIALIZED (
+        SELECT w.*, k.language AS old_language, k.maker AS old_maker, k.length AS old_length
+        FROM pgknowbase_document_words(_sources, _ids) AS w
+        CROSS JOIN LATERAL (
+            SELECT o.language, o.maker, o.length FROM pgknowbase_keywords AS o
+            WHERE o.source = w.source AND o.id = w.id OFFSET 0
+        ) AS k
+    ), average AS MATERIALIZED (
+        SELECT n.source, coalesce(
+            (SELECT sum(c.words) / nullif(sum(c.documents), 0) FROM pgknowbase_corpus AS c WHERE c.source = n.source),
+            n.words) AS words
+        FROM (SELECT m.source, avg(m.length) AS words FROM made AS m GROUP BY m.source) AS n
+    ), written AS (
+        -- All of them are there. An upsert finds each by its key, where an UPDATE of a join may walk the table instead.
+        INSERT INTO pgknowbase_keywords (source, id, language, maker, words, length, frequent, stale)
+        SELECT m.source, m.id, m.language, m.maker,
+            pgknowbase_add_frequency_marks(m.words, m.length, a.words, m.frequent), m.length, m.frequent, false
+        FROM made AS m JOIN average AS a ON a.source = m.source
+        ON CONFLICT (source, id) DO UPDATE
+        SET language = excluded.language, maker = excluded.maker, words = excluded.words, length = excluded.length,
+            frequent = excluded.frequent, stale = false
+    )
+    INSERT INTO pgknowbase_corpus (source, language, maker, documents, words)
+    SELECT c.source, c.language, c.maker, sum(c.documents), sum(c.words)
+    FROM (
+        SELECT m.source, m.language, m.maker, 1 AS documents, m.length AS words FROM made AS m
+        UNION ALL
+        SELECT m.source, m.old_language, m.old_maker, -1, -m.old_length FROM made AS m WHERE m.old_language IS NOT NULL
+    ) AS c
+    GROUP BY c.source, c.language, c.maker HAVING sum(c.documents) <> 0 OR sum(c.words) <> 0;
+    -- The common words were read in the spelling that they had.
+    IF _other IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pgknowbase_words_of_others_v1()) THEN
+        PERFORM pgknowbase_word_sample();
+    END IF;
+    RETURN cardinality(_ids);
+END
+$pgknowbase$;

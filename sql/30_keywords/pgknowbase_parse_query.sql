@@ -1,0 +1,54 @@
+-- A search text as its parts, in the form of websearch_to_tsquery: "a phrase", -excluded, one OR another, title:word and
+-- prefix*, in any combination such as -title:"a phrase". No rows for a text that has none of these: it is just words.
+-- Whatever has no such form is words, too, as in '5" - or 10*3', and -40 is a number, so every text has a meaning. 10,000
+-- characters are read.
+--
+--   clause    parts of one clause are alternatives, which OR joins
+--   required  an object has to satisfy the clause; else its words only count
+--
+--   SELECT * FROM pgknowbase_parse_query('gears OR chains -"bottom bracket"');
+CREATE OR REPLACE FUNCTION pgknowbase_parse_query(query text)
+RETURNS TABLE (
+    clause integer, content text, required boolean, excluded boolean, in_title boolean, is_prefix boolean,
+    is_phrase boolean)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+SET standard_conforming_strings = on -- a session may read the backslashes below in another way
+AS $pgknowbase$
+DECLARE
+    -- Telephones turn the quotes that are typed into the quotes of typesetters.
+    _text CONSTANT text := translate(left(query, 10000), '“”„‟', '""""');
+BEGIN
+    IF _text !~ '(?:^|[\s(])(?:-?(?:title:)?"[^"]|-[^\s\d-]|title:\S|OR\s)|\w\*' THEN
+        RETURN;
+    END IF;
+    RETURN QUERY
+    WITH token AS (
+        SELECT t.place, coalesce(t.found[1], t.found[4]) IS NOT NULL AS excluded,
+            coalesce(t.found[2], t.found[5]) IS NOT NULL AS in_title, t.found[3] IS NOT NULL AS is_phrase,
+            coalesce(t.found[3], t.found[6]) AS content
+        FROM regexp_matches(
+            _text,
+            '(?:(?<![^\s(])(-)?(title:)?"([^"]+)"(?![[:alnum:]]))'
+            '|((?<![^\s(])-(?=[^\s"\d-]))?((?<![^\s(-])title:(?=[^\s"]))?([^\s"]+)|"', 'g') WITH ORDINALITY AS t (found, place)
+        WHERE t.found[3] IS NOT NULL OR t.found[6] IS NOT NULL
+    ), part AS (
+        SELECT t.*, NOT t.is_phrase AND t.content ~ '[^\W_]{2,}\*+$' AS is_prefix,
+            NOT (t.is_phrase OR t.excluded OR t.in_title) AND t.content = 'OR' AS is_or
+        FROM token AS t
+    ), joined AS (
+        SELECT p.*, p.is_or AND bool_or(NOT p.is_or) OVER before AND bool_or(NOT p.is_or) OVER after AS joins
+        FROM part AS p
+        WINDOW before AS (ORDER BY p.place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            after AS (ORDER BY p.place ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING)
+    ), numbered AS (
+        SELECT n.*, sum(CASE WHEN n.follows OR n.joins THEN 0 ELSE 1 END) OVER (ORDER BY n.place) AS number
+        FROM (SELECT j.*, lag(j.joins, 1, false) OVER (ORDER BY j.place) AS follows FROM joined AS j) AS n
+    )
+    SELECT n.number::integer, CASE WHEN n.is_prefix THEN rtrim(n.content, '*') ELSE n.content END,
+        n.excluded OR n.in_title OR n.is_prefix OR n.is_phrase OR count(*) OVER (PARTITION BY n.number) > 1,
+        n.excluded, n.in_title, n.is_prefix, n.is_phrase
+    FROM numbered AS n
+    WHERE NOT n.joins
+    ORDER BY n.place;
+END
+$pgknowbase$;

@@ -1,0 +1,45 @@
+-- Marks as completed the objects whose chunks another worker, such as pgai's, has written: those that are pending or
+-- processing, that the queue of the active space does not hold, and of which the store has chunks. Returns how many.
+-- An object that changes meanwhile is skipped: its row is locked, or xmin says that it is another version by now.
+CREATE OR REPLACE FUNCTION pgknowbase_mark_completed_v1() RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
+SET jit = off
+AS $pgknowbase$
+DECLARE
+    _space record;
+    _settled bigint;
+BEGIN
+    SELECT format('%I.%I', v.queue_schema, v.queue_table) AS queue,
+           format('%I.%I', s.store_schema, s.store_table) AS store
+    INTO _space FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE s.is_active;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    EXECUTE format($sql$
+        WITH embedded AS MATERIALIZED (
+            SELECT e.id, e.xmin AS version
+            FROM pgknowbase_externaldata AS e
+            WHERE e.status IN ('pending', 'processing') AND e.status <> 'completed' -- the condition of the partial index
+                AND EXISTS (SELECT 1 FROM %2$s AS s WHERE s.source = e.content_type_id AND s.id = e.object_key OFFSET 0)
+                AND NOT EXISTS (
+                    SELECT 1 FROM %1$s AS q WHERE q.source = e.content_type_id AND q.id = e.object_key OFFSET 0)
+        ), told AS (
+            UPDATE pgknowbase_externaldata AS e
+            SET status = 'completed', error = '', attempts = 0, processed_at = clock_timestamp(),
+                (chunk_count, token_count) = (
+                    SELECT count(*), sum(s.tokens) FROM %2$s AS s
+                    WHERE s.source = e.content_type_id AND s.id = e.object_key)
+            WHERE e.id = ANY (ARRAY(
+                SELECT held.id
+                FROM embedded AS m
+                CROSS JOIN LATERAL (
+                    SELECT x.id FROM pgknowbase_externaldata AS x
+                    WHERE x.id = m.id AND x.xmin = m.version OFFSET 0 FOR UPDATE SKIP LOCKED
+                ) AS held))
+            RETURNING 1
+        )
+        SELECT count(*) FROM told
+        $sql$, _space.queue, _space.store) INTO _settled;
+    RETURN _settled;
+END
+$pgknowbase$;

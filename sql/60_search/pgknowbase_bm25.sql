@@ -1,0 +1,236 @@
+-- The objects that share words with a search text, best first by BM25 (Robertson and Zaragoza 2009, with Lucene's idf):
+-- how often each word of the text stands in the object, dampened by k1 and by the object's length (b), weighed by how
+-- rare the word is among the documents of the sources. Each document is read in its own language.
+--
+-- In a corpus of more than most_candidates documents only so many are scored: those that have a rare word of the text, or
+-- a common one often, or both (pgknowbase_word_candidates). Where of these fewer than max_hits pass the filters, more
+-- are scored, and in the end all that pass, as long as documents times words of the text stay below three million. Of a
+-- text of many common words the rarest are asked for (pgknowbase_rarest_words).
+--
+-- Of a text with phrases, exclusions and so on (pgknowbase_parse_query) only what satisfies them is found. How rare a word
+-- is does not depend on them.
+--
+-- Where the viewer may not see all documents (visible_to, or private), no score tells what is in the others: how many
+-- documents have a word, their languages and their average length are those of the scored documents that the viewer may
+-- see, and the number of all documents is rounded to a power of two. Two things are known but roughly: of words that more than a
+-- thousand documents of a source have, the share that pgknowbase_word_sample once saw of all; and, where only whoever reads
+-- the hits knows what the viewer may see (private without keys), all numbers, as powers of two.
+--
+-- record_plan leaves what was done in the setting pgknowbase.keyword_plan of this
+-- transaction, as JSON.
+CREATE OR REPLACE FUNCTION pgknowbase_bm25(
+    query text, max_hits integer, filter pgknowbase_filter DEFAULT NULL, exclude bigint DEFAULT NULL,
+    most_candidates integer DEFAULT 10000, record_plan boolean DEFAULT false, k1 float8 DEFAULT 1.2,
+    b float8 DEFAULT 0.75)
+RETURNS TABLE (source integer, object_key text, external_data_id bigint, score float8)
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 100
+SET search_path FROM CURRENT
+SET plan_cache_mode = 'force_custom_plan'
+SET max_parallel_workers_per_gather = 0
+SET work_mem = '32MB' -- a text of many words counts some hundred thousand pairs of word and document
+SET enable_seqscan = 'on' -- its callers switch it off
+SET jit = 'off'
+AS $pgknowbase$
+#variable_conflict use_variable
+DECLARE
+    -- What filters leave out is not known. Where there are none, fewer documents have to be scored, and looked up.
+    _filtered CONSTANT boolean := num_nonnulls(
+        filter.visible_to, filter.metadata, filter.matching, filter.tags, filter.changed_from, filter.changed_before,
+        filter.object_keys, filter.external_data_ids) > 0;
+    _private CONSTANT boolean := filter.visible_to IS NOT NULL OR coalesce(filter.private, false);
+    _seen CONSTANT pgknowbase_filter := CASE WHEN _private THEN pgknowbase_filter_v1(
+        sources => filter.sources, visible_to => filter.visible_to,
+        object_keys => CASE WHEN filter.private THEN filter.object_keys END,
+        external_data_ids => CASE WHEN filter.private THEN filter.external_data_ids END) END;
+    _rounded CONSTANT boolean := _private
+        AND num_nonnulls(filter.visible_to, filter.object_keys, filter.external_data_ids) = 0;
+    _read CONSTANT record := pgknowbase_read_query(query);
+    _conditions CONSTANT jsonb := CASE WHEN NOT _read.is_plain THEN pgknowbase_query_conditions(query, filter.sources) END;
+    _met tsquery; -- by all that satisfies them, and maybe more
+    -- A pair of a word and a document that has it takes some microseconds.
+    _most_pairs CONSTANT integer := 150000;
+    _size float8;
+    _looked_up bigint := CASE WHEN _filtered THEN 2147483647 ELSE 2::bigint * max_hits + 100 END;
+    _documents float8;
+    _length float8;
+    _large boolean := false;
+    _terms jsonb;
+    _words tsquery;
+    _wanted tsquery;
+    _narrow boolean;
+    _by_conditions boolean := false;
+    _candidates integer := most_candidates;
+    _most_narrow bigint;
+    _steps float8[];
+    _found jsonb;
+    _plan text := 'words_none';
+    _scored bigint;
+BEGIN
+    SELECT sum(c.documents), sum(c.words) / nullif(sum(c.documents), 0) INTO _documents, _length
+    FROM pgknowbase_corpus AS c WHERE filter.sources IS NULL OR c.source = ANY (filter.sources);
+    SELECT jsonb_agg(w), string_agg(DISTINCT w.word, '|')::tsquery INTO _terms, _words
+    FROM pgknowbase_tokenize_query(_read.words, filter.sources) AS w;
+    IF _read.prefixes IS NOT NULL THEN
+        SELECT nullif(coalesce(_terms, '[]') || coalesce(jsonb_agg(w), '[]'), '[]'),
+            nullif(concat_ws('|', _words::text, string_agg(DISTINCT w.word, '|')), '')::tsquery
+        INTO _terms, _words
+        FROM pgknowbase_tokenize_prefixes(_read.prefixes, filter.sources) AS w;
+    END IF;
+    IF max_hits <= 0 OR coalesce(_length, 0) <= 0 OR _terms IS NULL THEN
+        IF record_plan THEN
+            PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(
+                'plan', _plan, 'documents', coalesce(_documents, 0), 'candidates', 0, 'words', '',
+                'most_candidates', most_candidates)::text, true);
+        END IF;
+        RETURN;
+    END IF;
+    _size := _documents;
+    IF _private THEN
+        _documents := 2 ^ ceil(log(2, _size::numeric));
+    END IF;
+    IF _size > most_candidates THEN
+        IF NOT _filtered THEN
+            _candidates := least(most_candidates, greatest(3000, 6::bigint * max_hits));
+        END IF;
+        _terms := pgknowbase_rarest_words(
+            pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen), _candidates, _most_pairs);
+        SELECT string_agg(DISTINCT r.word, '|')::tsquery INTO _words FROM jsonb_to_recordset(_terms) AS r (word text);
+        _large := _candidates < (
+            SELECT sum(t.documents) FROM (
+                SELECT DISTINCT r.token, r.levels[1] AS documents
+                FROM jsonb_to_recordset(_terms) AS r (token bigint, levels float8[])) AS t);
+    END IF;
+    _wanted := CASE WHEN _large THEN pgknowbase_word_candidates(_terms, _documents, _candidates, k1) ELSE _words END;
+    _plan := CASE WHEN _large THEN 'words_rare' ELSE 'words_all' END;
+    IF _large THEN
+        _met := _conditions ->> 'any';
+        _wanted := coalesce(_wanted && _met, _wanted);
+    END IF;
+    _most_narrow := greatest(most_candidates, least(10::bigint * most_candidates, 3000000 / (
+        SELECT count(DISTINCT r.token) FROM jsonb_to_recordset(_terms) AS r (token bigint))));
+    _narrow := _size > most_candidates AND num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
+    -- ts_rank of one word is the sum of 1/n^2 up to the times that it stands there, over pi^2/6: it tells the times, up to
+    -- 200. Of a word with several spellings ts_rank adds up such sums, but ts_rank_cd, which is slower, is the times.
+    SELECT array_agg(s.sum - 0.5 / (s.n * s.n)) INTO _steps
+    FROM (SELECT n, sum(1.0 / (n * n)) OVER (ORDER BY n) AS sum FROM generate_series(1, 200) AS n) AS s;
+    LOOP
+        WITH term AS MATERIALIZED (
+            SELECT t.token, t.language, t.times, t.stopped, t.levels[1] AS documents, t.word::tsquery AS word,
+                CASE WHEN t.word LIKE '''%''' THEN substr(t.word, 2, length(t.word) - 2) END AS lexeme
+            FROM jsonb_to_recordset(_terms) AS t (
+                token bigint, language text, word text, times bigint, stopped float8, levels float8[])
+        ), counted AS MATERIALIZED (
+            SELECT k.place, k.source, k.id, k.language, k.length, t.token,
+                CASE
+                    WHEN t.lexeme IS NULL THEN round(ts_rank_cd('{1, 1, 1, 1}', k.words, t.word))::integer
+                    ELSE coalesce(
+                        (k.frequent ->> t.lexeme)::integer,
+                        width_bucket(ts_rank('{1, 1, 1, 1}', k.words, t.word) * 1.64493406685, _steps))
+                END AS times
+            FROM (
+                -- Each word of the text reads the words of the document: what is stored apart or compressed is read once.
+                -- What does not satisfy the conditions has its place below 0.
+                SELECT row_number() OVER () * CASE
+                        WHEN _conditions IS NULL -- then the rest need not be planned
+                            OR pgknowbase_meets_conditions(c.words, c.language, c.source, c.id, _conditions)
+                        THEN 1 ELSE -1 END AS place,
+                    c.source, c.id, c.language, c.length, c.frequent, c.words || ''::tsvector AS words
+                FROM (
+                    SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
+                    FROM pgknowbase_keywords AS w
+                    WHERE NOT _narrow AND w.words @@ _wanted AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
+                    UNION ALL
+                    SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
+                    FROM pgknowbase_externaldata AS e
+                    CROSS JOIN LATERAL (
+                        SELECT k.* FROM pgknowbase_keywords AS k
+                        WHERE k.source = e.content_type_id AND k.id = e.object_key OFFSET 0
+                    ) AS w
+                    WHERE _narrow AND w.words @@ _words AND pgknowbase_matches_filter(e, filter)
+                    LIMIT CASE WHEN _narrow OR _by_conditions THEN _most_narrow ELSE most_candidates END
+                ) AS c
+                WHERE NOT _private OR EXISTS (
+                    SELECT 1 FROM pgknowbase_externaldata AS e
+                    WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, _seen))
+            ) AS k
+            JOIN term AS t ON t.language = k.language
+            WHERE k.words @@ t.word
+        ), known AS MATERIALIZED (
+            -- What the viewer may know of the corpus; of no rows where that is everything.
+            SELECT c.language, count(*)::float8 AS documents, sum(c.length)::float8 AS words
+            FROM (SELECT DISTINCT o.place, o.language, o.length FROM counted AS o WHERE _private) AS c
+            GROUP BY c.language
+        ), average AS MATERIALIZED (
+            SELECT coalesce(sum(n.words) / nullif(sum(n.documents), 0), _length) AS length FROM known AS n
+        ), weighed AS (
+            SELECT t.token, t.times * ln(1 + (_documents - f.documents + 0.5) / (f.documents + 0.5)) AS weight
+            FROM (
+                SELECT t.token, max(t.times) AS times, max(t.stopped) AS stopped, max(t.documents) AS documents
+                FROM term AS t GROUP BY t.token
+            ) AS t
+            JOIN (SELECT c.token, count(*) AS documents FROM counted AS c GROUP BY c.token) AS d ON d.token = t.token
+            CROSS JOIN LATERAL (
+                SELECT least(_documents, CASE
+                    WHEN _rounded THEN 2 ^ floor(log(2, greatest(coalesce(t.documents, d.documents), 1)::numeric))
+                    ELSE coalesce(t.documents, d.documents) END
+                    + CASE WHEN NOT _private THEN t.stopped ELSE _documents * coalesce((
+                        SELECT sum(n.documents) FILTER (WHERE NOT EXISTS (
+                            SELECT 1 FROM term AS o WHERE o.token = t.token AND o.language = n.language))
+                            / sum(n.documents)
+                        FROM known AS n), 0) END) AS documents
+            ) AS f
+        ), scored AS MATERIALIZED (
+            -- The place says all; what is equal in it is compared quickly. Whole numbers, of 2^-32, add up to the same in
+            -- any order: rows of equal words score alike whatever the plan, and no last digit tells of other rows.
+            SELECT c.place, c.source, c.id,
+                sum(round(w.weight * c.times * (k1 + 1) / (c.times + k1 * (1 - b + b * c.length / a.length))
+                    * 4294967296)) / 4294967296 AS score
+            FROM counted AS c JOIN weighed AS w ON w.token = c.token CROSS JOIN average AS a
+            WHERE _conditions IS NULL OR c.place > 0
+            GROUP BY c.place, c.source, c.id
+        ), best AS (
+            SELECT s.source, s.id, s.score FROM scored AS s ORDER BY s.score DESC FETCH FIRST (_looked_up) ROWS WITH TIES
+        ), passing AS (
+            SELECT s.source, s.id, e.id AS external_data_id, s.score
+            FROM best AS s
+            CROSS JOIN LATERAL (
+                SELECT x.id FROM pgknowbase_externaldata AS x
+                WHERE x.content_type_id = s.source AND x.object_key = s.id AND pgknowbase_matches_filter(x, filter)
+                OFFSET 0
+            ) AS e
+            WHERE e.id IS DISTINCT FROM exclude
+            ORDER BY s.score DESC, e.id
+            LIMIT max_hits
+        )
+        SELECT jsonb_agg(p), (SELECT count(*) FROM scored) INTO _found, _scored FROM passing AS p;
+        EXIT WHEN jsonb_array_length(_found) >= max_hits;
+        IF _scored > _looked_up THEN
+            _looked_up := 2147483647;
+        ELSE
+            EXIT WHEN NOT _large OR _narrow OR _by_conditions;
+            IF _candidates < most_candidates THEN
+                _candidates := most_candidates;
+                _wanted := pgknowbase_word_candidates(_terms, _documents, _candidates, k1);
+                _wanted := coalesce(_wanted && _met, _wanted);
+            ELSIF _met IS NOT NULL THEN
+                _by_conditions := true;
+                _wanted := _words && _met;
+                _plan := 'words_retried';
+            ELSE
+                _narrow := true;
+                _plan := 'words_retried';
+            END IF;
+        END IF;
+    END LOOP;
+    IF record_plan THEN
+        PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(
+            'plan', CASE WHEN _narrow AND _plan <> 'words_retried' THEN 'words_narrow' ELSE _plan END,
+            'documents', _documents, 'candidates', _scored, 'most_candidates', _candidates,
+            'words', CASE WHEN _narrow THEN _words ELSE _wanted END::text)::text, true);
+    END IF;
+    RETURN QUERY
+    SELECT p.source, p.id, p.external_data_id, p.score
+    FROM jsonb_to_recordset(_found) AS p (source integer, id text, external_data_id bigint, score float8)
+    ORDER BY p.score DESC, p.external_data_id;
+END
+$pgknowbase$;

@@ -1,0 +1,123 @@
+-- The objects nearest to a search text in meaning and in words, best first.
+--
+--   query         the search text
+--   vector        the same text, embedded; of one with phrases, exclusions and so on, what pgknowbase_plain_query_v1 makes of it
+--   filter        its threshold is the least similarity of an object that was found by its meaning alone
+--   dense_weight  in [0, 1]: what meaning weighs against words where both rankings point to the same objects; less where
+--                 they do not, since then the model does not know the language, or the words. NULL: that of the active
+--                 space, as pgknowbase_tune weight saved it, else 0.45
+--   record_plan   leave what was done in the settings pgknowbase.search_plan, keyword_plan and hybrid_plan, as JSON
+--   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
+--
+-- The rankings bring at least 100 objects each. A similarity counts from 0, that of the hundredth and of all behind it, to
+-- 1, the best; a BM25 score as its share of the best one. So, but for what an index or the bounded work misses, a score
+-- is the same whatever is asked for, and pages follow each other. The weight falls with the agreement of the rankings: how
+-- much BM25 gives the ten objects nearest in meaning, as a share of what it gives its own best ten.
+--
+--   SELECT object_key, score, similarity, keyword_score FROM pgknowbase_search_hybrid_v1('gzip', :'vector', 10);
+CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(
+    query text, vector halfvec, max_hits integer, filter pgknowbase_filter DEFAULT NULL, exclude bigint DEFAULT NULL,
+    skip integer DEFAULT 0, dense_weight float8 DEFAULT NULL, exact_search_max_chunks integer DEFAULT 15000,
+    space_model text DEFAULT NULL, most_candidates integer DEFAULT 10000, record_plan boolean DEFAULT false)
+RETURNS SETOF pgknowbase_hit
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10 SET search_path FROM CURRENT SET jit = 'off'
+SET enable_seqscan = 'off'
+AS $pgknowbase$
+#variable_conflict use_variable
+DECLARE
+    _wanted CONSTANT bigint := max_hits::bigint + greatest(skip, 0);
+    _depth CONSTANT integer := least(greatest(100, 2 * _wanted), 100000);
+    _any_similarity pgknowbase_filter := jsonb_populate_record(filter, '{"threshold": -1}');
+    _is_plain boolean;
+    _conditions jsonb;
+    _met tsquery;
+    _ids bigint[];
+    _weight CONSTANT float8 := coalesce(
+        dense_weight, (SELECT s.dense_weight FROM pgknowbase_space AS s WHERE s.is_active), 0.45);
+BEGIN
+    IF query IS NULL OR vector IS NULL OR max_hits IS NULL OR max_hits <= 0 THEN
+        RETURN;
+    END IF;
+    SELECT r.is_plain INTO _is_plain FROM pgknowbase_read_query(query) AS r;
+    IF NOT _is_plain THEN
+        _conditions := pgknowbase_query_conditions(query, filter.sources);
+        _met := _conditions ->> 'any';
+        IF _met IS NOT NULL THEN
+            -- Few objects that have a phrase are found by the index of words, and then all compared.
+            _ids := ARRAY(
+                SELECT e.id
+                FROM pgknowbase_keywords AS k
+                CROSS JOIN LATERAL (
+                    SELECT x.id FROM pgknowbase_externaldata AS x
+                    WHERE x.content_type_id = k.source AND x.object_key = k.id AND pgknowbase_matches_filter(x, filter) OFFSET 0
+                ) AS e
+                WHERE k.words @@ _met AND pgknowbase_meets_conditions(k.words, k.language, k.source, k.id, _conditions)
+                LIMIT exact_search_max_chunks + 1);
+        END IF;
+        _any_similarity := jsonb_populate_record(_any_similarity, CASE
+            WHEN cardinality(_ids) <= exact_search_max_chunks THEN jsonb_build_object('external_data_ids', _ids)
+            ELSE jsonb_build_object('conditions', _conditions) END);
+    END IF;
+    RETURN QUERY
+    WITH worded AS MATERIALIZED (
+        SELECT w.*, row_number() OVER (ORDER BY w.score DESC, w.external_data_id) AS place
+        FROM pgknowbase_bm25(
+            query, 5 * _depth, filter, exclude, most_candidates, record_plan) AS w
+    ), near AS MATERIALIZED (
+        SELECT n.*, row_number() OVER (ORDER BY n.score DESC, n.external_data_id) AS place
+        FROM pgknowbase_search_dense_v1(
+            vector, _depth, _any_similarity, exclude, 0, exact_search_max_chunks, space_model, record_plan,
+            spans => false) AS n
+    ), far AS MATERIALIZED (
+        SELECT f.* FROM pgknowbase_search_exact_v1(
+            vector, _depth, pgknowbase_filter_v1(threshold => -1, external_data_ids => ARRAY(
+                SELECT w.external_data_id FROM worded AS w WHERE w.place <= _depth
+                EXCEPT SELECT n.external_data_id FROM near AS n)), spans => false) AS f
+    ), embedded AS (
+        SELECT n.external_data_id, n.chunk_seq, n.chunk, n.similarity FROM near AS n
+        UNION ALL SELECT f.external_data_id, f.chunk_seq, f.chunk, f.similarity FROM far AS f
+    ), measured AS (
+        SELECT
+            (SELECT min(n.similarity) FROM near AS n WHERE n.place <= 100) AS least,
+            (SELECT nullif(max(n.similarity) - min(n.similarity), 0) FROM near AS n WHERE n.place <= 100) AS spread,
+            (SELECT max(w.score) FROM worded AS w) AS best,
+            coalesce(
+                (SELECT sum(w.score) FROM worded AS w JOIN near AS n USING (external_data_id) WHERE n.place <= 10)
+                / (SELECT nullif(sum(w.score), 0) FROM worded AS w
+                    WHERE w.place <= (SELECT least(10, count(*)) FROM near)), 0) AS agreement
+    ), weighed AS (
+        SELECT m.*, CASE
+            WHEN m.best IS NULL THEN 1
+            WHEN m.least IS NULL THEN 0
+            ELSE _weight * least(1, m.agreement / 0.7)
+        END AS weight
+        FROM measured AS m
+    ), recorded AS MATERIALIZED (
+        SELECT w.*, CASE WHEN record_plan THEN set_config('pgknowbase.hybrid_plan', jsonb_build_object(
+            'weight', w.weight, 'agreement', w.agreement, 'dense_weight', _weight, 'depth', _depth,
+            'dense', (SELECT count(*) FROM near), 'keyword', (SELECT count(*) FROM worded))::text, true) END
+        FROM weighed AS w
+    ), fused AS (
+        SELECT e.id AS external_data_id, e.content_type_id AS source, e.object_key, v.chunk_seq, v.chunk, v.similarity,
+            w.score AS keyword_score,
+            m.weight * greatest(coalesce((v.similarity - m.least) / m.spread, 0), 0)
+                + (1 - m.weight) * coalesce(w.score / m.best, 0) AS score
+        FROM embedded AS v
+        FULL JOIN worded AS w ON w.external_data_id = v.external_data_id
+        CROSS JOIN LATERAL (
+            SELECT x.id, x.content_type_id, x.object_key, x.similarity_threshold FROM pgknowbase_externaldata AS x
+            WHERE x.id = coalesce(v.external_data_id, w.external_data_id) OFFSET 0
+        ) AS e
+        CROSS JOIN recorded AS m
+        WHERE w.place <= _depth OR v.similarity >= coalesce(filter.threshold, e.similarity_threshold)
+        ORDER BY 8 DESC, 1
+        LIMIT max_hits OFFSET greatest(skip, 0)
+    )
+    SELECT f.source, f.object_key, f.external_data_id, f.chunk_seq, f.chunk, p.span, f.similarity, f.keyword_score,
+        f.score
+    FROM fused AS f
+    LEFT JOIN pgknowbase_space AS s ON s.is_active
+    LEFT JOIN LATERAL pgknowbase_chunk_offsets(f.source, f.object_key, f.chunk, s.template) AS p ON true
+    ORDER BY f.score DESC, f.external_data_id;
+END
+$pgknowbase$;

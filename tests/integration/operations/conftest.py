@@ -1,0 +1,3 @@
+from tests.integration.search.conftest import index, provider
+
+__all__ = ["index", "provider"]
