@@ -51,8 +51,8 @@ class Step:
 
 
 def queries() -> dict[str, str]:
-    """The statements of queries.sql by name."""
-    text = (LIBRARY / "core" / "queries.sql").read_text(encoding="utf-8")
+    """The statements of each queries.sql by name."""
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(LIBRARY.glob("*/queries.sql")))
     return dict(re.findall(r"^-- (\w+) --\n(.*?)(?=^-- \w+ --|\Z)", text, re.MULTILINE | re.DOTALL))
 
 

@@ -1,4 +1,4 @@
-"""The one module that touches cursors. It runs the statements of ``queries.sql`` by their names."""
+"""The one module that touches cursors. It runs the statements of each ``queries.sql`` by their names."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,11 +19,11 @@ def fetch(using: str, query: str, /, **params: Any) -> list[Row]:
     """The rows of a query, run on Django's connection ``using``.
 
     Args:
-        query: a name in ``queries.sql``.
+        query: a name in a package's ``queries.sql``.
         params: exactly the parameters that the query names.
 
     Raises:
-        LookupError: ``queries.sql`` has no query of this name.
+        LookupError: there is no query of this name.
         TypeError: a parameter is missing, or is not one of the query's.
 
     Example:
@@ -60,7 +60,7 @@ def fetch_hits(using: str, query: str, /, *, row: str | None, **params: Any) -> 
     if row is None:
         return fetch(using, query, **params)
     search = find_query(query)
-    # Both parts are trusted: one stands in queries.sql, the other comes from Django's compiler.
+    # Both parts are trusted: one stands in a queries.sql, the other comes from Django's compiler.
     sql = find_query("hits_with_rows").sql.format(search=search.sql, row=row)
     with connections[using].cursor() as cursor:
         cursor.execute(sql, search.positional(params))

@@ -1,4 +1,4 @@
-"""The statements of ``queries.sql``, by name."""
+"""The statements of each package's ``queries.sql``, by name."""
 
 import re
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Query:
 
     @classmethod
     def parse(cls, name: str, text: str) -> "Query":
-        """The query that a block of ``queries.sql`` holds; the server never sees its comments."""
+        """The query that a block of a ``queries.sql`` holds; the server never sees its comments."""
         sql = COMMENT.sub("", text).strip()
         return cls(name, PARAMETER.sub("%s", sql), tuple(PARAMETER.findall(sql)))
 
@@ -41,20 +41,23 @@ class Query:
         if params.keys() != set(self.names):
             raise TypeError(
                 f"Query {self.name!r} takes the parameters {sorted(set(self.names))}, and got {sorted(params)}:"
-                " pass those that it names in queries.sql."
+                " pass those that it names in its queries.sql."
             )
         return tuple(params[name] for name in self.names)
 
 
 @cache
 def all_queries() -> Mapping[str, Query]:
-    """Every query of ``queries.sql``, by name."""
-    text = files("pgknowbase.core").joinpath("queries.sql").read_text(encoding="utf-8")
-    _, *blocks = HEADER.split(text)
-    pairs = list(zip(blocks[::2], blocks[1::2], strict=True))
-    queries = {name: Query.parse(name, block) for name, block in pairs}
-    if len(queries) < len(pairs):
-        raise ValueError("queries.sql gives two queries the same name: rename one of them.")
+    """Every query of the packages, by name."""
+    queries: dict[str, Query] = {}
+    for package in sorted(files("pgknowbase").iterdir(), key=lambda entry: entry.name):
+        if not package.joinpath("queries.sql").is_file():
+            continue
+        _, *blocks = HEADER.split(package.joinpath("queries.sql").read_text(encoding="utf-8"))
+        for name, block in zip(blocks[::2], blocks[1::2], strict=True):
+            if name in queries:
+                raise ValueError(f"Two queries have the name {name!r}, one in {package.name}: rename one of them.")
+            queries[name] = Query.parse(name, block)
     return queries
 
 
@@ -67,4 +70,4 @@ def find_query(name: str) -> Query:
     try:
         return all_queries()[name]
     except KeyError:
-        raise LookupError(f"There is no query {name!r}: write it into core/queries.sql, or correct the name.") from None
+        raise LookupError(f"There is no query {name!r}: write it into a queries.sql, or correct the name.") from None

@@ -68,7 +68,7 @@ class Page:
     record_plan: bool = False
 
     def params(self, filters: Filters) -> dict[str, Any]:
-        """The parameters that all searches of ``queries.sql`` have in common."""
+        """The parameters that all searches have in common."""
         return {"limit": self.limit, "skip": self.skip, "record_plan": self.record_plan, "filter": filters.json()}
 
 

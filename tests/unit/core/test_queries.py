@@ -1,4 +1,4 @@
-"""Every statement that Python runs: the file they stand in, and each place that names one of them."""
+"""Every statement that Python runs: the files they stand in, and each place that names one of them."""
 
 import ast
 from pathlib import Path
@@ -97,5 +97,5 @@ def test_other_parameters_are_refused(params):
 
 
 def test_an_unknown_query_is_refused():
-    with pytest.raises(LookupError, match=r"There is no query 'outbox_clam': write it into core/queries.sql"):
+    with pytest.raises(LookupError, match=r"There is no query 'outbox_clam': write it into a queries.sql"):
         find_query("outbox_clam")

@@ -173,4 +173,4 @@ def test_python_holds_no_long_sql(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
     long = [text for text in texts if STARTS_LIKE_SQL.match(text) and ("\n" in text.strip() or len(text) > LINE)]
-    assert not long, "move it into core/queries.sql or a file of sql/"
+    assert not long, "move it into the package's queries.sql or a file of sql/"

@@ -1,0 +1,95 @@
+-- Statements that Python runs; core/queries.sql says how they are written.
+
+-- 'serves' is computed before the search and in the same statement: a search in a space that is no longer the active
+-- one gives its row alone. OFFSET 0 keeps the condition from being evaluated after the search.
+-- 'filter' is a pgknowbase_filter as JSON: one parameter in the place of ten.
+
+-- active_space --
+SELECT s.id, s.backend, s.model, s.dimensions, s.embedding, s.name FROM pgknowbase_space AS s WHERE s.is_active
+
+-- search_dense --
+SELECT s.serves, h.*
+FROM pgknowbase_space_serves_v1(%(space)s) AS s (serves)
+LEFT JOIN LATERAL (
+    SELECT * FROM pgknowbase_search_dense_v1(
+        %(vector)s::halfvec, %(limit)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb), skip => %(skip)s,
+        exact_search_max_chunks => %(exact_search_max_chunks)s, space_model => %(space_model)s,
+        record_plan => %(record_plan)s)
+    WHERE s.serves OFFSET 0
+) AS h ON true
+
+-- search_hybrid --
+SELECT s.serves, h.*
+FROM pgknowbase_space_serves_v1(%(space)s) AS s (serves)
+LEFT JOIN LATERAL (
+    SELECT * FROM pgknowbase_search_hybrid_v1(
+        %(text)s, %(vector)s::halfvec, %(limit)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb), skip => %(skip)s,
+        dense_weight => %(dense_weight)s, exact_search_max_chunks => %(exact_search_max_chunks)s,
+        space_model => %(space_model)s, record_plan => %(record_plan)s)
+    WHERE s.serves OFFSET 0
+) AS h ON true
+
+-- snippets --
+SELECT * FROM pgknowbase_snippets_v1(%(text)s, %(ids)s::bigint[], %(chunk_seqs)s::int[], %(length)s)
+
+-- plain_query --
+SELECT pgknowbase_plain_query_v1(%(text)s)
+
+-- search_keyword --
+SELECT *
+FROM pgknowbase_search_keyword_v1(
+    %(text)s, %(limit)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb), skip => %(skip)s,
+    record_plan => %(record_plan)s)
+
+-- search_similar --
+SELECT *
+FROM pgknowbase_similar_v1(
+    %(source)s, %(object_key)s, %(limit)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb),
+    skip => %(skip)s, exact_search_max_chunks => %(exact_search_max_chunks)s, record_plan => %(record_plan)s)
+
+-- hits_with_rows --
+-- The one query that is composed: {search} is one of the four above, {row} a SELECT without parameters, compiled by
+-- Django, that gives the row of a hit h, its key first. Of a hit whose row is gone the columns of r are null. The order is
+-- that of the four, so that pages follow each other.
+SELECT h.*, r.*
+FROM (
+    {search}
+) AS h
+LEFT JOIN LATERAL ({row} OFFSET 0) AS r (pgknowbase_key) ON true
+ORDER BY h.score DESC, h.external_data_id
+
+-- search_pending --
+SELECT * FROM pgknowbase_search_pending_v1(
+    %(text)s, %(rendered)s::jsonb, %(max_pending)s, %(ruled)s::int[],
+    jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb))
+
+-- pending_events --
+SELECT * FROM pgknowbase_pending_events_v1(%(labels)s::text[], %(max_events)s)
+
+-- pending_hits --
+-- Which of these objects wait for the vectorizer or for their keywords.
+SELECT e.id
+FROM pgknowbase_externaldata AS e
+LEFT JOIN pgknowbase_keywords AS k ON k.source = e.content_type_id AND k.id = e.object_key
+WHERE e.id = ANY (%(ids)s) AND (e.status IN ('pending', 'processing') OR k.stale)
+
+-- dense_plan --
+SELECT current_setting('pgknowbase.search_plan', true)
+
+-- keyword_plan --
+SELECT current_setting('pgknowbase.keyword_plan', true)
+
+-- hybrid_plan --
+SELECT current_setting('pgknowbase.hybrid_plan', true)
+
+-- has_chunks --
+SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %(source)s AND c.id = %(object_key)s)
+
+-- object_matches_filter --
+SELECT pgknowbase_matches_filter(e, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb))
+FROM pgknowbase_externaldata AS e WHERE e.id = %(external_data)s
+
+-- nothing_found --
+SELECT passing, existing, waiting, changes FROM pgknowbase_nothing_found_v1(
+    jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb),
+    jsonb_populate_record(NULL::pgknowbase_filter, %(unrestricted)s::jsonb), %(sources)s::int[], %(at_most)s)
