@@ -27,6 +27,7 @@ E024           a database whose text is not Unicode             check_database
 E030           an unknown field of a reaction                   check_reactions
 E031           a condition that cannot be evaluated             check_reactions
 E032           a name that two reactions share                  check_reactions
+E040           an admin that searches a model not in the index  HybridSearchAdminMixin
 ============== ================================================ ========================
 """
 

@@ -3,6 +3,7 @@
 from pgknowbase.admin.costs import DailyUsageAdmin
 from pgknowbase.admin.externaldata import ExternalDataAdmin
 from pgknowbase.admin.outbox import DeliveryAdmin, ExpansionAdmin, OutboxEventAdmin, ReactionEventAdmin
+from pgknowbase.admin.search import HybridSearchAdminMixin
 from pgknowbase.admin.space import EmbeddingSpaceAdmin, RecallMeasurementAdmin
 from pgknowbase.admin.worker import RenderCostAdmin, WorkerHeartbeatAdmin
 
@@ -12,6 +13,7 @@ __all__ = [
     "EmbeddingSpaceAdmin",
     "ExpansionAdmin",
     "ExternalDataAdmin",
+    "HybridSearchAdminMixin",
     "OutboxEventAdmin",
     "ReactionEventAdmin",
     "RecallMeasurementAdmin",

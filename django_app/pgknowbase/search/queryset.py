@@ -178,6 +178,13 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
 
     def _ranked_by(self, query: AnyQuery, options: Options, *conditions: models.Exists) -> Self:
         """The rows of this queryset that ``query`` finds and that satisfy ``conditions``, best first."""
+        return self._with_search(self.search_by(query, options, *conditions))
+
+    def search_by(self, query: AnyQuery, options: Options, *conditions: models.Exists) -> Search:
+        """The search for ``query`` among the rows of this queryset that satisfy ``conditions``.
+
+        For callers that put ``IsHit`` and ``relevance`` of it into a queryset of their own, such as the admin.
+        """
         check_searchable(self)
         source, rule = _source_of(self.model), visible_rows(self.model, options.visible_to)
         base: models.QuerySet[Any] = self
@@ -192,7 +199,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             visible = owned_or_public if rule is None else models.Q(pk__in=rule.values("pk"))
             base = base.filter(visible, *conditions)
             viewer = None
-        search = Search(
+        return Search(
             base=base,
             query=query,
             filters=lambda using: Filters.of(
@@ -207,13 +214,19 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             if options.include_pending and not isinstance(query, SimilarQuery)
             else None,
         )
-        return self._with_search(search)
 
 
 @lru_cache(maxsize=256)
 def _source_of(model: type[models.Model]) -> Source:
     """``source_of``, cached: a search needs the label of the source alone, which does not change."""
     return source_of(model)
+
+
+def searchable(queryset: models.QuerySet[Row]) -> SemanticQuerySet[Row]:
+    """The same rows as a queryset that can be searched, whatever manager ``queryset`` comes from."""
+    if isinstance(queryset, SemanticQuerySet):
+        return queryset
+    return SemanticQuerySet(queryset.model, query=queryset.query.chain(), using=queryset._db)  # type: ignore[attr-defined]
 
 
 def as_filterable(queryset: models.QuerySet[Row]) -> models.QuerySet[Row]:

@@ -11,7 +11,7 @@ from typing import Any
 from django.contrib.postgres.fields import IntegerRangeField
 from django.core.exceptions import EmptyResultSet
 from django.db import models, transaction
-from django.db.models.expressions import Expression
+from django.db.models.expressions import Expression, OrderBy
 
 from pgknowbase.conf import get_settings
 from pgknowbase.core.keys import key_text, object_key, parse_key
@@ -329,10 +329,16 @@ def ranked_query(rows: Any, search: Search) -> Any:
     rows.query.pgknowbase_search = search
     key = key_text(rows.model)
     attributes = {name: HitValue(search, attribute, key, kind) for name, (attribute, kind) in search.attributes.items()}
-    # The order of the list of hits, which the SQL functions cut into pages, so that rows of the same score keep their
-    # places from page to page. Pending rows have no score that can be compared.
-    rank = HitValue(search, RANK, key, models.IntegerField())
-    return rows.filter(IsHit(search)).annotate(**attributes).order_by(rank.asc()).query
+    return rows.filter(IsHit(search)).annotate(**attributes).order_by(relevance(rows.model, search)).query
+
+
+def relevance(model: type[models.Model], search: Search) -> OrderBy:
+    """The order of the hits of ``search``, best first, as an argument of ``order_by``.
+
+    It is that of the list of hits, which the SQL functions cut into pages, so that rows of the same score keep their
+    places from page to page. Pending rows have no score that can be compared.
+    """
+    return HitValue(search, RANK, key_text(model), models.IntegerField()).asc()
 
 
 def explain_search(queryset: "models.QuerySet[Any]") -> Explanation:
