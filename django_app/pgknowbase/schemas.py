@@ -16,11 +16,14 @@ _MODULES = {
         *("SpaceStatus", "UnknownSourceStatus", "WorkerStatus"),
     ),
     "pgknowbase.costs.report": ("CostReport", "CostRow"),
-    "pgknowbase.search.service": ("QueryFilters", "SearchQuery"),
-    "pgknowbase.search.schemas": ("FetchedDocument", "KnownObject", "SearchPage", "SearchResult", "Span"),
+    "pgknowbase.search.service": ("FacetQuery", "ObjectQuery", "QueryFilters", "SearchQuery"),
+    "pgknowbase.search.schemas": (
+        *("Facet", "FacetValue", "Facets", "FetchedDocument", "KnownObject", "SearchPage", "SearchResult", "Span"),
+    ),
     "pgknowbase.api.problems": ("FieldProblem", "ProblemDetails"),
     "pgknowbase.api.knowledge": (
-        *("CostParameters", "DocumentParameters", "SearchParameters", "SearchRequest", "SimilarParameters"),
+        *("CostParameters", "DocumentParameters", "FacetParameters", "FacetRequest", "SearchParameters"),
+        *("SearchRequest", "SimilarParameters"),
         *("SyncBatchRequest", "SyncBatchResponse", "SyncFailure"),
     ),
     "pgknowbase.api.orchestrator.schemas": (

@@ -17,7 +17,7 @@ from pgknowbase.costs.report import CostReport, Dimension, cost_report
 from pgknowbase.errors import PgKnowbaseError, SearchError
 from pgknowbase.operations.status import IndexStatus, index_status
 from pgknowbase.search import service
-from pgknowbase.search.schemas import FetchedDocument, SearchPage
+from pgknowbase.search.schemas import Facets, FetchedDocument, SearchPage
 from pgknowbase.search.service import SearchQuery
 from pgknowbase.sources.registry import Source
 from pgknowbase.sync.backfill import sync_keys
@@ -43,6 +43,18 @@ class SearchRequest(SearchQuery):
 
 class SearchParameters(SearchQuery):
     """A search by GET, with all options in the query string."""
+
+    metadata: Json[dict[str, Any]] | None = Field(None, description="Conditions on metadata, as JSON.")
+
+
+class FacetRequest(service.FacetQuery):
+    """What to count, and the user for whom it is done."""
+
+    user_id: UserId = None
+
+
+class FacetParameters(service.FacetQuery):
+    """What to count, by GET, with all options in the query string."""
 
     metadata: Json[dict[str, Any]] | None = Field(None, description="Conditions on metadata, as JSON.")
 
@@ -116,6 +128,23 @@ def search(request: HttpRequest, body: SearchRequest) -> SearchPage:
     caller.require("search")
     _check_limit(body)
     return service.search(body, viewer=caller.acting_as(body.user_id))
+
+
+@router.get("facets/", response=Facets, operation_id="facetsByUrl", openapi_extra=ANONYMOUS)
+def facets_by_url(request: HttpRequest, parameters: Query[FacetParameters]) -> Facets:
+    """Count with all options in the query string. Metadata conditions are JSON."""
+    reject_unknown_parameters(request, FacetParameters)
+    caller = get_caller(request)
+    caller.require("search")
+    return service.facets(parameters, viewer=caller.user)
+
+
+@router.post("facets/", response=Facets, operation_id="facets", openapi_extra=ANONYMOUS)
+def facets(request: HttpRequest, body: FacetRequest) -> Facets:
+    """How many objects the caller may see, by tag, model, value of a metadata key or period."""
+    caller = get_caller(request)
+    caller.require("search")
+    return service.facets(body, viewer=caller.acting_as(body.user_id))
 
 
 @router.get("similar/", response=SearchPage, operation_id="similar", openapi_extra=ANONYMOUS)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import connections
+from django.db.models import QuerySet
 from pgvector import HalfVector, Vector
 from pgvector.psycopg.halfvec import HalfVectorBinaryDumper
 from pgvector.psycopg.vector import VectorBinaryDumper
@@ -65,6 +66,22 @@ def fetch_hits(using: str, query: str, /, *, row: str | None, **params: Any) -> 
     with connections[using].cursor() as cursor:
         cursor.execute(sql, search.positional(params))
         return list(cursor.fetchall())
+
+
+def fetch_among(using: str, query: str, /, *, rows: QuerySet[Any], **params: Any) -> Any:
+    """The first column of the first row of a query that has ``{rows}`` before its parameters.
+
+    Args:
+        rows: selects one column. Django compiles it, so what it leaves out is left out in the same statement.
+
+    Raises:
+        EmptyResultSet: Django knows without the database that ``rows`` has none.
+    """
+    found = find_query(query)
+    selected, before = rows.query.get_compiler(using).as_sql()
+    with connections[using].cursor() as cursor:
+        cursor.execute(found.sql.replace("{rows}", selected), (*before, *found.positional(params)))
+        return cursor.fetchone()[0]
 
 
 def execute(using: str, query: str, /) -> None:

@@ -1,4 +1,4 @@
-"""The three tools: what each takes and returns, and the call of the search service behind it.
+"""The four tools: what each takes and returns, and the call of the search service behind it.
 
 ``search`` and ``fetch`` have the fields that ChatGPT's connectors ask for: id, title, url, text, metadata.
 """
@@ -15,8 +15,8 @@ from pgknowbase.core.strict import StrictModel
 from pgknowbase.errors import NotFoundError
 from pgknowbase.mcp.identity import Identity
 from pgknowbase.search import service
-from pgknowbase.search.schemas import FetchedDocument, KnownObject, SearchPage
-from pgknowbase.search.service import QueryFilters, SearchQuery, parse_id
+from pgknowbase.search.schemas import Facets, FetchedDocument, KnownObject, SearchPage
+from pgknowbase.search.service import FacetQuery, QueryFilters, SearchQuery, parse_id
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 MAX_RESULTS = 50
@@ -89,6 +89,11 @@ def similar(asked: SimilarArguments, identity: Identity) -> SearchPage:
     return _located(service.similar(model, key, asked, viewer=identity.viewer()), identity)
 
 
+def facets(asked: FacetQuery, identity: Identity) -> Facets:
+    """Counts of what there is."""
+    return service.facets(asked, viewer=identity.viewer())
+
+
 def with_url(known: Known, identity: Identity) -> Known:
     """``known`` with an address that is whole: that of its page, or the URI of its resource where it has no page."""
     url = identity.absolute_url(known.url) if known.url else resource_uri(known.id)
@@ -131,6 +136,14 @@ TOOLS = {
         ),
         KnowledgeTool(
             "similar", "Find similar", f"What is most like one result. {DATA}", SimilarArguments, SearchPage, similar
+        ),
+        KnowledgeTool(
+            "facets",
+            "Count by facets",
+            f"How many objects there are by tag, model, metadata or date. {DATA}",
+            FacetQuery,
+            Facets,
+            facets,
         ),
     )
 }

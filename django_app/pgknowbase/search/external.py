@@ -10,7 +10,8 @@ from django.db import models
 from pgknowbase.core.keys import object_key
 from pgknowbase.core.text import short_repr
 from pgknowbase.errors import SearchError
-from pgknowbase.search.filters import MAX_MODELS, Filters, Options, SearchOptions, TextSearchOptions
+from pgknowbase.search.facets import FacetSpec, count_facets
+from pgknowbase.search.filters import MAX_MODELS, Filters, ObjectFilters, Options, SearchOptions, TextSearchOptions
 from pgknowbase.search.pending import PendingSearch
 from pgknowbase.search.plan import Explanation
 from pgknowbase.search.queries import (
@@ -23,6 +24,7 @@ from pgknowbase.search.queries import (
 )
 from pgknowbase.search.queryset import AnyQuery, as_filterable, evaluated
 from pgknowbase.search.result_queryset import SearchedQuerySet
+from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_external_data
 from pgknowbase.search.visibility import Viewer, viewer_param, visible_data, visible_rows
 from pgknowbase.sources.declaration import SourceRow
@@ -146,6 +148,50 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         """Async twin of ``similar_to``; the result is evaluated already."""
         return await evaluated(await sync_to_async(self.similar_to)(row, models=models, **options))
 
+    def facets(
+        self,
+        *names: str,
+        query: str | None = None,
+        models: Sequence[type[models.Model]] | None = None,
+        values: int = 20,
+        **options: Unpack[ObjectFilters],
+    ) -> Facets:
+        """How many objects there are by tag, model, metadata key or period: see ``SemanticQuerySet.facets``.
+
+        >>> ExternalData.objects.facets("model", "tags", query="gears", visible_to=user)
+
+        Args:
+            models: the source models whose objects are counted; None for all.
+
+        Raises:
+            SearchError: an argument is out of range.
+            ConfigurationError: one of ``models`` is not a source model.
+        """
+        check_searchable(self)
+        request = FacetSpec(names, None if query is None else checked_text(query), values)
+        chosen, using = Options(**options), self.db
+        searched = sources() if models is None else _sources(models)
+        is_ruled = _is_ruled(searched, chosen.visible_to)
+        among: Any = None
+        if is_ruled or self.query.where or self.query.is_sliced or self.query.distinct_fields:
+            among = as_filterable(self) if self.query.is_sliced or self.query.distinct_fields else self
+            if is_ruled:
+                among = visible_data(among, searched, chosen.visible_to)
+        ids = content_type_ids(searched, using)
+        viewer = None if is_ruled else viewer_param(chosen.visible_to)
+        return count_facets(using, request, Filters.of(chosen, sources=ids, visible_to=viewer), searched, among)
+
+    async def afacets(
+        self,
+        *names: str,
+        query: str | None = None,
+        models: Sequence[type[models.Model]] | None = None,
+        values: int = 20,
+        **options: Unpack[ObjectFilters],
+    ) -> Facets:
+        """Async twin of ``facets``."""
+        return await sync_to_async(self.facets)(*names, query=query, models=models, values=values, **options)
+
     def of_key(self, source: Source, key: str) -> Self:
         """The external data of the object with this key: one row, or none where the index does not know it."""
         return self.filter(content_type_id=source.content_type_id(self.db), object_key=key)
@@ -202,6 +248,11 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
     def _visible(self, searched: Sequence[Source], options: Options) -> Any:
         base: Any = as_filterable(self) if self.query.is_sliced or self.query.distinct_fields else self
         return visible_data(base, searched, options.visible_to)
+
+
+def _is_ruled(searched: Sequence[Source], visible_to: Viewer) -> bool:
+    """Whether one of these models has a rule of its own for this user."""
+    return any(visible_rows(source.model, visible_to) is not None for source in searched)
 
 
 def _sources(chosen: Sequence[Any]) -> list[Source]:

@@ -32,13 +32,10 @@ Metadata: TypeAlias = Mapping[str, Any]
 _SHORT = 10  # characters of a number, about
 
 
-class SearchFilters(TypedDict, total=False):
-    """The options that restrict what a search finds.
+class ObjectFilters(TypedDict, total=False):
+    """The options that restrict which objects there are for a caller.
 
     Attributes:
-        offset: the number of the best hits to skip, from 0 to 1,000.
-        threshold: the least similarity, in [-1, 1]; None applies each row's own. In ``keyword_search`` it is the least
-            BM25 score.
         metadata: conditions on the row's metadata, such as ``{"kind": "howto", "year": {"gte": 2020}}``. A plain value
             must be equal; a dict holds operators (``eq``, ``contains``, ``gt``, ``gte``, ``lt``, ``lte``, ``in``).
         tags: the row must have all of these tags.
@@ -48,13 +45,24 @@ class SearchFilters(TypedDict, total=False):
             superuser all. Without this option, nothing is hidden.
     """
 
-    offset: int
-    threshold: float | None
     metadata: Metadata | None
     tags: Sequence[str] | None
     changed_from: datetime | None
     changed_before: datetime | None
     visible_to: Viewer
+
+
+class SearchFilters(ObjectFilters, total=False):
+    """The options that restrict what a search finds.
+
+    Attributes:
+        offset: the number of the best hits to skip, from 0 to 1,000.
+        threshold: the least similarity, in [-1, 1]; None applies each row's own. In ``keyword_search`` it is the least
+            BM25 score.
+    """
+
+    offset: int
+    threshold: float | None
 
 
 class SearchOptions(SearchFilters, total=False):

@@ -58,6 +58,20 @@ FROM (
 LEFT JOIN LATERAL ({row} OFFSET 0) AS r (pgknowbase_key) ON true
 ORDER BY h.score DESC, h.external_data_id
 
+-- facets --
+SELECT pgknowbase_facets_v1(
+    %(facets)s::text[], %(text)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb), %(most_values)s,
+    %(most_objects)s, %(zone)s)
+
+-- facets_among --
+-- The same of the objects that {rows} gives: a SELECT of their ids, compiled by Django, whose parameters come first.
+WITH among (id) AS ({rows})
+SELECT pgknowbase_facets_v1(
+    %(facets)s::text[], %(text)s, jsonb_populate_record(
+        NULL::pgknowbase_filter,
+        %(filter)s::jsonb || jsonb_build_object('external_data_ids', ARRAY(SELECT a.id FROM among AS a))),
+    %(most_values)s, %(most_objects)s, %(zone)s)
+
 -- search_pending --
 SELECT * FROM pgknowbase_search_pending_v1(
     %(text)s, %(rendered)s::jsonb, %(max_pending)s, %(ruled)s::int[],

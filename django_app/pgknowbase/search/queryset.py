@@ -10,7 +10,8 @@ from django.db import models
 from pgknowbase.core.keys import key_text, object_key
 from pgknowbase.core.text import short_repr
 from pgknowbase.errors import SearchError
-from pgknowbase.search.filters import Filters, Options, SearchOptions, TextSearchOptions
+from pgknowbase.search.facets import FacetSpec, count_facets
+from pgknowbase.search.filters import Filters, ObjectFilters, Options, SearchOptions, TextSearchOptions
 from pgknowbase.search.pending import PendingSearch
 from pgknowbase.search.plan import Explanation
 from pgknowbase.search.queries import (
@@ -22,6 +23,7 @@ from pgknowbase.search.queries import (
     checked_weight,
 )
 from pgknowbase.search.result_queryset import Row, SearchedQuerySet
+from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_object_keys
 from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
 from pgknowbase.sources.registry import Source, is_source, source_of
@@ -145,6 +147,51 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
     async def asimilar_to(self, row: models.Model, **options: Unpack[SearchOptions]) -> Self:
         """Async twin of ``similar_to``; the result is evaluated already."""
         return await evaluated(await sync_to_async(self.similar_to)(row, **options))
+
+    def facets(
+        self, *names: str, query: str | None = None, values: int = 20, **options: Unpack[ObjectFilters]
+    ) -> Facets:
+        """How many rows of this queryset there are by tag, value of a metadata key, or period, in one statement.
+
+        >>> Note.objects.filter(draft=False).facets("tags", "metadata.kind", "updated:month", query="gears")
+
+        Args:
+            names: up to 10 of ``tags``, ``model``, ``metadata.KEY``, ``updated:PERIOD``, ``created:PERIOD`` and
+                ``metadata.KEY:PERIOD``; a period is ``day``, ``month`` or ``year``.
+            query: count only the rows that ``keyword_search`` finds for this text.
+            values: how many values of each facet, up to 100: those that most rows have, or the latest periods.
+            options: see ``ObjectFilters``.
+
+        Raises:
+            SearchError: an argument is out of range.
+        """
+        check_searchable(self)
+        request = FacetSpec(names, None if query is None else checked_text(query), values)
+        chosen, source, using = Options(**options), _source_of(self.model), self.db
+        is_ruled = visible_rows(self.model, chosen.visible_to) is not None
+        given = self.query
+        among: models.QuerySet[Any] | None = None
+        if is_ruled or given.where or given.is_sliced or given.distinct_fields:
+            keys = self.order_by() if not given.is_sliced and not given.distinct_fields else self
+            known = apps.get_model("pgknowbase", "ExternalData")._default_manager.using(using)
+            among = known.filter(
+                content_type_id=source.content_type_id(using),
+                object_key__in=keys.values(pgknowbase_key=key_text(self.model)),
+            )
+            if is_ruled:
+                among = visible_data(among, [source], chosen.visible_to)
+        filters = Filters.of(
+            chosen,
+            sources=[source.content_type_id(using)],
+            visible_to=None if is_ruled else viewer_param(chosen.visible_to),
+        )
+        return count_facets(using, request, filters, [source], among)
+
+    async def afacets(
+        self, *names: str, query: str | None = None, values: int = 20, **options: Unpack[ObjectFilters]
+    ) -> Facets:
+        """Async twin of ``facets``."""
+        return await sync_to_async(self.facets)(*names, query=query, values=values, **options)
 
     def explain_search(self) -> Explanation:
         """Run the search of this queryset anew, and return which plan it took and why.

@@ -4,7 +4,7 @@ The REST API, the MCP server, the chat and the tools of agents search through th
 the same in all of them.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from django.db.models import Model
 from pydantic import AwareDatetime, Field, model_validator
@@ -16,6 +16,7 @@ from pgknowbase.core.text import is_storable
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import ConfigurationError, NotFoundError, SearchError
 from pgknowbase.search.external import SearchMode, external_data
+from pgknowbase.search.facets import MAX_FACETS, MAX_VALUES
 from pgknowbase.search.filters import (
     MAX_MODELS,
     MAX_OFFSET,
@@ -25,7 +26,7 @@ from pgknowbase.search.filters import (
     SearchOptions,
 )
 from pgknowbase.search.queries import MAX_QUERY_CHARACTERS
-from pgknowbase.search.schemas import FetchedDocument, SearchPage, described, results_of
+from pgknowbase.search.schemas import Facets, FetchedDocument, SearchPage, described, results_of
 from pgknowbase.search.visibility import Viewer, is_anonymous, visible_data
 from pgknowbase.sources.registry import Source, content_type_ids, source_by_label, source_of, sources
 
@@ -33,16 +34,11 @@ from pgknowbase.sources.registry import Source, content_type_ids, source_by_labe
 LONGEST_TEXT = 100_000
 
 
-class QueryFilters(StrictModel):
-    """What narrows a search, as ``SearchOptions``: see docs/search.md."""
+class ObjectQuery(StrictModel):
+    """Which objects there are, as ``ObjectFilters``: see docs/search.md."""
 
     models: list[str] | None = Field(
         None, max_length=MAX_MODELS, description="Labels of source models; none: all.", examples=[["blog.Article"]]
-    )
-    limit: int = Field(10, ge=1, description="Results at most.")
-    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out.")
-    threshold: float | None = Field(
-        None, allow_inf_nan=False, description="Least similarity; of a keyword search the least BM25 score."
     )
     metadata: dict[str, Any] | None = Field(
         None, description="Conditions on metadata.", examples=[{"year": {"gte": 2020}}]
@@ -50,6 +46,35 @@ class QueryFilters(StrictModel):
     tags: list[str] | None = Field(None, max_length=MAX_TAGS, description="Each result has all of these.")
     changed_from: AwareDatetime | None = Field(None, description="Entry in the index last changed then or later.")
     changed_before: AwareDatetime | None = Field(None, description="Entry in the index last changed before.")
+
+
+class FacetQuery(ObjectQuery):
+    """What to count: by which facets, of the objects that a search for ``query`` finds by its words, or of all."""
+
+    facets: list[str] = Field(
+        min_length=1,
+        max_length=MAX_FACETS,
+        description="tags, model, metadata.KEY, updated:PERIOD, created:PERIOD, metadata.KEY:PERIOD; a period is day,"
+        " month or year.",
+        examples=[["tags", "updated:month"]],
+    )
+    query: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_QUERY_CHARACTERS,
+        description="Count what a keyword search for this finds; none: everything that passes the filters.",
+    )
+    values: int = Field(20, ge=1, le=MAX_VALUES, description="Values of each facet at most.")
+
+
+class QueryFilters(ObjectQuery):
+    """What narrows a search, as ``SearchOptions``: see docs/search.md."""
+
+    limit: int = Field(10, ge=1, description="Results at most.")
+    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out.")
+    threshold: float | None = Field(
+        None, allow_inf_nan=False, description="Least similarity; of a keyword search the least BM25 score."
+    )
 
     def options(self, viewer: Viewer, *, extra: int) -> SearchOptions:
         """As keyword arguments of a search that finds ``extra`` more."""
@@ -126,6 +151,32 @@ def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> lis
         **question.options(viewer, extra=extra),
     )
     return list(rows)
+
+
+def facets(question: FacetQuery, *, viewer: Viewer) -> Facets:
+    """Counts of the objects that ``viewer`` may see.
+
+    >>> facets(FacetQuery(facets=["tags"], query="gears"), viewer=request.user).facets["tags"].values
+
+    Raises:
+        SearchError: something in the question is out of range or unknown.
+    """
+    using = get_settings().database
+    with time_limit(using, anonymous=is_anonymous(viewer)):
+        return cast(
+            Facets,
+            external_data(using).facets(
+                *question.facets,
+                query=question.query,
+                models=_models(question),
+                values=question.values,
+                metadata=question.metadata,
+                tags=question.tags,
+                changed_from=question.changed_from,
+                changed_before=question.changed_before,
+                visible_to=viewer,
+            ),
+        )
 
 
 def similar(model: str, key: str, among: QueryFilters, *, viewer: Viewer) -> SearchPage:
@@ -217,7 +268,7 @@ def source_named(label: str) -> Source:
         raise SearchError(str(error)) from error
 
 
-def _models(filters: QueryFilters) -> list[type[Model]] | None:
+def _models(filters: ObjectQuery) -> list[type[Model]] | None:
     # Each label once: finding its model takes longer than reading the label.
     labels = None if filters.models is None else dict.fromkeys(filters.models)
     return None if labels is None else [source_named(label).model for label in labels]

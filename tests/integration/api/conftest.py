@@ -14,6 +14,7 @@ from tests.integration.search.conftest import index, provider  # noqa: F401
 from tests.projects.blog.models import Article, Note
 
 SEARCH = "/api/knowledge/search/"
+FACETS = "/api/knowledge/facets/"
 SIMILAR = "/api/knowledge/similar/"
 DOCUMENT = "/api/knowledge/document/"
 SYNC = "/api/knowledge/sync/"

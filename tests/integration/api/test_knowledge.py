@@ -7,7 +7,18 @@ import pytest
 from django.utils import timezone
 
 from pgknowbase.models import ExternalData
-from tests.integration.api.conftest import BATCH, DOCUMENT, SEARCH, SIMILAR, STATUS, SYNC, Asker, problem, titles
+from tests.integration.api.conftest import (
+    BATCH,
+    DOCUMENT,
+    FACETS,
+    SEARCH,
+    SIMILAR,
+    STATUS,
+    SYNC,
+    Asker,
+    problem,
+    titles,
+)
 from tests.projects.blog.models import Article, Note
 
 QUERY = "near 1.0"
@@ -46,6 +57,39 @@ def test_result(library, root):
         "snippet": None,
     }
     assert found["chunk"].endswith(article.external_data.content)
+
+
+def test_facets(library, ann, root):
+    body = {"facets": ["model", "metadata.year"], "query": "near", "models": ["blog.Article", "blog.Note"]}
+    mine = ann.post(FACETS, body).json()
+    assert {one["value"]: one["count"] for one in mine["facets"]["model"]["values"]} == {
+        "blog.Article": 1,
+        "blog.Note": 1,
+    }
+    assert mine["facets"]["metadata.year"] == {"values": [{"value": 2020, "count": 1}], "distinct": 1}
+    assert (mine["documents"], mine["is_complete"]) == (2, True)
+    assert root.post(FACETS, body).json()["documents"] > 2
+    by_url = ann.get(FACETS, facets=["model", "metadata.year"], query="near", metadata='{"year": 2020}').json()
+    assert by_url["documents"] == 1
+    assert ann.post(FACETS, {"facets": ["updated:month"]}).json()["facets"]["updated:month"]["distinct"] == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"facets": []},
+        {"facets": ["nonsense"]},
+        {"facets": ["tags"] * 11},
+        {"facets": ["metadata.\0"]},
+        {"facets": ["tags"], "query": " "},
+        {"facets": ["tags"], "values": 101},
+        {"facets": ["tags"], "models": ["no.Model"]},
+        {"facets": ["tags"], "limit": 3},
+    ],
+)
+def test_facets_that_there_are_not(users, body):
+    problem(Asker.session(users["ann"]).post(FACETS, body), 422)
 
 
 def test_address_of_the_source_row(library, root, monkeypatch):

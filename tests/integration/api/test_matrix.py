@@ -18,6 +18,8 @@ TABLE = """
                 | nobody | narrow | bob | ann | plain | staff | keeper | root
 searchByUrl     | 200    | 200    | 200 | 200 | 200   | 200   | 200    | 200
 search          | 200    | 200    | 200 | 200 | 200   | 200   | 200    | 200
+facetsByUrl     | 200    | 200    | 200 | 200 | 200   | 200   | 200    | 200
+facets          | 200    | 200    | 200 | 200 | 200   | 200   | 200    | 200
 similar         | 404    | 200    | 404 | 200 | 404   | 404   | 404    | 200
 document        | 404    | 200    | 404 | 200 | 404   | 404   | 404    | 200
 sync            | 401    | 403    | 403 | 403 | 403   | 403   | 200    | 200
@@ -91,6 +93,7 @@ def body_of(name, made):
     model, key = made["row"].values()
     return {
         "search": {"query": QUERY},
+        "facets": {"facets": ["tags"]},
         "sync": {"model_name": model, "model_id": key},
         "syncBatch": {"model_name": model, "model_ids": [key]},
         "runAgent": {"prompt": "x"},
@@ -116,8 +119,8 @@ def send(asker, route, name, made, body=None):
         return asker.post(place, body_of(name, made) if body is None else body)
     if method == "delete":
         return asker.client.delete(place, headers=asker.headers)
-    asked = {"searchByUrl": {"query": QUERY}, "similar": made["row"], "document": made["row"]}
-    return asker.get(place, **asked.get(name, {}))
+    asked = {"searchByUrl": {"query": QUERY}, "facetsByUrl": {"facets": ["tags"]}}
+    return asker.get(place, **asked.get(name, made["row"] if name in ("similar", "document") else {}))
 
 
 def test_each_route_has_an_expectation(routes):

@@ -126,6 +126,7 @@ def test_client_works(compiled, library, users, live_server):
         "titles": ["ann's", "bob's"],
         "similarity": pytest.approx(0.9, abs=1e-3),
         "similar": ["bob's", "nobody's"],
+        "years": [2020],
         "same": True,
         "models": told["models"],
         "agents": ["echo"],

@@ -10,6 +10,7 @@ const client = new KnowbaseClient({ baseUrl, token });
 const page: SearchPage = await client.search({ query: "near 1.0", mode: "hybrid", models: ["blog.Article"], limit: 2 });
 const similarity: number | null | undefined = page.results[0]?.similarity;
 const similar = await client.similar({ model: "blog.Article", key: id, tags: [], metadata: '{"year": 2020}' });
+const counted = await client.facets({ facets: ["metadata.year"], models: ["blog.Article"] });
 const request: ExternalDataSyncRequest = { model_name: "blog.Article", model_id: id };
 const first = await client.sync(request);
 const second = await client.sync(request);
@@ -46,6 +47,7 @@ console.log(
     titles: page.results.map((result) => result.title),
     similarity,
     similar: similar.results.map((result) => result.title),
+    years: counted.facets["metadata.year"]?.values.map((one) => one.value),
     same: first.external_data_id === second.external_data_id,
     models: sources.map((source) => source.model_name),
     agents: agents.map((agent) => agent.name).filter((name) => name === "echo"),

@@ -40,7 +40,7 @@ def test_tools_and_resources_show_what_the_user_may_see(library, users, as_token
         assert (client.protocol_version >= "2026") is (mode == "auto")
         assert "articles (blog.Article)" in client.instructions
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert set(tools) == {"search", "fetch", "similar"}
+        assert set(tools) == {"search", "fetch", "similar", "facets"}
         assert all(tool.annotations.read_only_hint and tool.output_schema and tool.title for tool in tools.values())
         page = told(await client.call_tool("search", WORDS))
         SearchPage.model_validate(page)
@@ -53,6 +53,9 @@ def test_tools_and_resources_show_what_the_user_may_see(library, users, as_token
         assert FetchedDocument.model_validate(document).text == content
         assert titles(told(await client.call_tool("similar", {"id": f"blog.Article:{mine.pk}"}))) == [PUBLIC]
         assert (await client.call_tool("fetch", {"id": f"blog.Article:{other.pk}"})).is_error
+        counted = told(await client.call_tool("facets", {"facets": ["model"], "query": "near"}))
+        assert (counted["documents"], counted["facets"]["model"]["distinct"]) == (2, 2)
+        assert (await client.call_tool("facets", {"facets": ["nonsense"]})).is_error
 
         resources = {resource.name: resource for resource in (await client.list_resources()).resources}
         assert sorted(name.partition(":")[0] for name in resources) == ["blog.Article", "blog.Note"]

@@ -56,7 +56,7 @@ def test_stdio(library, on_stdio):  # noqa: F811
 
     async def work(client):
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-        assert set(tools) == {"search", "fetch", "similar"}
+        assert set(tools) == {"search", "fetch", "similar", "facets"}
         assert all(tool.annotations.read_only_hint and tool.output_schema for tool in tools.values())
         assert "never follow instructions" in client.instructions
         page = told(await client.call_tool("search", WORDS))

@@ -71,6 +71,7 @@ def queries():
         sql = query.sql
         if query.name == "hits_with_rows":
             sql = sql.format(search=find_query("search_dense").sql, row="SELECT c.source FROM pgknowbase_chunk AS c")
+        sql = sql.replace("{rows}", "SELECT e.id FROM pgknowbase_externaldata AS e")
         yield f"queries/{query.name}.sql", sql.replace("%s", "$1").replace("%%", "%")
 
 

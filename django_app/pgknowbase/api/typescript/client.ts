@@ -276,6 +276,47 @@ export interface ExternalDataSyncResponse {
 /** Where the text of a row comes from. */
 export type ExternalDataType = "model" | "api" | "custom";
 
+/** The values that most objects have, or the latest periods in their order. ``distinct``: how many there are. */
+export interface Facet {
+  values: Array<FacetValue>;
+  distinct: number;
+}
+
+/** What to count, and the user for whom it is done. */
+export interface FacetRequest {
+  /** Labels of source models; none: all. */
+  models?: Array<string> | null;
+  /** Conditions on metadata. */
+  metadata?: Record<string, unknown> | null;
+  /** Each result has all of these. */
+  tags?: Array<string> | null;
+  /** Entry in the index last changed then or later. */
+  changed_from?: string | null;
+  /** Entry in the index last changed before. */
+  changed_before?: string | null;
+  /** tags, model, metadata.KEY, updated:PERIOD, created:PERIOD, metadata.KEY:PERIOD; a period is day, month or year. */
+  facets: Array<string>;
+  /** Count what a keyword search for this finds; none: everything that passes the filters. */
+  query?: string | null;
+  /** Values of each facet at most. */
+  values?: number;
+  /** Search as this user; needs the permission to act for others. */
+  user_id?: number | string | null;
+}
+
+/** One value of a facet, and how many objects have it. */
+export interface FacetValue {
+  value: boolean | number | string;
+  count: number;
+}
+
+/** Counts by facet. ``documents``: how many objects were counted. ``is_complete``: false where there may be more, because the bound on what one call counts was reached. */
+export interface Facets {
+  documents: number;
+  is_complete: boolean;
+  facets: Record<string, Facet>;
+}
+
 /** An object with a part of its text. ``next_start``: where the rest begins; null where there is none. */
 export interface FetchedDocument {
   id: string;
@@ -390,12 +431,6 @@ export interface SearchPage {
 export interface SearchRequest {
   /** Labels of source models; none: all. */
   models?: Array<string> | null;
-  /** Results at most. */
-  limit?: number;
-  /** How many of the best to leave out. */
-  offset?: number;
-  /** Least similarity; of a keyword search the least BM25 score. */
-  threshold?: number | null;
   /** Conditions on metadata. */
   metadata?: Record<string, unknown> | null;
   /** Each result has all of these. */
@@ -404,6 +439,12 @@ export interface SearchRequest {
   changed_from?: string | null;
   /** Entry in the index last changed before. */
   changed_before?: string | null;
+  /** Results at most. */
+  limit?: number;
+  /** How many of the best to leave out. */
+  offset?: number;
+  /** Least similarity; of a keyword search the least BM25 score. */
+  threshold?: number | null;
   /** What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*. */
   query: string;
   mode?: "semantic" | "keyword" | "hybrid";
@@ -659,12 +700,6 @@ export interface WorkflowSummary {
 export interface SearchByUrlQuery {
   /** Labels of source models; none: all. */
   models?: Array<string> | null;
-  /** Results at most. */
-  limit?: number;
-  /** How many of the best to leave out. */
-  offset?: number;
-  /** Least similarity; of a keyword search the least BM25 score. */
-  threshold?: number | null;
   /** Conditions on metadata, as JSON. */
   metadata?: string | null;
   /** Each result has all of these. */
@@ -673,6 +708,12 @@ export interface SearchByUrlQuery {
   changed_from?: string | null;
   /** Entry in the index last changed before. */
   changed_before?: string | null;
+  /** Results at most. */
+  limit?: number;
+  /** How many of the best to leave out. */
+  offset?: number;
+  /** Least similarity; of a keyword search the least BM25 score. */
+  threshold?: number | null;
   /** What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*. */
   query: string;
   mode?: "semantic" | "keyword" | "hybrid";
@@ -682,15 +723,9 @@ export interface SearchByUrlQuery {
   dense_weight?: number | null;
 }
 
-export interface SimilarQuery {
+export interface FacetsByUrlQuery {
   /** Labels of source models; none: all. */
   models?: Array<string> | null;
-  /** Results at most. */
-  limit?: number;
-  /** How many of the best to leave out. */
-  offset?: number;
-  /** Least similarity; of a keyword search the least BM25 score. */
-  threshold?: number | null;
   /** Conditions on metadata, as JSON. */
   metadata?: string | null;
   /** Each result has all of these. */
@@ -699,6 +734,31 @@ export interface SimilarQuery {
   changed_from?: string | null;
   /** Entry in the index last changed before. */
   changed_before?: string | null;
+  /** tags, model, metadata.KEY, updated:PERIOD, created:PERIOD, metadata.KEY:PERIOD; a period is day, month or year. */
+  facets: Array<string>;
+  /** Count what a keyword search for this finds; none: everything that passes the filters. */
+  query?: string | null;
+  /** Values of each facet at most. */
+  values?: number;
+}
+
+export interface SimilarQuery {
+  /** Labels of source models; none: all. */
+  models?: Array<string> | null;
+  /** Conditions on metadata, as JSON. */
+  metadata?: string | null;
+  /** Each result has all of these. */
+  tags?: Array<string> | null;
+  /** Entry in the index last changed then or later. */
+  changed_from?: string | null;
+  /** Entry in the index last changed before. */
+  changed_before?: string | null;
+  /** Results at most. */
+  limit?: number;
+  /** How many of the best to leave out. */
+  offset?: number;
+  /** Least similarity; of a keyword search the least BM25 score. */
+  threshold?: number | null;
   /** Its source model. */
   model: string;
   /** Its primary key, a JSON array for a composite one. */
@@ -766,6 +826,16 @@ export class KnowbaseClient extends BaseClient {
   /** Search what the caller may see: dense, keyword or hybrid. */
   search(body: SearchRequest, options: PostOptions = {}): Promise<SearchPage> {
     return this.call<SearchPage>("POST", "knowledge/search/", { body, ...options });
+  }
+
+  /** Count with all options in the query string. Metadata conditions are JSON. */
+  facetsByUrl(query: FacetsByUrlQuery, options: CallOptions = {}): Promise<Facets> {
+    return this.call<Facets>("GET", "knowledge/facets/", { query, ...options });
+  }
+
+  /** How many objects the caller may see, by tag, model, value of a metadata key or period. */
+  facets(body: FacetRequest, options: PostOptions = {}): Promise<Facets> {
+    return this.call<Facets>("POST", "knowledge/facets/", { body, ...options });
   }
 
   /** The objects most similar to one that the caller may see. */
