@@ -11,6 +11,7 @@ from pgknowbase.adoption.mapping import differences, is_same_model, map_vectoriz
 from pgknowbase.adoption.vectorizers import PgaiVectorizer, check_adoptable, check_model, find_vectorizer
 from pgknowbase.capture.triggers import capture_triggers
 from pgknowbase.core import gateway
+from pgknowbase.core.command_line import command_line
 from pgknowbase.core.short_locks import with_short_locks
 from pgknowbase.errors import AdoptionError
 from pgknowbase.models import EmbeddingSpace
@@ -60,7 +61,7 @@ def adopt(
     check_model(using, vectorizer, source.model)
     _check_captured(using, source)
     found = find_space(using, space) if space else matching_space(using)
-    with_vectors = _check_space(vectorizer, found, trust=trust, reembed=reembed)
+    with_vectors = _check_space(using, vectorizer, found, trust=trust, reembed=reembed)
     copier = Copier(using, vectorizer, source, found, trust=trust, with_vectors=with_vectors)
 
     def check(report: AdoptionReport) -> None:
@@ -153,12 +154,12 @@ def _check_captured(using: str, source: Source) -> None:
         app = source.model._meta.app_label
         raise AdoptionError(
             f"{len(missing)} of {len(wanted)} triggers of {source.label!r} are missing or disabled, so changes would be"
-            f" missed: run 'manage.py makemigrations {app}' and 'manage.py migrate', or see 'manage.py"
-            " pgknowbase_doctor'."
+            f" missed: run {command_line(f'makemigrations {app}', using)!r} and {command_line('migrate', using)!r}, or"
+            f" see {command_line('pgknowbase_doctor', using)!r}."
         )
 
 
-def _check_space(vectorizer: PgaiVectorizer, space: EmbeddingSpace, *, trust: bool, reembed: bool) -> bool:
+def _check_space(using: str, vectorizer: PgaiVectorizer, space: EmbeddingSpace, *, trust: bool, reembed: bool) -> bool:
     """Whether the vectors can be kept in the space."""
     same_model = is_same_model(vectorizer.model, space.model) or trust
     if not same_model or vectorizer.dimensions != space.dimensions:
@@ -175,7 +176,8 @@ def _check_space(vectorizer: PgaiVectorizer, space: EmbeddingSpace, *, trust: bo
     if differ and not trust:
         raise AdoptionError(
             f"The embedding space {space.name!r} makes other texts than {vectorizer.name!r}, whose vectors would not be"
-            f" kept: {'; '.join(differ)}. Write the settings that the command prints without --model, then 'manage.py"
-            " pgknowbase_space rebuild' or 'add'; or pass --reembed, or --trust to keep vectors of other texts."
+            f" kept: {'; '.join(differ)}. Write the settings that the command prints without --model, then"
+            f" {command_line('pgknowbase_space rebuild', using)!r} or 'add'; or pass"
+            " --reembed, or --trust to keep vectors of other texts."
         )
     return True

@@ -91,7 +91,7 @@ def search_active_space(using: str, search: Callable[[ActiveSpace, Embedder], li
     for _ in range(MAX_ATTEMPTS):
         if space is None or find_embedding(space) is None:
             space = _last_active[using] = read_active_space(using)
-        rows = search(space, _embedder(space))
+        rows = search(space, _embedder(using, space))
         if not rows or rows[0][0]:
             return [row[1:] for row in rows if row[1] is not None]
         _last_active.pop(using, None)
@@ -99,7 +99,7 @@ def search_active_space(using: str, search: Callable[[ActiveSpace, Embedder], li
     raise SpaceMismatchError("The active embedding space has changed since this transaction began: start a new one.")
 
 
-def _embedder(space: ActiveSpace) -> Embedder:
+def _embedder(using: str, space: ActiveSpace) -> Embedder:
     embedding = find_embedding(space)
     if embedding is None:
         settings = get_settings()
@@ -112,17 +112,20 @@ def _embedder(space: ActiveSpace) -> Embedder:
                 if getattr(space, name) != getattr(entry, name)
             ],
             is_active=True,
+            using=using,
         )
     return get_embedder(embedding)
 
 
-def mismatch_error(space: str, differences: list[str], *, is_active: bool) -> SpaceMismatchError:
+def mismatch_error(space: str, differences: list[str], *, is_active: bool, using: str) -> SpaceMismatchError:
     """The error for a space that is not what the settings say. ``differences``: such as ``"model is 'a', ..."``."""
     only_backend = len(differences) == 1 and differences[0].startswith("backend ")
-    accept = ", or 'manage.py pgknowbase_space accept' if the vectors of both backends are the same"
+    add, rebuild, accept = (
+        command_line(f"pgknowbase_space {action}", using) for action in ("add NAME", "rebuild", "accept")
+    )
     return SpaceMismatchError(
         f"The {'active ' if is_active else ''}embedding space {space!r} differs from the settings:"
-        f" {'; '.join(differences)}. Put the settings back, fill another space beside it with 'manage.py"
-        " pgknowbase_space add', or run 'manage.py pgknowbase_space rebuild' to embed everything"
-        f" anew{accept if only_backend else ''}."
+        f" {'; '.join(differences)}. Put the settings back, fill another space beside it with {add!r},"
+        f" or run {rebuild!r} to embed everything anew"
+        f"{f', or {accept!r} if the vectors of both backends are the same' if only_backend else ''}."
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from pgknowbase.core import gateway
+from pgknowbase.core.command_line import command_line
 from pgknowbase.search.filters import Filters
 
 # Objects and changes are counted up to here, so that the reason for a search of nothing costs no more than a search.
@@ -20,6 +21,7 @@ class NothingFound:
         threshold: of the search; None: of each row.
         waiting: objects of the searched models that are not embedded yet, or failed.
         changes: events of these models that no worker has taken yet.
+        using: the alias of the searched database.
     """
 
     passing: int
@@ -28,6 +30,7 @@ class NothingFound:
     threshold: float | None
     waiting: int
     changes: int
+    using: str
 
     def __str__(self) -> str:
         reasons = []
@@ -41,13 +44,16 @@ class NothingFound:
         if self.hidden:
             reasons.append(f"{self.hidden:,} more would pass, but the viewer may not see them")
         if self.waiting:
-            reasons.append(f"{self.waiting:,} objects are not embedded yet, or failed: see pgknowbase_status")
+            reasons.append(
+                f"{self.waiting:,} objects are not embedded yet, or failed: see"
+                f" {command_line('pgknowbase_status', self.using)!r}"
+            )
         if self.changes:
             reasons.append(f"{self.changes:,} changes wait for a worker")
         if not reasons:
             reasons.append(
-                "the index has no object that passes the filters: if there are such rows, run 'manage.py"
-                " sync_external_models'"
+                "the index has no object that passes the filters: if there are such rows, run"
+                f" {command_line('sync_external_models', self.using)!r}"
             )
         return f"Nothing found: {'; '.join(reasons)}."
 
@@ -67,4 +73,4 @@ def nothing_found(using: str, filters: Filters, *, best: float | None) -> Nothin
         at_most=MOST_COUNTED,
     )
     hidden = max(0, existing - passing)
-    return NothingFound(passing, hidden, best, filters.threshold, waiting, changes)
+    return NothingFound(passing, hidden, best, filters.threshold, waiting, changes, using)

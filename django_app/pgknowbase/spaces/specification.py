@@ -199,4 +199,4 @@ def _differences(space: EmbeddingSpace) -> list[str]:
 
 
 def _mismatch(space: EmbeddingSpace, faults: list[str]) -> SpaceMismatchError:
-    return mismatch_error(space.name, faults, is_active=space.is_active)
+    return mismatch_error(space.name, faults, is_active=space.is_active, using=str(space._state.db))

@@ -12,6 +12,7 @@ from pgknowbase.adoption.model_code import model_code, settings_code
 from pgknowbase.adoption.switching import adopt, finish, undo
 from pgknowbase.adoption.vectorizers import check_adoptable, find_vectorizer, vectorizers
 from pgknowbase.core import gateway
+from pgknowbase.core.command_line import command_line
 from pgknowbase.core.commands import (
     KnowbaseCommand,
     add_database,
@@ -73,7 +74,7 @@ class Command(KnowbaseCommand):
         using = database_alias(database) if database or hasattr(settings, "PGKNOWBASE") else DEFAULT_DB_ALIAS
         if name is None:
             if model or undo or finish:
-                raise CommandError("Name the vectorizer: 'manage.py pgknowbase_adopt_pgai' lists them.")
+                raise CommandError(f"Name the vectorizer: {command_line('pgknowbase_adopt_pgai', using)!r} lists them.")
             self._list(using, format)
         elif model:
             self._adopt(using, name, model, format=format, **options)
@@ -136,8 +137,8 @@ class Command(KnowbaseCommand):
             self.stdout.write("Nothing was changed (--dry-run).")
         else:
             self.stdout.write(
-                f"{model} has taken over {name!r}: let 'manage.py pgknowbase_worker' run, and stop pgai's worker if it"
-                " has nothing else to do. '--undo' goes back; '--finish' drops what pgai has left."
+                f"{model} has taken over {name!r}: let {command_line('pgknowbase_worker', using)!r} run, and stop"
+                " pgai's worker if it has nothing else to do. '--undo' goes back; '--finish' drops what pgai has left."
             )
 
     def _undo(self, using: str, name: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from pgknowbase.core.command_line import command_line
 from pgknowbase.core.commands import (
     KnowbaseCommand,
     add_database,
@@ -151,7 +152,8 @@ class Command(KnowbaseCommand):
                 f"Interrupted; what the table counts is done. Continue with:\n{again}", returncode=INTERRUPTED
             )
         if failures:
-            raise CommandError(f"{len(failures)} rows failed; the worker will retry them. See pgknowbase_dead_letters.")
+            see = command_line("pgknowbase_dead_letters", using)
+            raise CommandError(f"{len(failures)} rows failed; the worker will retry them: see {see!r}.")
 
     def _sync(self, run: _Progress, using: str, batch_size: int, force: bool, verbosity: int) -> None:
         started = time.perf_counter()
@@ -206,7 +208,8 @@ class Command(KnowbaseCommand):
         drifted = 0 if repair else sum(one.total for one in results)
         failed = sum(one.failed + one.repaired.failed for one in results)
         if drifted:
-            raise CommandError(f"{drifted} objects have drifted: repair them with 'sync_external_models --repair'.")
+            again = command_line("sync_external_models --repair", using)
+            raise CommandError(f"{drifted} objects have drifted: repair them with {again!r}.")
         if failed:
             raise CommandError(f"{failed} rows could not be rendered: correct what the messages above say of them.")
 
