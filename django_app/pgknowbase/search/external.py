@@ -12,6 +12,7 @@ from pgknowbase.core.text import short_repr
 from pgknowbase.errors import SearchError
 from pgknowbase.search.facets import FacetSpec, count_facets
 from pgknowbase.search.filters import MAX_MODELS, Filters, ObjectFilters, Options, SearchOptions, TextSearchOptions
+from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import PendingSearch
 from pgknowbase.search.plan import Explanation
 from pgknowbase.search.queries import (
@@ -234,6 +235,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             filters=filters,
             limit=options.limit,
             offset=options.offset,
+            paging=Paging(query, options, [] if chosen is None else [source.label for source in chosen]),
             snippet_length=options.snippet_length,
             key_column="external_data_id",
             restrict_to_keys=restrict_to_external_data,

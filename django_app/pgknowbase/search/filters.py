@@ -1,6 +1,7 @@
 """The options of a search: their types, their validation, and the filter that the SQL functions take."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from pgknowbase.search.visibility import UNRESTRICTED, Viewer
 
 MAX_OFFSET = 1000
 MIN_SNIPPET, MAX_SNIPPET = 50, 2000  # characters
+MAX_CURSOR = 20_000  # characters; one of 1,000 ids has up to 12,000
+MAX_ORDER = 200  # characters
 # What follows is compared with each object that a search looks at, so it is bounded in total, not in each place alone.
 MAX_MODELS = 500
 MAX_TAGS = 100
@@ -29,6 +32,7 @@ MAX_METADATA_DEPTH = 20
 MAX_METADATA_NUMBER = 1e300
 
 Metadata: TypeAlias = Mapping[str, Any]
+_ORDER = re.compile(r"-?(?:updated|created|metadata\..+)", re.DOTALL)
 _SHORT = 10  # characters of a number, about
 
 
@@ -70,9 +74,17 @@ class SearchOptions(SearchFilters, total=False):
 
     Attributes:
         limit: the largest number of hits, from 1 to ``SEARCH["MAX_LIMIT"]``; 10 by default.
+        cursor: ``next_cursor`` of the page before, instead of an offset.
+        order_by: ``updated``, ``created`` or ``metadata.KEY``, with ``-`` before it for descending order, instead of
+            the score. The best 1,000 hits are put into this order.
+        min_relevance: with ``order_by`` only: the least share of the best hit's score, in [0, 1], that a hit needs;
+            0.5 by default.
     """
 
     limit: int
+    cursor: str | None
+    order_by: str | None
+    min_relevance: float | None
 
 
 class TextSearchOptions(SearchOptions, total=False):
@@ -107,6 +119,9 @@ class Options:
     changed_from: datetime | None = None
     changed_before: datetime | None = None
     visible_to: Viewer = UNRESTRICTED
+    cursor: str | None = None
+    order_by: str | None = None
+    min_relevance: float | None = None
     include_pending: bool = False
     snippet_length: int | None = None
     scored_by_words: bool = False
@@ -123,7 +138,31 @@ class Options:
             raise SearchError(f"include_pending {short_repr(self.include_pending)} is not a bool: pass True or False.")
         if self.snippet_length is not None:
             _check_integer("snippet_length", self.snippet_length, MIN_SNIPPET, MAX_SNIPPET)
+        self._check_paging()
         self.metadata_filter  # noqa: B018 - refuses wrong metadata now, not when the search runs
+
+    def _check_paging(self) -> None:
+        if self.cursor is not None:
+            if not isinstance(self.cursor, str) or not self.cursor or len(self.cursor) > MAX_CURSOR:
+                raise SearchError(f"cursor {short_repr(self.cursor)} is not one: pass the text that came with a page.")
+            if self.offset:
+                raise SearchError("cursor and offset are two places to begin at: pass one of them.")
+        if self.order_by is not None and (
+            not isinstance(self.order_by, str)
+            or not _ORDER.fullmatch(self.order_by)
+            or len(self.order_by) > MAX_ORDER
+            or not is_storable(self.order_by)
+        ):
+            raise SearchError(
+                f"order_by {short_repr(self.order_by)} is unknown: pass 'updated', 'created' or 'metadata.KEY', with"
+                " '-' before it for descending order."
+            )
+        if self.min_relevance is not None:
+            _check_share("min_relevance", self.min_relevance)
+            if self.order_by is None:
+                raise SearchError("min_relevance bounds what order_by puts into order: pass both, or use threshold.")
+        if self.include_pending and (self.cursor or self.order_by):
+            raise SearchError("include_pending finds rows that have no score: leave out cursor and order_by.")
 
     def check_without_text(self) -> None:
         """Refuse what a search by another row cannot do.
@@ -374,6 +413,11 @@ def _check_threshold(value: float | None, *, least: float, most: float | None) -
     if not is_number or value < least or (most is not None and value > most):
         bounds = f"from {least}" if most is None else f"from {least} to {most}"
         raise SearchError(f"threshold {short_repr(value)} is out of range: pass a number {bounds}, or None.")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise SearchError(f"{name} {short_repr(value)} is out of range: pass a number from 0 to 1, or None.")
 
 
 def _check_tags(tags: Sequence[str] | None) -> None:

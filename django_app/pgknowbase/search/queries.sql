@@ -58,6 +58,9 @@ FROM (
 LEFT JOIN LATERAL ({row} OFFSET 0) AS r (pgknowbase_key) ON true
 ORDER BY h.score DESC, h.external_data_id
 
+-- order --
+SELECT * FROM pgknowbase_order_v1(%(ids)s::bigint[], %(order_by)s)
+
 -- facets --
 SELECT pgknowbase_facets_v1(
     %(facets)s::text[], %(text)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb), %(most_values)s,

@@ -12,6 +12,7 @@ from pgknowbase.core.text import short_repr
 from pgknowbase.errors import SearchError
 from pgknowbase.search.facets import FacetSpec, count_facets
 from pgknowbase.search.filters import Filters, ObjectFilters, Options, SearchOptions, TextSearchOptions
+from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import PendingSearch
 from pgknowbase.search.plan import Explanation
 from pgknowbase.search.queries import (
@@ -254,6 +255,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             ),
             limit=options.limit,
             offset=options.offset,
+            paging=Paging(query, options, [source.label]),
             snippet_length=options.snippet_length,
             key_column="object_key",
             restrict_to_keys=restrict_to_object_keys,

@@ -4,6 +4,7 @@ A search over all rows of a model needs no filter of Django's: the statement tha
 Any other queryset uses ``search.ranked_query``, with separate statements for the hits and for the rows.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -15,7 +16,7 @@ from django.db.models.sql import Query
 
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.search.queries import Hit, Page
-from pgknowbase.search.search import Search, check_field_names, ranked_query
+from pgknowbase.search.search import Search, check_field_names, ranked_query, search_of
 
 Row = TypeVar("Row", bound=models.Model, covariant=True)
 HIT_COLUMNS = Hit.__slots__.index("pending")  # the fields before it are the columns of the SQL functions
@@ -61,6 +62,32 @@ class SearchedQuerySet(models.QuerySet[Row]):
         def query(self, value: Query) -> None:
             models.QuerySet.query.fset(self, value)
 
+    @property
+    def next_cursor(self) -> str | None:
+        """The cursor of the next page of this search; None on the last one, or more than 1,000 rows deep.
+
+        >>> page = Note.objects.keyword_search("gears", limit=20)
+        >>> following = Note.objects.keyword_search("gears", limit=20, cursor=page.next_cursor)
+
+        Raises:
+            SearchError: this queryset is not the result of a search.
+        """
+        search = self._searched()
+        found = search.results(self.db)
+        return self.cursor_after(hit.external_data_id for hit in found.values()) if len(found) == search.limit else None
+
+    def cursor_after(self, shown: Iterable[int]) -> str | None:
+        """As ``next_cursor``, for a page that has shown only these of its hits, by their external data ids."""
+        return self._searched().paging.cursor_after(shown)
+
+    def _searched(self) -> Search:
+        """The search that this queryset is the result of, with its rows fetched."""
+        if self._search is not None:
+            search = self._search
+            self._fetch_all()
+            return search
+        return search_of(self)
+
     def _fetch_all(self) -> None:
         if self._search is not None and self._result_cache is None:
             self._result_cache = _fetch_with_rows(self, self._search)
@@ -98,7 +125,8 @@ class RowStatement:
 def _fetch_with_rows(rows: Any, search: Search) -> list[Any] | None:
     """The rows of a search, fetched in one statement, or None where it takes more than one."""
     using, model = rows.db, rows.model
-    is_simple = rows._iterable_class is ModelIterable and not rows._known_related_objects and not search.offset
+    is_first = search.paging.is_plain and not search.offset
+    is_simple = rows._iterable_class is ModelIterable and not rows._known_related_objects and is_first
     if not is_simple or search.pending is not None or search.has_results(using) or not _is_plain(search.base.query):
         return None
     statement = _row_statement(model, search.key_column, using)

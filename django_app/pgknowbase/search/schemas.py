@@ -59,7 +59,12 @@ class SearchResult(KnownObject):
 
 
 class SearchPage(BaseModel):
-    """Results, best first. ``next_offset``: pass it as ``offset`` for the next page; null on the last one."""
+    """Results, best first.
+
+    ``next_cursor``: pass it as ``cursor`` for the next page, which repeats and skips nothing while objects change;
+    ``next_offset``: the same as an ``offset``. Both are null on the last page; a page with an offset has no cursor, and
+    one with a cursor no offset.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,6 +72,7 @@ class SearchPage(BaseModel):
     limit: int
     offset: int
     next_offset: int | None
+    next_cursor: str | None
 
 
 class FacetValue(BaseModel):

@@ -19,6 +19,7 @@ from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import SearchError
 from pgknowbase.search.filters import Filters
 from pgknowbase.search.nothing_found import NothingFound, nothing_found
+from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import ObjectId, PendingSearch, interleave, mark_pending
 from pgknowbase.search.plan import Explanation, SearchStep
 from pgknowbase.search.queries import Hit, Page, Query, TextQuery, hits, with_snippets
@@ -46,6 +47,7 @@ class Search:
         key_column: the attribute of ``Hit`` that is the primary key of a row in ``base``.
         restrict_to_keys: adds to a filter the condition that an object has one of these keys.
         pending: where to look for objects that are not indexed yet; None for a search of the index alone.
+        paging: the order of the hits, and which of them earlier pages have shown.
         snippet_length: characters of the snippet that each hit gets; None: hits have none.
     """
 
@@ -56,6 +58,7 @@ class Search:
     offset: int
     key_column: str
     restrict_to_keys: Callable[[Filters, list[str]], Filters]
+    paging: Paging
     pending: PendingSearch | None = None
     snippet_length: int | None = None
     _results: dict[str, dict[str, Hit]] = field(default_factory=dict)
@@ -119,6 +122,9 @@ class Search:
     def _run(self, using: str, steps: list[SearchStep] | None) -> list[Hit]:
         """Search; ``steps``, if given, collects the plan of each statement."""
         filters = self.filters(using)
+        if not self.paging.is_plain:
+            best = self._search_index(using, filters, steps, self.paging.needed(self.limit, self.offset), 0)
+            return self.paging.page(using, best, self.limit, self.offset)
         if self.pending is None:
             return self._search_index(using, filters, steps, self.limit, self.offset)
         # The place of a hit depends on all hits before it in both lists, so both are read from their start.
@@ -341,16 +347,27 @@ def relevance(model: type[models.Model], search: Search) -> OrderBy:
     return HitValue(search, RANK, key_text(model), models.IntegerField()).asc()
 
 
+def search_of(queryset: "models.QuerySet[Any]") -> Search:
+    """The search that ``queryset`` is the result of.
+
+    Raises:
+        SearchError: there is none.
+    """
+    search: Search | None = getattr(queryset.query, "pgknowbase_search", None)
+    if search is None:
+        raise SearchError(
+            f"A queryset of {queryset.model._meta.label!r} is not the result of a search: search it first."
+        )
+    return search
+
+
 def explain_search(queryset: "models.QuerySet[Any]") -> Explanation:
     """Run the search of ``queryset`` anew, and return how it ran.
 
     Raises:
         SearchError: ``queryset`` is not the result of a search.
     """
-    search: Search | None = getattr(queryset.query, "pgknowbase_search", None)
-    if search is None:
-        raise SearchError(f"A queryset of {queryset.model._meta.label!r} has no search to explain: search it first.")
-    return search.explain(queryset.db)
+    return search_of(queryset).explain(queryset.db)
 
 
 def restrict_to_object_keys(filters: Filters, keys: list[str]) -> Filters:

@@ -18,8 +18,10 @@ from pgknowbase.errors import ConfigurationError, NotFoundError, SearchError
 from pgknowbase.search.external import SearchMode, external_data
 from pgknowbase.search.facets import MAX_FACETS, MAX_VALUES
 from pgknowbase.search.filters import (
+    MAX_CURSOR,
     MAX_MODELS,
     MAX_OFFSET,
+    MAX_ORDER,
     MAX_SNIPPET,
     MAX_TAGS,
     MIN_SNIPPET,
@@ -72,8 +74,21 @@ class QueryFilters(ObjectQuery):
 
     limit: int = Field(10, ge=1, description="Results at most.")
     offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out.")
+    cursor: str | None = Field(
+        None, min_length=1, max_length=MAX_CURSOR, description="next_cursor of the page before, instead of an offset."
+    )
     threshold: float | None = Field(
         None, allow_inf_nan=False, description="Least similarity; of a keyword search the least BM25 score."
+    )
+    order_by: str | None = Field(
+        None,
+        max_length=MAX_ORDER,
+        description="updated, created or metadata.KEY, with - before it for descending order; none: by score. It orders"
+        " the best 1,000 results.",
+        examples=["-updated"],
+    )
+    min_relevance: float | None = Field(
+        None, ge=0, le=1, description="With order_by: least share of the best score that a result has; 0.5 by default."
     )
 
     def options(self, viewer: Viewer, *, extra: int) -> SearchOptions:
@@ -81,6 +96,9 @@ class QueryFilters(ObjectQuery):
         return SearchOptions(
             limit=self.limit + extra,
             offset=self.offset,
+            cursor=self.cursor,
+            order_by=self.order_by,
+            min_relevance=self.min_relevance,
             threshold=self.threshold,
             metadata=self.metadata,
             tags=self.tags,
@@ -130,7 +148,7 @@ def search(question: SearchQuery, *, viewer: Viewer) -> SearchPage:
     """
     using, extra = get_settings().database, _extra(question)
     with time_limit(using, anonymous=is_anonymous(viewer)):
-        return _page(search_rows(question, viewer=viewer, extra=extra), question, using, extra)
+        return _page(_search(question, viewer, extra), question, using, extra)
 
 
 def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> list[Any]:
@@ -142,7 +160,11 @@ def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> lis
     Raises:
         SearchError, EmbeddingError: as in ``search``.
     """
-    rows = external_data(get_settings().database).search(
+    return list(_search(question, viewer, extra))
+
+
+def _search(question: SearchQuery, viewer: Viewer, extra: int) -> Any:
+    return external_data(get_settings().database).search(
         question.query,
         models=_models(question),
         mode=question.mode,
@@ -150,7 +172,6 @@ def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> lis
         snippet_length=question.snippet_length,
         **question.options(viewer, extra=extra),
     )
-    return list(rows)
 
 
 def facets(question: FacetQuery, *, viewer: Viewer) -> Facets:
@@ -195,7 +216,7 @@ def similar(model: str, key: str, among: QueryFilters, *, viewer: Viewer) -> Sea
     using, extra = get_settings().database, _extra(among)
     with time_limit(using, anonymous=is_anonymous(viewer)):
         source, found = find_object(model, key, viewer=viewer)
-        return _page(similar_rows(source, found, among, viewer=viewer, extra=extra), among, using, extra)
+        return _page(_similar(source, found, among, viewer, extra), among, using, extra)
 
 
 def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Viewer, extra: int = 0) -> list[Any]:
@@ -208,11 +229,15 @@ def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Vie
         NotIndexedError: the object has no chunks yet.
         SearchError: something in ``among`` is out of range or unknown.
     """
+    return list(_similar(source, found, among, viewer, extra))
+
+
+def _similar(source: Source, found: Any, among: QueryFilters, viewer: Viewer, extra: int) -> Any:
     using = get_settings().database
     # The search needs the key of the row alone, so the row is not read.
     row: Model = source.model(pk=parse_key(source.model, found.object_key))
     row._state.db = using
-    return list(external_data(using).similar_to(row, models=_models(among), **among.options(viewer, extra=extra)))
+    return external_data(using).similar_to(row, models=_models(among), **among.options(viewer, extra=extra))
 
 
 def fetch(model: str, key: str, *, viewer: Viewer, start: int = 0, length: int = LONGEST_TEXT) -> FetchedDocument:
@@ -279,14 +304,18 @@ def _extra(filters: QueryFilters) -> int:
     return int(filters.limit < get_settings().search.max_limit)
 
 
-def _page(rows: list[Any], filters: QueryFilters, using: str, extra: int) -> SearchPage:
-    has_next = len(rows) > filters.limit if extra else len(rows) == filters.limit
+def _page(rows: Any, filters: QueryFilters, using: str, extra: int) -> SearchPage:
+    found = list(rows)
+    shown = found[: filters.limit]
+    has_next = len(found) > filters.limit if extra else len(found) == filters.limit
     next_offset = filters.offset + filters.limit
     return SearchPage(
-        results=results_of(rows[: filters.limit], using),
+        results=results_of(shown, using),
         limit=filters.limit,
         offset=filters.offset,
-        next_offset=next_offset if has_next and next_offset <= MAX_OFFSET else None,
+        next_offset=next_offset if has_next and not filters.cursor and next_offset <= MAX_OFFSET else None,
+        # What stood before an offset is not known.
+        next_cursor=rows.cursor_after(row.pk for row in shown) if has_next and not filters.offset else None,
     )
 
 

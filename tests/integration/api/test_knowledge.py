@@ -59,6 +59,29 @@ def test_result(library, root):
     assert found["chunk"].endswith(article.external_data.content)
 
 
+def test_cursors_and_orders(library, ann, root):
+    body = {"query": QUERY, "limit": 2, "order_by": "-created", "min_relevance": 0}
+    first = root.post(SEARCH, body).json()
+    second = root.post(SEARCH, {**body, "cursor": first["next_cursor"]}).json()
+    known = [result["id"] for page in (first, second) for result in page["results"]]
+    assert len(set(known)) == 4
+    assert (first["next_offset"], second["next_offset"]) == (2, None)
+    created = dict(ExternalData.objects.values_list("object_key", "created_at"))
+    keys = [one.partition(":")[2] for one in known]
+    assert keys == sorted(keys, key=created.get, reverse=True)
+    assert root.get(SEARCH, **body, cursor=first["next_cursor"]).json() == second
+    for refused in (
+        ann.post(SEARCH, {**body, "cursor": first["next_cursor"]}),
+        root.post(SEARCH, {**body, "query": "other", "cursor": first["next_cursor"]}),
+        root.post(SEARCH, {**body, "cursor": "forged"}),
+        root.get(SEARCH, **body, cursor="\0"),
+        root.post(SEARCH, {**body, "cursor": first["next_cursor"], "offset": 1}),
+        root.post(SEARCH, {**body, "order_by": "title"}),
+        root.post(SEARCH, {"query": QUERY, "min_relevance": 0.5}),
+    ):
+        problem(refused, 422)
+
+
 def test_facets(library, ann, root):
     body = {"facets": ["model", "metadata.year"], "query": "near", "models": ["blog.Article", "blog.Note"]}
     mine = ann.post(FACETS, body).json()

@@ -419,12 +419,13 @@ export interface RunResult {
   cost: string | null;
 }
 
-/** Results, best first. ``next_offset``: pass it as ``offset`` for the next page; null on the last one. */
+/** Results, best first. ``next_cursor``: pass it as ``cursor`` for the next page, which repeats and skips nothing while objects change; ``next_offset``: the same as an ``offset``. Both are null on the last page; a page with an offset has no cursor, and one with a cursor no offset. */
 export interface SearchPage {
   results: Array<SearchResult>;
   limit: number;
   offset: number;
   next_offset: number | null;
+  next_cursor: string | null;
 }
 
 /** A search, and the user for whom it is done. */
@@ -443,8 +444,14 @@ export interface SearchRequest {
   limit?: number;
   /** How many of the best to leave out. */
   offset?: number;
+  /** next_cursor of the page before, instead of an offset. */
+  cursor?: string | null;
   /** Least similarity; of a keyword search the least BM25 score. */
   threshold?: number | null;
+  /** updated, created or metadata.KEY, with - before it for descending order; none: by score. It orders the best 1,000 results. */
+  order_by?: string | null;
+  /** With order_by: least share of the best score that a result has; 0.5 by default. */
+  min_relevance?: number | null;
   /** What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*. */
   query: string;
   mode?: "semantic" | "keyword" | "hybrid";
@@ -712,8 +719,14 @@ export interface SearchByUrlQuery {
   limit?: number;
   /** How many of the best to leave out. */
   offset?: number;
+  /** next_cursor of the page before, instead of an offset. */
+  cursor?: string | null;
   /** Least similarity; of a keyword search the least BM25 score. */
   threshold?: number | null;
+  /** updated, created or metadata.KEY, with - before it for descending order; none: by score. It orders the best 1,000 results. */
+  order_by?: string | null;
+  /** With order_by: least share of the best score that a result has; 0.5 by default. */
+  min_relevance?: number | null;
   /** What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*. */
   query: string;
   mode?: "semantic" | "keyword" | "hybrid";
@@ -757,8 +770,14 @@ export interface SimilarQuery {
   limit?: number;
   /** How many of the best to leave out. */
   offset?: number;
+  /** next_cursor of the page before, instead of an offset. */
+  cursor?: string | null;
   /** Least similarity; of a keyword search the least BM25 score. */
   threshold?: number | null;
+  /** updated, created or metadata.KEY, with - before it for descending order; none: by score. It orders the best 1,000 results. */
+  order_by?: string | null;
+  /** With order_by: least share of the best score that a result has; 0.5 by default. */
+  min_relevance?: number | null;
   /** Its source model. */
   model: string;
   /** Its primary key, a JSON array for a composite one. */
