@@ -1,7 +1,6 @@
 """``HybridSearchAdminMixin``: the search boxes of a source model's admin, and of fields that complete its rows."""
 
 import logging
-import re
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +15,7 @@ from pgknowbase.core.command_line import command_line
 from pgknowbase.errors import PgKnowbaseError, QueryTimeoutError, SearchError
 from pgknowbase.search.filters import Options
 from pgknowbase.search.nothing_found import nothing_found
-from pgknowbase.search.queries import HybridQuery, KeywordQuery, checked_text, checked_weight
+from pgknowbase.search.queries import HybridQuery, KeywordQuery, checked_text, checked_weight, while_typing
 from pgknowbase.search.queryset import searchable
 from pgknowbase.search.search import HitValue, IsHit, Search, relevance
 from pgknowbase.search.visibility import UNRESTRICTED, Viewer
@@ -36,7 +35,6 @@ HELP = (
     "Finds the {limit} best by meaning and by words. These forms are known too:"
     ' "a phrase", -without, one OR another, title:word, pref*.'
 )
-_UNFINISHED = re.compile(r"[^\W_]{2,}$")
 
 
 class HybridSearchAdminMixin(_Admin):
@@ -159,12 +157,13 @@ class HybridSearchAdminMixin(_Admin):
     def _why_nothing(self, search: Search, using: str) -> str:
         nothing = nothing_found(using, search.filters(using), best=None)
         name = self.opts.verbose_name_plural
+        worker = "" if nothing.workers else ", and no worker is running"
         if nothing.passing > nothing.waiting:
             return "nothing in the index matches."
         if nothing.waiting:
-            return f"of {name} nothing is embedded yet: {command_line('pgknowbase_status', using)!r} says why."
+            return f"of {name} nothing is embedded yet{worker}: {command_line('pgknowbase_status', using)!r} says more."
         if nothing.changes:
-            return f"of {name} nothing is indexed, and changes wait for a worker: is 'pgknowbase_worker' running?"
+            return f"of {name} nothing is indexed yet, and changes wait{worker}."
         command = command_line(f"sync_external_models {source_of(self.model).label}", using)
         return f"of {name} nothing is indexed: run {command!r}."
 
@@ -177,15 +176,6 @@ class _RelevanceColumns(ChangeList):
         if any(isinstance(each, OrderBy) and isinstance(each.expression, HitValue) for each in by):
             return {}
         return super().get_ordering_field_columns()
-
-
-def while_typing(text: str) -> str:
-    """``text`` with its last word as the beginning of one, unless something follows it.
-
-    >>> while_typing("sourdough bre")
-    'sourdough bre*'
-    """
-    return f"{text}*" if _UNFINISHED.search(text) else text
 
 
 def is_typing(request: HttpRequest) -> bool:

@@ -25,6 +25,7 @@ from pgknowbase.search.plan import DenseStep, HybridStep, KeywordStep, SearchSte
 MAX_QUERY_CHARACTERS = 10_000
 
 logger = logging.getLogger("pgknowbase.search")
+_UNFINISHED = re.compile(r"[^\W_]{2,}$")
 _SIGNS = re.compile(r'["“”„‟*-]|OR|title:')
 
 
@@ -279,6 +280,15 @@ def checked_text(text: str) -> str:
     if not is_storable(text):
         raise SearchError(f"The search text {text[:40]!r} holds a NUL or a lone surrogate: remove it.")
     return text
+
+
+def while_typing(text: str) -> str:
+    """``text`` with its last word as the beginning of one, unless something follows it.
+
+    >>> while_typing("sourdough bre")
+    'sourdough bre*'
+    """
+    return f"{text}*" if _UNFINISHED.search(text) else text
 
 
 def checked_weight(weight: float | None) -> float | None:

@@ -107,6 +107,7 @@ SELECT pgknowbase_matches_filter(e, jsonb_populate_record(NULL::pgknowbase_filte
 FROM pgknowbase_externaldata AS e WHERE e.id = %(external_data)s
 
 -- nothing_found --
-SELECT passing, existing, waiting, changes FROM pgknowbase_nothing_found_v1(
+SELECT passing, existing, indexed, waiting, changes, workers FROM pgknowbase_nothing_found_v1(
     jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb),
-    jsonb_populate_record(NULL::pgknowbase_filter, %(unrestricted)s::jsonb), %(sources)s::int[], %(at_most)s)
+    jsonb_populate_record(NULL::pgknowbase_filter, %(unrestricted)s::jsonb), %(sources)s::int[], %(at_most)s,
+    %(heartbeat_timeout)s)

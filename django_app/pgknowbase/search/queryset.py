@@ -26,7 +26,7 @@ from pgknowbase.search.queries import (
 from pgknowbase.search.result_queryset import Row, SearchedQuerySet
 from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_object_keys
-from pgknowbase.search.visibility import viewer_param, visible_data, visible_rows
+from pgknowbase.search.visibility import Viewer, viewer_param, visible_data, visible_rows
 from pgknowbase.sources.registry import Source, is_source, source_of
 
 AnyQuery = DenseQuery | KeywordQuery | HybridQuery | SimilarQuery
@@ -213,6 +213,21 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
         """The rows that have no external data."""
         return self.filter(~self._is_indexed())
 
+    def seen_by(self, viewer: Viewer) -> Self:
+        """The rows that ``viewer`` may see: those of a superuser and of ``UNRESTRICTED`` are all.
+
+        For anybody else they are rows that the index has, since it knows which are public and whose they are, or those
+        that the model's own rule gives.
+        """
+        if viewer_param(viewer) is None:
+            return self.all()
+        return self.filter(self._seen_by(viewer, visible_rows(self.model, viewer)))
+
+    def _seen_by(self, viewer: Viewer, rule: "models.QuerySet[Any] | None") -> models.Exists | models.Q:
+        if rule is not None:
+            return models.Q(pk__in=rule.values("pk"))
+        return models.Exists(visible_data(self._external_data(), [_source_of(self.model)], viewer))
+
     def _is_indexed(self) -> models.Exists:
         return models.Exists(self._external_data())
 
@@ -243,9 +258,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             # apply the rule of public and owned rows, which the model's own rule replaces.
             if self.query.is_sliced or self.query.distinct_fields:
                 base = as_filterable(self)
-            owned_or_public = models.Exists(visible_data(self._external_data(), [source], options.visible_to))
-            visible = owned_or_public if rule is None else models.Q(pk__in=rule.values("pk"))
-            base = base.filter(visible, *conditions)
+            base = base.filter(self._seen_by(options.visible_to, rule), *conditions)
             viewer = None
         return Search(
             base=base,

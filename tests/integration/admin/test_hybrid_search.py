@@ -11,10 +11,10 @@ from django.db import connection
 from django.urls import reverse
 
 from pgknowbase.admin import HybridSearchAdminMixin
-from pgknowbase.admin.search import while_typing
 from pgknowbase.embeddings import serving
 from pgknowbase.errors import RetryableEmbeddingError
 from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase.search.queries import while_typing
 from tests.fakes import RecordingEmbedder
 from tests.integration.admin.newsdesk import newsdesk
 from tests.projects.blog.models import Article, Category
@@ -242,8 +242,11 @@ def test_what_a_provider_says_is_not_for_everybody(client, editor, down):
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
-        ("changes", "of articles nothing is indexed, and changes wait for a worker: is 'pgknowbase_worker' running?"),
-        ("waiting", "of articles nothing is embedded yet: 'manage.py pgknowbase_status' says why."),
+        ("changes", "of articles nothing is indexed yet, and changes wait, and no worker is running."),
+        (
+            "waiting",
+            "of articles nothing is embedded yet, and no worker is running: 'manage.py pgknowbase_status' says more.",
+        ),
         ("nothing", "of articles nothing is indexed: run 'manage.py sync_external_models blog.Article'."),
     ],
 )

@@ -1,11 +1,14 @@
 """A search that finds nothing says why."""
 
 import logging
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.utils import timezone
 
-from pgknowbase.models import ExternalData, OutboxEvent
+from pgknowbase.models import ExternalData, OutboxEvent, WorkerHeartbeat
 from tests.projects.blog.models import Article, Note
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -46,6 +49,23 @@ def test_not_embedded_and_not_taken(articles):
     assert shown.nothing.changes > 0
     assert "wait for a worker" in str(shown)
     assert Note.objects.semantic_search("cake").explain_search().nothing.changes == 0
+
+
+def test_filters_leave_out_everything(articles):
+    shown = Article.objects.semantic_search("bread", tags=["cheese"]).explain_search()
+    assert str(shown).endswith("Nothing found: the filters leave out all 3 objects that the index has.")
+
+
+def test_no_worker(articles):
+    Article.objects.update(title="cake")
+    ExternalData.objects.all().delete()
+    search = Article.objects.semantic_search("cake")
+    assert "no worker is running: start 'manage.py pgknowbase_worker'" in str(search.explain_search())
+    now = timezone.now()
+    beat = WorkerHeartbeat.objects.create(id=uuid4(), host="h", pid=1, role="both", started_at=now, beat_at=now)
+    assert "no worker" not in str(search.explain_search())
+    WorkerHeartbeat.objects.filter(pk=beat.pk).update(beat_at=now - timedelta(hours=1))
+    assert "no worker is running" in str(search.explain_search())
 
 
 def test_what_is_found_has_no_reason(articles):
