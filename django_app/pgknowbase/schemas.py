@@ -33,6 +33,13 @@ _MODULES = {
         *("WorkflowInfo", "WorkflowList", "WorkflowPage", "WorkflowRequest", "WorkflowRunResult", "WorkflowSummary"),
     ),
     "pgknowbase.mcp.tools": ("FetchArguments", "SearchArguments", "SimilarArguments"),
+    "pgknowbase.openai.errors": ("OpenAIError", "OpenAIErrorDetails"),
+    "pgknowbase.openai.schemas": (
+        *("Completion", "CompletionAnnotation", "CompletionAnswer", "CompletionChoice", "CompletionMessage"),
+        *("CompletionMetadata", "CompletionModel", "CompletionModels", "CompletionPart", "CompletionRequest"),
+        *("CompletionUsage", "EmbeddedText", "StreamOptions", "UrlCitation", "VectorsRequest", "VectorsResponse"),
+        "VectorsUsage",
+    ),
     "pgknowbase.chat.schemas": (
         *("ChatCitation", "ChatEntry", "ChatMessagePage", "ChatPageParameters", "ChatQuestion", "ChatSessionDetail"),
         *("ChatSessionPage", "ChatSessionSummary", "ChatUsage", "CitedPassage", "NewChatSession"),

@@ -175,6 +175,7 @@ class DjangoAgent(Generic[Deps, Output]):
         model: Any = None,
         timeout: float | None = None,
         message_history: list[Any] | None = None,
+        model_settings: Mapping[str, Any] | None = None,
         idempotency_key: str = "",
         step: StepRef | None = None,
     ) -> AgentResult[Output]:
@@ -186,6 +187,7 @@ class DjangoAgent(Generic[Deps, Output]):
             model: instead of the agent's.
             timeout: seconds, instead of the agent's.
             message_history: ``messages`` of an earlier result, which this run continues.
+            model_settings: those of pydantic-ai, over the agent's own; ``max_tokens`` lowers and never raises.
             idempotency_key: kept on the row; the database refuses a second run of the agent with that key that is
                 active or completed.
             step: the step of a workflow that the run belongs to.
@@ -197,7 +199,15 @@ class DjangoAgent(Generic[Deps, Output]):
             RunTimeoutError, RunCancelledError, RunFailedError: see the row ``error.execution_id``.
         """
         run = await self._start(prompt, deps, model=model, step=step, key=idempotency_key)
-        return await self._execute(run, prompt, deps, model=model, timeout=timeout, history=message_history)
+        return await self._execute(
+            run,
+            prompt,
+            deps,
+            model=model,
+            timeout=timeout,
+            history=message_history,
+            model_settings=model_settings,
+        )
 
     def run_sync(self, prompt: str, **options: Any) -> AgentResult[Output]:
         """``run`` for sync code. Tools and hooks use the database connection of the caller.
@@ -217,6 +227,7 @@ class DjangoAgent(Generic[Deps, Output]):
         model: Any = None,
         timeout: float | None = None,
         message_history: list[Any] | None = None,
+        model_settings: Mapping[str, Any] | None = None,
     ) -> AsyncIterator[AgentStream[Output]]:
         """Run it and read the answer while it is written. Leaving the block early cancels the run.
 
@@ -228,7 +239,14 @@ class DjangoAgent(Generic[Deps, Output]):
         try:
             with heartbeat.run(execution_id) as register_cancel:
                 request = self._request(
-                    run, prompt, deps, model, timeout, message_history, register_cancel=register_cancel
+                    run,
+                    prompt,
+                    deps,
+                    model,
+                    timeout,
+                    message_history,
+                    model_settings=model_settings,
+                    register_cancel=register_cancel,
                 )
                 async with self._engine.stream(request, outcome) as stream:
                     yield AgentStream(stream, execution_id, is_output=is_output)
@@ -309,11 +327,20 @@ class DjangoAgent(Generic[Deps, Output]):
         timeout: float | None = None,
         history: list[Any] | None = None,
         decisions: Mapping[str, bool | str] | None = None,
+        model_settings: Mapping[str, Any] | None = None,
     ) -> AgentResult[Output]:
         execution_id = run.execution.pk
         with heartbeat.run(execution_id) as register_cancel:
             request = self._request(
-                run, prompt, deps, model, timeout, history, decisions, register_cancel=register_cancel
+                run,
+                prompt,
+                deps,
+                model,
+                timeout,
+                history,
+                decisions,
+                model_settings=model_settings,
+                register_cancel=register_cancel,
             )
             outcome = await self._engine.run(request)
         await _finish(run, outcome)
@@ -339,6 +366,7 @@ class DjangoAgent(Generic[Deps, Output]):
         history: list[Any] | None = None,
         decisions: Mapping[str, bool | str] | None = None,
         *,
+        model_settings: Mapping[str, Any] | None = None,
         register_cancel: Any,
     ) -> RunRequest:
         settings = get_settings().agents
@@ -360,6 +388,7 @@ class DjangoAgent(Generic[Deps, Output]):
             history=history,
             decisions=decisions,
             permissions=self.permissions,
+            model_settings=dict(model_settings or {}),
             register_cancel=register_cancel,
         )
 

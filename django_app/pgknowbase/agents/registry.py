@@ -10,6 +10,8 @@ from pgknowbase.core.discovery import home, import_from_apps
 from pgknowbase.errors import AgentError, ConfigurationError, UnknownAgentError
 
 LONGEST_NAME = 200
+# The chat among the models of OpenAI's API, where agents stand under their names.
+RESERVED = "pgknowbase"
 T = TypeVar("T")
 
 
@@ -60,8 +62,10 @@ def check_name(name: str) -> None:
     """Refuse a name that rows and URLs cannot hold.
 
     Raises:
-        AgentError: it is empty, too long, not printable, or holds a slash.
+        AgentError: it is empty, too long, not printable, holds a slash, or is reserved.
     """
+    if name == RESERVED:
+        raise AgentError(f"{name!r} is the name of the chat: give the agent another one.")
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or "/" in name:
         raise AgentError(
             f"{name[:50]!r} is not a name for an agent: use 1 to {LONGEST_NAME} printable characters except '/'."

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -101,6 +101,7 @@ class Runnable(Protocol):
         model: Any = None,
         timeout: float | None = None,
         message_history: list[Any] | None = None,
+        model_settings: Mapping[str, Any] | None = None,
         idempotency_key: str = "",
         step: StepRef | None = None,
     ) -> AgentResult[Any]:
@@ -117,6 +118,7 @@ class Runnable(Protocol):
         model: Any = None,
         timeout: float | None = None,
         message_history: list[Any] | None = None,
+        model_settings: Mapping[str, Any] | None = None,
     ) -> AbstractAsyncContextManager[AgentStream[Any]]:
         """Run it and read the answer while it is written."""
 

@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.operation import Operation
 from ninja.parser import Parser
+from pydantic import BaseModel
 
 from pgknowbase import __version__
 from pgknowbase.api.authentication import AUTHENTICATION
@@ -34,8 +35,6 @@ from pgknowbase.sources.declaration import ExternalDataMetaConfig
 ORCHESTRATOR = "pgknowbase.api.orchestrator.router"
 # The app that must be installed for a router.
 APPS = {ORCHESTRATOR: "pgknowbase.agents", "pgknowbase.chat.routes.router": "pgknowbase.chat"}
-# In the document, and so in the TypeScript types, without a route that names them.
-EXPORTED = (ProblemDetails, ModelIntegrationStatus, ExternalDataMetaConfig)
 REFUSALS = {"4XX": "Refused: the problem says why.", "5XX": "Not possible now: the problem says why."}
 
 View = Callable[..., Any]
@@ -99,8 +98,13 @@ class StrictParser(Parser):
         return json.loads(request.body, parse_constant=_reject_constant)
 
 
-class KnowbaseAPI(NinjaAPI):
-    """django-ninja's API with guarded views, and an OpenAPI document that describes problems and anonymous access."""
+class GuardedAPI(NinjaAPI):
+    """django-ninja's API with guarded views, and an OpenAPI document that describes refusals and anonymous access."""
+
+    # Of refusals in the document: media type, and the name of the schema.
+    refusal: tuple[str, type[BaseModel]] = (MEDIA_TYPE, ProblemDetails)
+    # In the document, and so in the TypeScript types, without a route that names them.
+    exported: tuple[type[BaseModel], ...] = (ProblemDetails,)
 
     def patterns(self) -> list[Any]:
         """The URL patterns, the last ones for paths below a router's prefix that no route has."""
@@ -123,27 +127,39 @@ class KnowbaseAPI(NinjaAPI):
     def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: Any = None) -> Any:
         schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
         schemas = schema["components"].setdefault("schemas", {})
-        # The promised name of what is a list of texts where it is used.
-        schemas["ExternalDataType"] = {
-            "type": "string",
-            "enum": ExternalDataType.values,
-            "description": "Where the text of a row comes from.",
-        }
-        for model in EXPORTED:
+        for model in self.exported:
             described = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas.update(described.pop("$defs", {}))
             schemas[model.__name__] = described
-        schemas["ExternalDataMetaConfig"]["properties"]["source_type"] = {
-            "$ref": "#/components/schemas/ExternalDataType",
-            "default": ExternalDataType.MODEL.value,
-        }
-        content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+        media_type, refusal = self.refusal
+        content = {media_type: {"schema": {"$ref": f"#/components/schemas/{refusal.__name__}"}}}
         for operations in schema["paths"].values():
             for operation in operations.values():
                 for status, description in REFUSALS.items():
                     operation["responses"][status] = {"description": description, "content": content}
                 if operation.pop("x-anonymous", False):
                     operation["security"] = [*operation.get("security", []), {}]
+        return schema
+
+
+class KnowbaseAPI(GuardedAPI):
+    """The API of the settings' routers."""
+
+    exported = (ProblemDetails, ModelIntegrationStatus, ExternalDataMetaConfig)
+
+    def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: Any = None) -> Any:
+        schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
+        schemas = schema["components"]["schemas"]
+        # The promised name of what is a list of texts where it is used.
+        schemas["ExternalDataType"] = {
+            "type": "string",
+            "enum": ExternalDataType.values,
+            "description": "Where the text of a row comes from.",
+        }
+        schemas["ExternalDataMetaConfig"]["properties"]["source_type"] = {
+            "$ref": "#/components/schemas/ExternalDataType",
+            "default": ExternalDataType.MODEL.value,
+        }
         return schema
 
 

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -13,7 +13,7 @@ from django.db import connections
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja.responses import NinjaJSONEncoder
 
-from pgknowbase.api.problems import Problem
+from pgknowbase.api.problems import Problem, unexpected
 from pgknowbase.api.streams import CountedResponse, OpenStream, open_streams
 
 HEARTBEAT_SECONDS = 15.0
@@ -40,6 +40,14 @@ class NoMoreEvents(Exception):
     """The generator has ended. StopAsyncIteration cannot pass through a task."""
 
 
+class Encodable(Protocol):
+    """What a stream sends."""
+
+    def encoded(self) -> bytes:
+        """It on the wire."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event. ``data`` becomes JSON, pydantic models included; ``name`` and ``id`` are one line each."""
@@ -56,8 +64,17 @@ class Event:
         return ("\n".join(lines) + "\n\n").encode()
 
 
+def problem_event(problem: Problem) -> Event:
+    """The last event of a stream that failed."""
+    return Event("problem", json.loads(problem.body))
+
+
 def event_stream(
-    request: HttpRequest, events: AsyncGenerator[Event], *, heartbeat: float = HEARTBEAT_SECONDS
+    request: HttpRequest,
+    events: AsyncGenerator[Any],
+    *,
+    heartbeat: float = HEARTBEAT_SECONDS,
+    failure: Callable[[Problem], Encodable] = problem_event,
 ) -> StreamingHttpResponse:
     """A streaming response that sends each event when the generator yields it.
 
@@ -65,7 +82,9 @@ def event_stream(
     alone. When the client disconnects, the generator is closed, so its ``finally`` blocks run.
 
     Args:
+        events: yields ``Event``, or another ``Encodable``.
         heartbeat: seconds without an event after which a comment keeps the connection open.
+        failure: the last event, from the problem; for protocols that have a form of their own.
 
     Raises:
         Problem: 429, the caller has MAX_STREAMS open.
@@ -75,15 +94,20 @@ def event_stream(
     >>> event_stream(request, events())
     """
     stream = open_streams.open(request)
-    encoded = _encoded(events, heartbeat, stream)
+    encoded = _encoded(events, heartbeat, failure, stream)
     content: Any = encoded if isinstance(request, ASGIRequest) else _in_own_loop(encoded)
     response = CountedResponse(content, content_type=MEDIA_TYPE, headers=HEADERS)
     response.stream = stream
     return response
 
 
-async def _encoded(events: AsyncGenerator[Event], heartbeat: float, stream: OpenStream) -> AsyncGenerator[bytes]:
-    following: asyncio.Task[Event] | None = None
+async def _encoded(
+    events: AsyncGenerator[Encodable],
+    heartbeat: float,
+    failure: Callable[[Problem], Encodable],
+    stream: OpenStream,
+) -> AsyncGenerator[bytes]:
+    following: asyncio.Task[Encodable] | None = None
     try:
         while True:
             following = asyncio.create_task(_next(events))
@@ -95,12 +119,11 @@ async def _encoded(events: AsyncGenerator[Event], heartbeat: float, stream: Open
             except NoMoreEvents:
                 return
             except Problem as problem:
-                yield Event("problem", json.loads(problem.body)).encoded()
+                yield failure(problem).encoded()
                 return
             except Exception:
                 logger.exception("A stream of events has failed")
-                failure = Problem(500, "failed", "Something went wrong: try again, or tell an administrator.")
-                yield Event("problem", json.loads(failure.body)).encoded()
+                yield failure(unexpected()).encoded()
                 return
             yield event.encoded()
     finally:
@@ -114,7 +137,7 @@ async def _encoded(events: AsyncGenerator[Event], heartbeat: float, stream: Open
             stream.close()
 
 
-async def _next(events: AsyncIterator[Event]) -> Event:
+async def _next(events: AsyncIterator[Encodable]) -> Encodable:
     try:
         return await anext(events)
     except StopAsyncIteration:

@@ -86,3 +86,8 @@ def unauthenticated(detail: str, *, error: str = "") -> Problem:
     """The problem of a request without valid credentials. ``error``: the code that RFC 6750 has for bearer tokens."""
     challenge = 'Bearer realm="pgknowbase"' + (f', error="{error}"' if error else "")
     return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": challenge})
+
+
+def unexpected() -> Problem:
+    """The problem for an error that nobody foresaw. What it is goes to the log alone."""
+    return Problem(500, "failed", "Something went wrong: try again, or tell an administrator.")

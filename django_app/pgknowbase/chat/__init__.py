@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pgknowbase.chat.conversation import Answered, Found, Part, Text, aask, ask, stream
+    from pgknowbase.chat.conversation import Answered, Found, Part, Text, aask, ask, reply, stream
     from pgknowbase.chat.store import astart, start
 
-__all__ = ["Answered", "Found", "Part", "Text", "aask", "ask", "astart", "start", "stream"]
+__all__ = ["Answered", "Found", "Part", "Text", "aask", "ask", "astart", "reply", "start", "stream"]
 
 _MODULES = {
     "Answered": "conversation",
@@ -22,6 +22,7 @@ _MODULES = {
     "aask": "conversation",
     "ask": "conversation",
     "astart": "store",
+    "reply": "conversation",
     "start": "store",
     "stream": "conversation",
 }

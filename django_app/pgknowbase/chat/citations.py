@@ -66,6 +66,16 @@ class Citations:
         return found[1] + "".join(f"[{number}]" for number in good) if good else ""
 
 
+def marker_spans(text: str) -> list[tuple[int, int, int]]:
+    """The markers of an answer: number, and the characters from, up to. Each names one passage; code has none."""
+    code = [found.span() for found in CODE.finditer(text)]
+    return [
+        (int(found[1]), *found.span())
+        for found in re.finditer(r"\[(\d{1,4})\]", text)
+        if not any(start <= found.start() < end for start, end in code)
+    ]
+
+
 def without_markers(text: str) -> str:
     """``text`` without its markers, for the history: they name passages that the model does not see any more."""
     parts, last = [], 0

@@ -1,7 +1,7 @@
 """Answering a question: rewrite a follow-up, search, select passages, answer, check citations, store."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypeVar
@@ -42,7 +42,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The last part of a stream: the answer as it was stored."""
+    """The last part of a stream: the answer as it was stored; of ``reply`` a message that is not saved."""
 
     message: ChatMessage
 
@@ -50,7 +50,13 @@ class Answered:
 Part: TypeAlias = Found | Text | Answered
 
 
-def stream(session: ChatSession, question: str, *, idempotency_key: str = "") -> AsyncGenerator[Part]:
+def stream(
+    session: ChatSession,
+    question: str,
+    *,
+    idempotency_key: str = "",
+    model_settings: Mapping[str, Any] | None = None,
+) -> AsyncGenerator[Part]:
     """Answer a question as the session's user, and yield the answer while it is written.
 
     Yields one ``Found``, then ``Text``, and ``Answered`` at the end. Question and answer are stored with the runs
@@ -60,6 +66,7 @@ def stream(session: ChatSession, question: str, *, idempotency_key: str = "") ->
         session: its messages are the context of a follow-up question.
         question: of at most ``MAX_QUESTION_CHARACTERS`` characters.
         idempotency_key: kept on the question; the database refuses a second question of the session with it.
+        model_settings: those of pydantic-ai for the answer, such as ``{"temperature": 0}``.
 
     Raises:
         ChatError: the question is empty or too long.
@@ -72,7 +79,43 @@ def stream(session: ChatSession, question: str, *, idempotency_key: str = "") ->
             if isinstance(part, Text):
                 print(part.text, end="")
     """
-    return _in_one_task(_parts(session, question, idempotency_key))
+    return _in_one_task(_parts(lambda: _start(session, question, idempotency_key, model_settings)))
+
+
+def reply(
+    user: Any,
+    question: str,
+    *,
+    history: Sequence[Turn] = (),
+    system: str = "",
+    model_settings: Mapping[str, Any] | None = None,
+) -> AsyncGenerator[Part]:
+    """As ``stream``, for a conversation that somebody else keeps: no message is stored, only the runs are.
+
+    Args:
+        user: with whose rights it is answered.
+        history: earlier turns, oldest first, of which the latest that fit into ``CHAT["HISTORY_TOKENS"]`` are used.
+        system: wishes of the caller about the answer. The model reads them beside its instructions, as it does those
+            of every program that asks in a user's name; they change nothing of what is found.
+        model_settings: as in ``stream``.
+
+    Raises:
+        ChatError: there is no user, or as in ``stream``.
+    """
+
+    def start() -> _Answer:
+        if user is None or not getattr(user, "is_authenticated", False):
+            raise ChatError("A chat belongs to a user: sign in first.")
+        return _Answer(
+            user=user,
+            question=store.check_question(question),
+            model=configured_model(),
+            history=store.latest_turns(list(history)),
+            system=system,
+            model_settings=model_settings,
+        )
+
+    return _in_one_task(_parts(start))
 
 
 async def aask(session: ChatSession, question: str, *, idempotency_key: str = "") -> ChatMessage:
@@ -102,11 +145,13 @@ def ask(session: ChatSession, question: str, *, idempotency_key: str = "") -> Ch
 class _Answer:
     """An answer in progress. Its mode is FAILED until it is complete, so that whatever interrupts it is recorded so."""
 
-    session: ChatSession
-    message: ChatMessage
+    user: Any
     question: str
     model: str
     history: list[Turn]
+    message: ChatMessage | None = None
+    system: str = ""
+    model_settings: Mapping[str, Any] | None = None
     query: str = ""
     passages: list[Passage] = field(default_factory=list)
     mode: str = Mode.FAILED
@@ -116,8 +161,8 @@ class _Answer:
     rewriting_id: UUID | None = None
 
 
-async def _parts(session: ChatSession, question: str, idempotency_key: str) -> AsyncGenerator[Part]:
-    answer = await sync_to_async(_start)(session, question, idempotency_key)
+async def _parts(start: Callable[[], _Answer]) -> AsyncGenerator[Part]:
+    answer = await sync_to_async(start)()
     stored = None
     try:
         await _search(answer)
@@ -138,17 +183,26 @@ async def _parts(session: ChatSession, question: str, idempotency_key: str) -> A
             await asyncio.shield(sync_to_async(_store)(answer))
 
 
-def _start(session: ChatSession, question: str, idempotency_key: str) -> _Answer:
+def _start(
+    session: ChatSession, question: str, idempotency_key: str, model_settings: Mapping[str, Any] | None
+) -> _Answer:
     checked = store.check_question(question)
     model = configured_model()
     message = store.store_question(session, checked, idempotency_key=idempotency_key)
     history = store.recent_turns(session, before=message)
-    return _Answer(session=session, message=message, question=checked, model=model, history=history)
+    return _Answer(
+        user=session.user,
+        message=message,
+        question=checked,
+        model=model,
+        history=history,
+        model_settings=model_settings,
+    )
 
 
 async def _search(answer: _Answer) -> None:
     """Find the passages; none are kept where none is relevant, so that nothing is answered from noise."""
-    user, history = answer.session.user, answer.history
+    user, history = answer.user, answer.history
     if not answer.model:
         previous = history[-1].searched if history else ""
         answer.query, found = await sync_to_async(find_for_follow_up)(answer.question, previous, user)
@@ -156,9 +210,7 @@ async def _search(answer: _Answer) -> None:
     else:
         answer.query = answer.question
         if history:
-            answer.query, answer.rewriting_id = await rewrite_question(
-                answer.session, answer.question, history, answer.model
-            )
+            answer.query, answer.rewriting_id = await rewrite_question(user, answer.question, history, answer.model)
         found = await sync_to_async(find_passages)(answer.query, user)
         found = fit_passages(found, get_settings().chat.context_tokens)
     answer.passages = found if are_relevant(found) else []
@@ -191,12 +243,17 @@ async def _model_text(answer: _Answer) -> AsyncGenerator[str]:
     from pgknowbase.agents import DjangoDeps  # the extra
 
     prompt = question_with_passages(answer.question, answer.passages)
-    history = as_messages([(turn.question, turn.answer) for turn in answer.history])
-    deps = DjangoDeps.from_user(answer.session.user)
-    run = answering_agent().run_stream(prompt, deps=deps, model=answer.model, message_history=history)
-    async with run as reply:
-        answer.execution_id = reply.execution_id
-        async for piece in reply.stream_text(delta=True):
+    history = as_messages([(turn.question, turn.answer) for turn in answer.history], system=answer.system)
+    run = answering_agent().run_stream(
+        prompt,
+        deps=DjangoDeps.from_user(answer.user),
+        model=answer.model,
+        message_history=history,
+        model_settings=answer.model_settings,
+    )
+    async with run as text:
+        answer.execution_id = text.execution_id
+        async for piece in text.stream_text(delta=True):
             yield piece
 
 

@@ -1,7 +1,7 @@
-"""The language model of chats: the agent that answers, and the one that rewrites follow-up questions.
+"""The language model of chats: agents that answer, rewrite follow-up questions, and name conversations.
 
-Neither agent has tools, so no text that was found can make them do anything but write text. Neither is in the registry:
-they are called with passages as context, and make no sense without it.
+None of the agents has tools, so no text that was found can make them do anything but write text. None is in the
+registry: they are called with passages or a conversation as context, and make no sense without it.
 """
 
 import logging
@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from pgknowbase.chat.models import ChatSession
-from pgknowbase.chat.prompt import INSTRUCTIONS, REWRITE_INSTRUCTIONS, as_messages
+from pgknowbase.chat.prompt import INSTRUCTIONS, REWRITE_INSTRUCTIONS, TASK_INSTRUCTIONS, as_messages
 from pgknowbase.chat.retrieval import MAX_REWRITTEN_CHARACTERS, with_previous_words
 from pgknowbase.chat.store import Turn
 from pgknowbase.conf import get_settings
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 ANSWER = "pgknowbase_chat"
 REWRITE = "pgknowbase_chat_rewrite"
+TASK = "pgknowbase_chat_task"
 logger = logging.getLogger("pgknowbase.chat")
 
 
@@ -48,9 +48,12 @@ def answering_agent() -> "DjangoAgent[Any, str]":
     return _agent(ANSWER, INSTRUCTIONS)
 
 
-async def rewrite_question(
-    session: ChatSession, question: str, history: Sequence[Turn], model: str
-) -> tuple[str, UUID | None]:
+def task_agent() -> "DjangoAgent[Any, str]":
+    """The agent that makes something of a conversation for the program that shows it, such as a title."""
+    return _agent(TASK, TASK_INSTRUCTIONS)
+
+
+async def rewrite_question(user: Any, question: str, history: Sequence[Turn], model: str) -> tuple[str, UUID | None]:
     """A follow-up question as one that can be searched for by itself, and the id of the run that wrote it.
 
     A failed run does not fail the answer: the question is then searched for with the words of the previous one.
@@ -58,7 +61,7 @@ async def rewrite_question(
     from pgknowbase.agents import DjangoDeps  # the extra
 
     messages = as_messages([(turn.question, turn.answer) for turn in history])
-    deps = DjangoDeps.from_user(session.user)
+    deps = DjangoDeps.from_user(user)
     agent = _agent(REWRITE, REWRITE_INSTRUCTIONS)
     try:
         result = await agent.run(f"Last question: {question}", deps=deps, model=model, message_history=messages)

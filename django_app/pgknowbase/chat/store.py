@@ -101,7 +101,7 @@ def earlier_question(session: ChatSession, idempotency_key: str) -> ChatMessage 
 
 
 def store_answer(
-    asked: ChatMessage,
+    asked: ChatMessage | None,
     *,
     mode: str,
     text: str,
@@ -111,24 +111,30 @@ def store_answer(
     execution_id: UUID | None = None,
     rewriting_id: UUID | None = None,
 ) -> ChatMessage:
-    """Store the answer to a question. A failed one frees the question's idempotency key for a retry."""
+    """Store the answer to a question. A failed one frees the question's idempotency key for a retry.
+
+    Where no question was stored, the answer is returned and not stored either.
+    """
     using = get_settings().database
+    made = ChatMessage(
+        role=ChatMessage.Role.ASSISTANT,
+        mode=mode,
+        content=to_storable(text),
+        search_query=search_query,
+        citations=list(citations),
+        dropped=list(dropped),
+        execution_id=execution_id,
+        rewriting_id=rewriting_id,
+    )
+    if asked is None:
+        made._state.db = using
+        return made
+    made.session, made.reply_to = asked.session, asked
     with transaction.atomic(using):
         if mode == ChatMessage.Mode.FAILED and asked.idempotency_key:
             asked.idempotency_key = ""
             asked.save(using=using, update_fields=["idempotency_key"])
-        made = ChatMessage.objects.using(using).create(
-            session=asked.session,
-            role=ChatMessage.Role.ASSISTANT,
-            reply_to=asked,
-            mode=mode,
-            content=to_storable(text),
-            search_query=search_query,
-            citations=list(citations),
-            dropped=list(dropped),
-            execution_id=execution_id,
-            rewriting_id=rewriting_id,
-        )
+        made.save(using=using, force_insert=True)
         _touch(asked.session, using)
     return made
 
@@ -149,8 +155,14 @@ def recent_turns(session: ChatSession, *, before: ChatMessage) -> list[Turn]:
         for made in answers
         if made.reply_to is not None
     ]
+    return latest_turns(latest[::-1])
+
+
+def latest_turns(turns: Sequence[Turn]) -> list[Turn]:
+    """The latest of ``turns``, which are oldest first, as many as ``CHAT["HISTORY_TOKENS"]`` allows."""
+    latest = turns[-MAX_TURNS:][::-1]
     count = count_fitting((f"{turn.question}{turn.answer}" for turn in latest), get_settings().chat.history_tokens)
-    return latest[:count][::-1]
+    return list(latest[:count][::-1])
 
 
 def _lost_before() -> datetime:

@@ -143,6 +143,27 @@ class EmbeddingUsage:
         return self._spenders.get(document, ("", ""))
 
 
+def record_texts(
+    using: str, embedder: Embedder, calls: Iterable[Call], *, kind: UsageKind, space: str, tenant: str
+) -> None:
+    """Add what calls for texts that belong to no document have used."""
+    figures = _Figures()
+    for call in calls:
+        figures.seconds += call.seconds
+        figures.counts.update(
+            calls=1,
+            failed_calls=int(call.failed),
+            doubtful_calls=int(call.is_doubtful),
+            texts=0 if call.failed else len(call.texts),
+            characters=0 if call.failed else call.characters,
+            tokens=call.billed_tokens,
+            estimated_tokens=call.estimated_tokens,
+        )
+    if figures.counts["calls"]:
+        names = {"provider": embedder.provider, "model": embedder.model, "space": space, "tenant": tenant}
+        add_entries(using, [figures.entry(embedding_price(embedder.model, embedder.provider), kind=kind, **names)])
+
+
 def read_spenders(using: str, documents: Iterable[DocumentKey]) -> dict[DocumentKey, tuple[str, str]]:
     """Label of the source model and tenant of documents, by key."""
     keys = list(documents)

@@ -99,6 +99,17 @@ def search_active_space(using: str, search: Callable[[ActiveSpace, Embedder], li
     raise SpaceMismatchError("The active embedding space has changed since this transaction began: start a new one.")
 
 
+def active_embedder(using: str) -> tuple[ActiveSpace, Embedder]:
+    """The active space, and the embedder of its vectors.
+
+    Raises:
+        SearchError: no space is active.
+        SpaceMismatchError: the settings have no embedder for it.
+    """
+    space = read_active_space(using)
+    return space, _embedder(using, space)
+
+
 def _embedder(using: str, space: ActiveSpace) -> Embedder:
     embedding = find_embedding(space)
     if embedding is None:

@@ -31,12 +31,13 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from pgknowbase import __version__
+from pgknowbase.api.links import URI, id_of_uri, resource_uri
 from pgknowbase.conf import get_settings
 from pgknowbase.core.cancelling import CancellableQueries
 from pgknowbase.core.text import short_repr
 from pgknowbase.errors import EmbeddingError, NotFoundError, PgKnowbaseError, SearchError
 from pgknowbase.mcp.identity import Identity
-from pgknowbase.mcp.tools import TOOLS, URI, id_of_uri, resource_uri
+from pgknowbase.mcp.tools import TOOLS
 from pgknowbase.search import service
 from pgknowbase.search.schemas import described
 from pgknowbase.sources.registry import sources

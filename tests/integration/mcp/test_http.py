@@ -10,9 +10,9 @@ from django.db import connection
 from django.test import Client as WsgiClient
 from mcp import MCPError
 
+from pgknowbase.api.links import id_of_uri, resource_uri
 from pgknowbase.api.models import ApiToken
 from pgknowbase.api.tokens import revoke
-from pgknowbase.mcp.tools import id_of_uri, resource_uri
 from pgknowbase.search.schemas import FetchedDocument, SearchPage
 from tests.integration.api.conftest import _unthrottled, library, token_of, users  # noqa: F401
 from tests.integration.mcp.conftest import ACCEPT, PUBLIC, WORDS, titles, told

@@ -38,6 +38,7 @@ class Engine:
         tools: Sequence[Any],
         toolsets: Sequence[AbstractToolset[Any]],
     ) -> None:
+        self._settings = dict(model_settings or {})
         kinds = list(output_type) if isinstance(output_type, list | tuple) else [output_type]
         self.agent: Agent[Any, Any] = Agent(
             name=name,
@@ -46,7 +47,7 @@ class Engine:
             output_type=[*kinds, DeferredToolRequests],
             instructions=adapt_function(instructions) if callable(instructions) else instructions,
             # The provider's client must not retry: RunHooks does, within the run's timeout and its own limit.
-            model_settings=cast(ModelSettings, {"max_retries": 0, **(model_settings or {})}),
+            model_settings=cast(ModelSettings, {"max_retries": 0, **self._settings}),
             tools=[as_tool(tool) for tool in tools],
             toolsets=[check_toolset(each) for each in toolsets],
         )
@@ -68,7 +69,7 @@ class Engine:
         try:
             async with (
                 self._model_of(request) as model,
-                self.agent.iter(request.prompt, **_options(request, model)) as run,
+                self.agent.iter(request.prompt, **self._options(request, model)) as run,
             ):
                 async for _ in run:
                     pass
@@ -91,7 +92,7 @@ class Engine:
             try:
                 async with (
                     self._model_of(request) as model,
-                    self.agent.run_stream(request.prompt, **_options(request, model)) as stream,
+                    self.agent.run_stream(request.prompt, **self._options(request, model)) as stream,
                 ):
                     yield stream
                     if stream.is_complete:
@@ -110,6 +111,30 @@ class Engine:
         with Agent.using_thread_executor(_threads()):
             async with open_model(request.model, self.agent.name or "") as model:
                 yield model
+
+    def _options(self, request: RunRequest, model: Model) -> dict[str, Any]:
+        token = CancellationToken()
+        request.register_cancel(token.cancel)
+        settings = dict(request.model_settings)
+        if (most := self._settings.get("max_tokens")) and settings.get("max_tokens"):
+            settings["max_tokens"] = min(most, settings["max_tokens"])
+        return {
+            "model": model,
+            "deps": request.deps,
+            "message_history": as_history(request),
+            "deferred_tool_results": as_decisions(request),
+            "timeout": request.timeout,
+            "retries": request.retry.max_attempts - 1,
+            "cancellation_token": token,
+            "model_settings": cast(ModelSettings, settings) or None,
+            "usage_limits": UsageLimits(
+                request_limit=request.request_limit,
+                total_tokens_limit=request.token_limit,
+                cost_limit=request.cost_limit,
+                tool_calls_limit=request.tool_calls_limit,
+            ),
+            "capabilities": [RunHooks(request)],
+        }
 
 
 class ClosingExecutor(ThreadPoolExecutor):
@@ -136,24 +161,3 @@ def _threads() -> ClosingExecutor:
 
 
 os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork has none of the parent's threads
-
-
-def _options(request: RunRequest, model: Model) -> dict[str, Any]:
-    token = CancellationToken()
-    request.register_cancel(token.cancel)
-    return {
-        "model": model,
-        "deps": request.deps,
-        "message_history": as_history(request),
-        "deferred_tool_results": as_decisions(request),
-        "timeout": request.timeout,
-        "retries": request.retry.max_attempts - 1,
-        "cancellation_token": token,
-        "usage_limits": UsageLimits(
-            request_limit=request.request_limit,
-            total_tokens_limit=request.token_limit,
-            cost_limit=request.cost_limit,
-            tool_calls_limit=request.tool_calls_limit,
-        ),
-        "capabilities": [RunHooks(request)],
-    }

@@ -53,6 +53,7 @@ class RunRequest:
         history: messages of an earlier run or of the paused run, as JSON.
         decisions: by tool call id, True for an approved call and the reason for a refused one.
         permissions: by tool name; a tool that is left out is allowed.
+        model_settings: of this run, over those of the agent.
         register_cancel: called once with a function that stops the run, from any thread.
     """
 
@@ -69,6 +70,7 @@ class RunRequest:
     history: list[Any] | None = None
     decisions: Mapping[str, bool | str] | None = None
     permissions: Mapping[str, Permission] = field(default_factory=dict)
+    model_settings: dict[str, Any] = field(default_factory=dict)
     register_cancel: Callable[[Callable[[], None]], None] = lambda cancel: None
 
 

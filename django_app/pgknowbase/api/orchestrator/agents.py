@@ -158,17 +158,19 @@ def _info(agent: Runnable, place: Any) -> AgentInfo:
 # A run as server-sent events
 
 
-async def run_events(agent: Runnable, prompt: str, *, deps: DjangoDeps, timeout: float | None) -> AsyncGenerator[Event]:
+async def run_events(
+    agent: Runnable, prompt: str, *, deps: DjangoDeps, timeout: float | None = None, **options: Any
+) -> AsyncGenerator[Event]:
     """``started``, then ``text`` or ``partial`` while the model answers, then ``result`` or ``waiting``.
 
-    Closing the generator cancels the run.
+    Closing the generator cancels the run. ``options`` are those of ``run_stream``.
 
     Raises:
         Problem: the run did not complete.
     """
     events: asyncio.Queue[Event | None] = asyncio.Queue()
     # pydantic-ai must enter and leave its context managers in one task, but the server reads each event in another.
-    running = asyncio.create_task(_run_into(events.put_nowait, agent, prompt, deps=deps, timeout=timeout))
+    running = asyncio.create_task(_run_into(events.put_nowait, agent, prompt, deps=deps, timeout=timeout, **options))
     running.add_done_callback(lambda _: events.put_nowait(None))
     try:
         while (event := await events.get()) is not None:
