@@ -79,9 +79,11 @@ format: .venv/.installed ## Format the Python code and repair what ruff can
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-docs: .venv/.installed ## Write the tables of docs/settings.md and the picture of docs/architecture.md from the code
+docs: .venv/.installed ## Write what the code says into docs/, and the documentation as a site into build/site
 	@PYTHONPATH=django_app .venv/bin/python -m docs.settings_tables
 	@.venv/bin/python -m docs.row_diagram
+	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs build/site
+	@echo "build/site/index.html"
 
 bench-quality: .venv/.installed ## Rank the labelled sets in the folder DATA; ARGS are those of benchmarks.quality
 	@.venv/bin/python -m benchmarks.quality $(DATA) $(ARGS)

@@ -1,4 +1,4 @@
-"""The README's quick start runs as written."""
+"""The README's quick start and the tutorial run as written."""
 
 import os
 import re
@@ -15,6 +15,7 @@ from tests.integration.embedded.conftest import end_servers_in
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 QUICK_START = README.partition("\n## Quick start\n")[2].partition("\n## ")[0]
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 BLOCK = re.compile(r"^(?P<before>[^\n]*)\n\n?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -48,9 +49,10 @@ def shell(code, directory, folder):
     return done.stdout, Path((folder / "pwd").read_text().strip())
 
 
-def test_quick_start(folder):
-    blocks = list(BLOCK.finditer(QUICK_START))
-    assert QUICK_START.count("```") == 2 * len(blocks)
+def run_blocks(text, folder):
+    """Do what the blocks of ``text`` say, and return the output that the last one expects."""
+    blocks = list(BLOCK.finditer(text))
+    assert text.count("```") == 2 * len(blocks)
     directory, printed = folder / "work", ""
     for block in blocks:
         before, language, code = block["before"], block["language"], block["code"]
@@ -59,8 +61,16 @@ def test_quick_start(folder):
             printed, directory = shell("\n".join(lines), directory, folder)
         elif language == "python":
             path = directory / re.search(r"`([\w/]+\.py)`", before)[1]
-            kept = path.read_text() if before.startswith("At the end of") else ""
+            kept = path.read_text() if "At the end of" in before else ""
             path.write_text(kept + code)
         else:
             assert printed.endswith(code), f"expected {code!r}, got {printed!r}"
-    assert printed == "0.28 Bicycle\n"
+    return printed
+
+
+def test_quick_start(folder):
+    assert run_blocks(QUICK_START, folder) == "0.28 Bicycle\n"
+
+
+def test_tutorial(folder):
+    assert run_blocks(TUTORIAL, folder).startswith("3 events: ")

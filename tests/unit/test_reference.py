@@ -154,6 +154,13 @@ def test_named_files_exist(path):
     assert {name for name in named if not any((root / name).exists() for root in (ROOT, LIBRARY))} == set()
 
 
+def test_security_names_tests_that_there_are():
+    named = set(re.findall(r"`(test_\w+)`", PAGES["security.md"]))
+    assert len(named) > 10
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert {name for name in named if f"def {name}(" not in tests} == set()
+
+
 def anchors(text):
     """The anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.MULTILINE)
