@@ -34,10 +34,10 @@ SELECT * FROM pgknowbase_search_hybrid_v1(%(words)s, %(vector)s::halfvec, 10);
 SELECT * FROM pgknowbase_search_hybrid_v1(
     %(words)s, %(vector)s::halfvec, 10, pgknowbase_filter_v1(metadata => '{"p10": true}'));
 -- similar --
-SELECT * FROM pgknowbase_similar_v1(%(source)s, %(key)s, 10);
+SELECT * FROM pgknowbase_similar_v1(ARRAY[%(source)s]::int[], ARRAY[%(key)s], 10);
 -- similar, filter passing 10 % --
 SELECT * FROM pgknowbase_similar_v1(
-    %(source)s, %(key)s, 10, pgknowbase_filter_v1(threshold => -1, visible_to => '', metadata => '{"p10": true}'));
+    ARRAY[%(source)s]::int[], ARRAY[%(key)s], 10, pgknowbase_filter_v1(threshold => -1, visible_to => '', metadata => '{"p10": true}'));
 -- pending --
 SELECT * FROM pgknowbase_search_pending_v1(%(words)s, %(rendered)s::jsonb, 1000);
 -- pending, filter passing 10 % --

@@ -23,7 +23,7 @@ _MODULES = {
     "pgknowbase.api.problems": ("FieldProblem", "ProblemDetails"),
     "pgknowbase.api.knowledge": (
         *("CostParameters", "DocumentParameters", "FacetParameters", "FacetRequest", "SearchParameters"),
-        *("SearchRequest", "SimilarParameters"),
+        *("SearchRequest", "SimilarParameters", "SimilarRequest"),
         *("SyncBatchRequest", "SyncBatchResponse", "SyncFailure"),
     ),
     "pgknowbase.api.orchestrator.schemas": (

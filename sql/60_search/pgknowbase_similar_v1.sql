@@ -1,25 +1,45 @@
--- The objects nearest to one that is in the index, itself left out: a dense search by the mean of its chunks.
--- The other parameters are those of pgknowbase_search_dense_v1. Nothing is like an object that has no chunks, or that
--- the viewer may not find.
+-- The objects nearest to one that is in the index, or to several, themselves left out: a dense search by the mean of the means
+-- of their chunks. The other parameters are those of pgknowbase_search_dense_v1. Objects that have no chunks, or that the
+-- viewer may not find, do not count; where all are such, nothing is found.
+--
+--   SELECT object_key, similarity FROM pgknowbase_similar_v1('{7,7}', '{12,15}', 10);
 CREATE OR REPLACE FUNCTION pgknowbase_similar_v1(
-    of_source integer, of_key text, max_hits integer, filter pgknowbase_filter DEFAULT NULL, skip integer DEFAULT 0,
-    exact_search_max_chunks integer DEFAULT 15000, record_plan boolean DEFAULT false)
+    of_sources integer[], of_keys text[], max_hits integer, filter pgknowbase_filter DEFAULT NULL,
+    skip integer DEFAULT 0, exact_search_max_chunks integer DEFAULT 15000, record_plan boolean DEFAULT false)
 RETURNS SETOF pgknowbase_hit
-LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10 SET search_path FROM CURRENT
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10 SET search_path FROM CURRENT SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
+    _viewer CONSTANT pgknowbase_filter := pgknowbase_filter_v1(visible_to => filter.visible_to);
     _mean halfvec;
-    _itself bigint;
+    _themselves bigint[];
 BEGIN
-    SELECT e.id INTO _itself FROM pgknowbase_externaldata AS e
-    WHERE e.content_type_id = of_source AND e.object_key = of_key
-        AND (filter.visible_to IS NULL OR pgknowbase_matches_filter(e, pgknowbase_filter_v1(visible_to => filter.visible_to)));
-    SELECT avg(c.embedding) INTO _mean FROM pgknowbase_chunk AS c WHERE c.source = of_source AND c.id = of_key;
-    IF _itself IS NULL OR _mean IS NULL THEN
+    SELECT avg(m.embedding), array_agg(m.id) INTO _mean, _themselves
+    FROM (
+        SELECT e.id, (
+            SELECT avg(c.embedding) FROM pgknowbase_chunk AS c WHERE c.source = e.content_type_id AND c.id = e.object_key
+        )::halfvec AS embedding
+        FROM unnest(of_sources, of_keys) AS o (source, key)
+        CROSS JOIN LATERAL (
+            SELECT x.id, x.content_type_id, x.object_key FROM pgknowbase_externaldata AS x
+            WHERE x.content_type_id = o.source AND x.object_key = o.key
+                AND (filter.visible_to IS NULL OR pgknowbase_matches_filter(x, _viewer))
+            OFFSET 0
+        ) AS e
+    ) AS m;
+    IF _mean IS NULL THEN
         RETURN;
+    ELSIF cardinality(_themselves) = 1 THEN
+        RETURN QUERY SELECT * FROM pgknowbase_search_dense_v1(
+            _mean, max_hits, filter, _themselves[1], skip, exact_search_max_chunks, record_plan => record_plan);
+    ELSE
+        -- The search leaves out one object; of the others so many more are found.
+        RETURN QUERY SELECT h.* FROM pgknowbase_search_dense_v1(
+            _mean, max_hits + greatest(skip, 0) + cardinality(_themselves), filter, NULL, 0, exact_search_max_chunks,
+            record_plan => record_plan) AS h
+        WHERE h.external_data_id <> ALL (_themselves)
+        ORDER BY h.score DESC, h.external_data_id LIMIT max_hits OFFSET greatest(skip, 0);
     END IF;
-    RETURN QUERY SELECT * FROM pgknowbase_search_dense_v1(
-        _mean, max_hits, filter, _itself, skip, exact_search_max_chunks, record_plan => record_plan);
 END
 $pgknowbase$;

@@ -101,7 +101,7 @@ def source_row(data: ExternalData, site: AdminSite, request: HttpRequest) -> Sou
 def _neighbours(data: ExternalData, chunks: list[Chunk], using: str, site: AdminSite) -> list[Neighbour]:
     if not chunks:
         return []
-    like = SimilarQuery(data.content_type_id, object_key=data.object_key)
+    like = SimilarQuery(((data.content_type_id, data.object_key),))
     try:
         # A savepoint: a statement that fails must not abort the transaction that renders the rest of the page.
         with transaction.atomic(using=using):

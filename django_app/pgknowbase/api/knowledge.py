@@ -67,6 +67,18 @@ class SimilarParameters(service.QueryFilters):
     metadata: Json[dict[str, Any]] | None = Field(None, description="Conditions on metadata, as JSON.")
 
 
+class SimilarRequest(service.QueryFilters):
+    """A search for objects similar to several together, and the user for whom it is done."""
+
+    ids: list[str] = Field(
+        min_length=1,
+        max_length=service.MAX_LIKE,
+        description="Ids of results.",
+        examples=[["blog.Article:12", "blog.Note:3"]],
+    )
+    user_id: UserId = None
+
+
 class CostParameters(BaseModel):
     """Since when, and by which name of the ledger."""
 
@@ -155,6 +167,16 @@ def similar(request: HttpRequest, parameters: Query[SimilarParameters]) -> Searc
     caller.require("search")
     _check_limit(parameters)
     return service.similar(parameters.model, parameters.key, parameters, viewer=caller.user)
+
+
+@router.post("similar/", response=SearchPage, operation_id="similarToSeveral", openapi_extra=ANONYMOUS)
+def similar_to_several(request: HttpRequest, body: SimilarRequest) -> SearchPage:
+    """The objects most similar to several together, which the caller may see."""
+    caller = get_caller(request)
+    caller.require("search")
+    _check_limit(body)
+    objects = [service.parse_id(each) for each in body.ids]
+    return service.similar_to_several(objects, body, viewer=caller.acting_as(body.user_id))
 
 
 @router.get("document/", response=FetchedDocument, operation_id="document", openapi_extra=ANONYMOUS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mcp_types import Tool, ToolAnnotations
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from pgknowbase.api.links import resource_uri
 from pgknowbase.core.strict import StrictModel
@@ -41,8 +41,20 @@ class FetchArguments(StrictModel):
 class SimilarArguments(QueryFilters):
     """What ``similar`` takes."""
 
-    id: str = Field(description="The id of a result, such as 'blog.Article:12'.")
+    id: str | None = Field(None, description="The id of a result, such as 'blog.Article:12'.")
+    ids: list[str] | None = Field(
+        None,
+        min_length=1,
+        max_length=service.MAX_LIKE,
+        description="Instead, ids of several: what is most like all together.",
+    )
     limit: int = Field(10, ge=1, le=MAX_RESULTS, description="Results at most.")
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> "SimilarArguments":
+        if (self.id is None) is (self.ids is None):
+            raise ValueError("pass either id or ids")
+        return self
 
 
 @dataclass(frozen=True)
@@ -82,9 +94,9 @@ def fetch(asked: FetchArguments, identity: Identity) -> FetchedDocument:
 
 
 def similar(asked: SimilarArguments, identity: Identity) -> SearchPage:
-    """One page of the objects most similar to one."""
-    model, key = parse_id(asked.id)
-    return _located(service.similar(model, key, asked, viewer=identity.viewer()), identity)
+    """One page of the objects most similar to one, or to several together."""
+    objects = [parse_id(each) for each in asked.ids or [asked.id or ""]]
+    return _located(service.similar_to_several(objects, asked, viewer=identity.viewer()), identity)
 
 
 def facets(asked: FacetQuery, identity: Identity) -> Facets:
@@ -115,7 +127,12 @@ TOOLS = {
             fetch,
         ),
         KnowledgeTool(
-            "similar", "Find similar", f"What is most like one result. {DATA}", SimilarArguments, SearchPage, similar
+            "similar",
+            "Find similar",
+            f"What is most like one result, or several. {DATA}",
+            SimilarArguments,
+            SearchPage,
+            similar,
         ),
         KnowledgeTool(
             "facets",

@@ -215,7 +215,7 @@ class _Question:
         return None, None
 
     def _of_the_score(self, verdict: Verdict, near: Hit | None, worded: Hit | None, kept_out: bool) -> Iterator[Reason]:
-        itself = {"source": verdict.data.content_type_id, "object_key": verdict.data.object_key}
+        itself = {"sources": [verdict.data.content_type_id], "keys": [verdict.data.object_key]}
         if self.mode != "keyword" and near is None and not gateway.fetch_value(self.using, "has_chunks", **itself):
             yield Reason("no_chunks")
         if self.mode == "keyword" and worded is None and verdict.data.is_active:

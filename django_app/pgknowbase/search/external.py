@@ -1,13 +1,12 @@
 """Search across source models: the queryset and the manager of ``ExternalData``."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, get_args
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, get_args
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.db import models
 
-from pgknowbase.core.keys import object_key
 from pgknowbase.core.text import short_repr
 from pgknowbase.errors import SearchError
 from pgknowbase.search.facets import FacetSpec, count_facets
@@ -27,11 +26,13 @@ from pgknowbase.search.queryset import AnyQuery, as_filterable, evaluated
 from pgknowbase.search.result_queryset import SearchedQuerySet
 from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_external_data
+from pgknowbase.search.similar import rows_to_compare, similar_query, visible_part
 from pgknowbase.search.visibility import Viewer, viewer_param, visible_data, visible_rows
 from pgknowbase.sources.declaration import SourceRow
-from pgknowbase.sources.registry import Source, content_type_ids, is_source, source_of, sources
+from pgknowbase.sources.registry import Source, content_type_ids, source_of, sources
 
 SearchMode = Literal["semantic", "keyword", "hybrid"]
+SourceRows: TypeAlias = models.Model | Iterable[models.Model]
 SEARCH_MODES: tuple[SearchMode, ...] = get_args(SearchMode)
 
 
@@ -104,44 +105,38 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
 
     def similar_to(
         self,
-        row: models.Model,
+        row: SourceRows,
         *,
         models: Sequence[type[models.Model]] | None = None,
         **options: Unpack[SearchOptions],
     ) -> Self:
-        """Search for the objects most similar to a source row, by the mean of its chunks; the row itself is left out.
+        """Search for the objects most similar to a source row, or to several together; these are left out.
 
         >>> ExternalData.objects.similar_to(note, models=[Article], limit=5)
 
         Args:
-            row: a saved row of a source model.
+            row: a saved row of a source model, or up to 100 such rows.
             models: the source models whose objects are searched; None for all.
-            options: see ``SearchOptions``. Where the user of ``visible_to`` may not see ``row``, nothing is found.
+            options: see ``SearchOptions``. Rows that the user of ``visible_to`` may not see do not count; where there
+                are no others, nothing is found.
 
         Raises:
             SearchError: an argument is out of range, or ``row`` is not a row of a source model.
-            NotIndexedError: ``row`` has no chunks yet; raised on evaluation.
+            NotIndexedError: none of the rows has chunks yet; raised on evaluation.
         """
-        if not is_source(type(row)):
-            raise SearchError(f"{short_repr(row)} is not a row of a source model: add ExternalDataMixin to its model.")
-        chosen, source = Options(**options), source_of(type(row))
+        given, chosen = rows_to_compare(row), Options(**options)
         chosen.check_without_text()
-        using = row._state.db or self.db
-        similar = SimilarQuery(source.content_type_id(using), object_key=object_key(type(row), row.pk))
-        viewer = viewer_param(chosen.visible_to)
-        if viewer is not None and any(
-            visible_rows(other.model, chosen.visible_to) is not None for other in [source, *sources()]
-        ):
+        using = given[0]._state.db or self.db
+        similar, compared = similar_query(given, using), [source_of(model) for model in {type(each) for each in given}]
+        if viewer_param(chosen.visible_to) is not None and _is_ruled([*compared, *sources()], chosen.visible_to):
             # Where a model has a rule of its own, visibility is a condition of the queryset and the SQL function is not
-            # given the viewer. So it cannot check that the user may see the row itself; this statement does.
-            itself = self.model._default_manager.using(using).of_key(source, similar.object_key)
-            if not itself.visible(source, chosen.visible_to).exists():
-                return self.none()
+            # given the viewer. So it cannot check that the user may see the rows themselves; this statement does.
+            similar = visible_part(similar, compared, chosen.visible_to, using)
         return self._ranked_by(similar, models, chosen)
 
     async def asimilar_to(
         self,
-        row: models.Model,
+        row: SourceRows,
         *,
         models: Sequence[type[models.Model]] | None = None,
         **options: Unpack[SearchOptions],

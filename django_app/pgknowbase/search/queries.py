@@ -196,27 +196,29 @@ class HybridQuery:
 
 @dataclass(frozen=True, slots=True)
 class SimilarQuery:
-    """A search for the objects most similar to another one, by the mean of its chunks; that object is left out."""
+    """A search for the objects most similar to others, by the mean of their chunks; these are left out.
 
-    source: int
-    object_key: str = field(kw_only=True)
+    ``objects``: their sources, as content type ids, and keys.
+    """
+
+    objects: tuple[tuple[int, str], ...]
 
     def rows(self, using: str, page: Page, filters: Filters, row: str | None = None) -> list[gateway.Row]:
-        """The objects nearest to this one; none if the viewer may not see this object itself.
+        """The objects nearest to these; those that the viewer may not see do not count.
 
         Raises:
-            NotIndexedError: the object has no chunks.
+            NotIndexedError: none of the objects has chunks.
         """
-        itself = {"source": self.source, "object_key": self.object_key}
+        sources, keys = [source for source, _ in self.objects], [key for _, key in self.objects]
+        themselves = {"sources": sources, "keys": keys}
         below = get_settings().search.exact_search_max_chunks
         with translated_errors(using):
             rows = gateway.fetch_hits(
-                using, "search_similar", row=row, exact_search_max_chunks=below, **itself, **page.params(filters)
+                using, "search_similar", row=row, exact_search_max_chunks=below, **themselves, **page.params(filters)
             )
-            if not rows and not gateway.fetch_value(using, "has_chunks", **itself):
+            if not rows and keys and not gateway.fetch_value(using, "has_chunks", **themselves):
                 raise NotIndexedError(
-                    f"The object {self.object_key!r} has no chunks yet: sync it and let the worker run before you"
-                    " search by it."
+                    f"The object {keys[0]!r} has no chunks yet: sync it and let the worker run before you search by it."
                 )
         return rows
 

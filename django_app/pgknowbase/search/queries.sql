@@ -44,7 +44,7 @@ FROM pgknowbase_search_keyword_v1(
 -- search_similar --
 SELECT *
 FROM pgknowbase_similar_v1(
-    %(source)s, %(object_key)s, %(limit)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb),
+    %(sources)s::int[], %(keys)s::text[], %(limit)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb),
     skip => %(skip)s, exact_search_max_chunks => %(exact_search_max_chunks)s, record_plan => %(record_plan)s)
 
 -- hits_with_rows --
@@ -100,7 +100,9 @@ SELECT current_setting('pgknowbase.keyword_plan', true)
 SELECT current_setting('pgknowbase.hybrid_plan', true)
 
 -- has_chunks --
-SELECT EXISTS (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = %(source)s AND c.id = %(object_key)s)
+SELECT EXISTS (
+    SELECT 1 FROM unnest(%(sources)s::int[], %(keys)s::text[]) AS o (source, id)
+    CROSS JOIN LATERAL (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = o.source AND c.id = o.id LIMIT 1) AS c)
 
 -- object_matches_filter --
 SELECT pgknowbase_matches_filter(e, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb))

@@ -1,15 +1,14 @@
 """Search on source models: ``SemanticQuerySet`` and its manager."""
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
 from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.db import models
 
-from pgknowbase.core.keys import key_text, object_key
-from pgknowbase.core.text import short_repr
-from pgknowbase.errors import SearchError
+from pgknowbase.core.keys import key_text
 from pgknowbase.search.facets import FacetSpec, count_facets
 from pgknowbase.search.filters import Filters, ObjectFilters, Options, SearchOptions, TextSearchOptions
 from pgknowbase.search.paging import Paging
@@ -26,8 +25,9 @@ from pgknowbase.search.queries import (
 from pgknowbase.search.result_queryset import Row, SearchedQuerySet
 from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_object_keys
+from pgknowbase.search.similar import rows_to_compare, similar_query, visible_part
 from pgknowbase.search.visibility import Viewer, viewer_param, visible_data, visible_rows
-from pgknowbase.sources.registry import Source, is_source, source_of
+from pgknowbase.sources.registry import Source, source_of
 
 AnyQuery = DenseQuery | KeywordQuery | HybridQuery | SimilarQuery
 
@@ -116,36 +116,34 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
         """Async twin of ``hybrid_search``; the result is evaluated already."""
         return await evaluated(self.hybrid_search(query, dense_weight=dense_weight, **options))
 
-    def similar_to(self, row: models.Model, **options: Unpack[SearchOptions]) -> Self:
+    def similar_to(self, row: models.Model | Iterable[models.Model], **options: Unpack[SearchOptions]) -> Self:
         """Search for the rows most similar to ``row``, by the mean of its chunks; ``row`` itself is left out.
 
         >>> Note.objects.similar_to(article, limit=5)
+        >>> Note.objects.similar_to([article, note], limit=5)  # most similar to both together
 
         Args:
-            row: a saved row of this model or of another source model.
-            options: see ``SearchOptions``. Where the user of ``visible_to`` may not see ``row``, nothing is found.
+            row: a saved row of this model or of another source model, or up to 100 such rows.
+            options: see ``SearchOptions``. Rows that the user of ``visible_to`` may not see do not count; where there
+                are no others, nothing is found.
 
         Raises:
             SearchError: an argument is out of range, or ``row`` is not a row of a source model.
-            NotIndexedError: ``row`` has no chunks yet; raised on evaluation.
+            NotIndexedError: none of the rows has chunks yet; raised on evaluation.
         """
-        if not is_source(type(row)):
-            raise SearchError(f"{short_repr(row)} is not a row of a source model: add ExternalDataMixin to its model.")
-        chosen, source = Options(**options), source_of(type(row))
+        given, chosen = rows_to_compare(row), Options(**options)
         chosen.check_without_text()
-        similar = SimilarQuery(
-            source.content_type_id(row._state.db or self.db), object_key=object_key(type(row), row.pk)
-        )
-        rules = [visible_rows(model, chosen.visible_to) for model in (self.model, source.model)]
-        if rules == [None, None]:
-            # Public and owned rows are the rule of both models. The SQL function applies it, to ``row`` too.
+        using = given[0]._state.db or self.db
+        similar, compared = similar_query(given, using), [_source_of(model) for model in {type(each) for each in given}]
+        models_asked = [self.model, *(source.model for source in compared)]
+        if all(visible_rows(model, chosen.visible_to) is None for model in models_asked):
+            # Public and owned rows are the rule of all models. The SQL function applies it, to the given rows too.
             return self._ranked_by(similar, chosen)
-        # The SQL function does not know rules of models, so the queryset checks here that the user may see ``row``.
-        known = apps.get_model("pgknowbase", "ExternalData")._default_manager.of(cast(Any, row))
-        row_is_visible = models.Exists(visible_data(known, [source], chosen.visible_to))
-        return self._ranked_by(similar, chosen, row_is_visible)
+        # The SQL function does not know rules of models, so it is not given the viewer.
+        seen = visible_part(similar, compared, chosen.visible_to, using)
+        return self._ranked_by(seen, chosen, rule_in_queryset=True)
 
-    async def asimilar_to(self, row: models.Model, **options: Unpack[SearchOptions]) -> Self:
+    async def asimilar_to(self, row: models.Model | Iterable[models.Model], **options: Unpack[SearchOptions]) -> Self:
         """Async twin of ``similar_to``; the result is evaluated already."""
         return await evaluated(await sync_to_async(self.similar_to)(row, **options))
 
@@ -239,12 +237,15 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
         )
         return data
 
-    def _ranked_by(self, query: AnyQuery, options: Options, *conditions: models.Exists) -> Self:
-        """The rows of this queryset that ``query`` finds and that satisfy ``conditions``, best first."""
-        return self._with_search(self.search_by(query, options, *conditions))
+    def _ranked_by(self, query: AnyQuery, options: Options, *, rule_in_queryset: bool = False) -> Self:
+        """The rows of this queryset that ``query`` finds, best first."""
+        return self._with_search(self.search_by(query, options, rule_in_queryset=rule_in_queryset))
 
-    def search_by(self, query: AnyQuery, options: Options, *conditions: models.Exists) -> Search:
-        """The search for ``query`` among the rows of this queryset that satisfy ``conditions``.
+    def search_by(self, query: AnyQuery, options: Options, *, rule_in_queryset: bool = False) -> Search:
+        """The search for ``query`` among the rows of this queryset.
+
+        Args:
+            rule_in_queryset: do not leave visibility to the SQL function, even if no rule of this model demands it.
 
         For callers that put ``IsHit`` and ``relevance`` of it into a queryset of their own, such as the admin.
         """
@@ -252,13 +253,13 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
         source, rule = _source_of(self.model), visible_rows(self.model, options.visible_to)
         base: models.QuerySet[Any] = self
         viewer = viewer_param(options.visible_to)
-        private = rule is not None or bool(conditions)
+        private = rule is not None or rule_in_queryset
         if private:
             # Visibility becomes a condition of the queryset, and the SQL function is not given the viewer: it would
             # apply the rule of public and owned rows, which the model's own rule replaces.
             if self.query.is_sliced or self.query.distinct_fields:
                 base = as_filterable(self)
-            base = base.filter(self._seen_by(options.visible_to, rule), *conditions)
+            base = base.filter(self._seen_by(options.visible_to, rule))
             viewer = None
         return Search(
             base=base,

@@ -4,6 +4,7 @@ The REST API, the MCP server, the chat and the tools of agents search through th
 the same in all of them.
 """
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from django.db.models import Model
@@ -34,6 +35,8 @@ from pgknowbase.sources.registry import Source, content_type_ids, source_by_labe
 
 # Characters of a document that one ``fetch`` returns; the caller reads on from ``next_start``.
 LONGEST_TEXT = 100_000
+# Objects of a request for what is similar to several; each is looked up first.
+MAX_LIKE = 20
 
 
 class ObjectQuery(StrictModel):
@@ -213,10 +216,23 @@ def similar(model: str, key: str, among: QueryFilters, *, viewer: Viewer) -> Sea
         NotIndexedError: it has no chunks yet.
         SearchError: something in ``among`` is out of range or unknown.
     """
+    return similar_to_several([(model, key)], among, viewer=viewer)
+
+
+def similar_to_several(objects: Sequence[tuple[str, str]], among: QueryFilters, *, viewer: Viewer) -> SearchPage:
+    """One page of the objects most similar to several together, which are left out themselves.
+
+    Args:
+        objects: the label of each one's source model, and its object key.
+        among: the conditions that the similar objects must satisfy.
+
+    Raises:
+        NotFoundError, NotIndexedError, SearchError: as in ``similar``.
+    """
     using, extra = get_settings().database, _extra(among)
     with time_limit(using, anonymous=is_anonymous(viewer)):
-        source, found = find_object(model, key, viewer=viewer)
-        return _page(_similar(source, found, among, viewer, extra), among, using, extra)
+        found = [find_object(model, key, viewer=viewer) for model, key in dict.fromkeys(objects)]
+        return _page(_similar(found, among, viewer, extra), among, using, extra)
 
 
 def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Viewer, extra: int = 0) -> list[Any]:
@@ -229,15 +245,17 @@ def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Vie
         NotIndexedError: the object has no chunks yet.
         SearchError: something in ``among`` is out of range or unknown.
     """
-    return list(_similar(source, found, among, viewer, extra))
+    return list(_similar([(source, found)], among, viewer, extra))
 
 
-def _similar(source: Source, found: Any, among: QueryFilters, viewer: Viewer, extra: int) -> Any:
-    using = get_settings().database
-    # The search needs the key of the row alone, so the row is not read.
-    row: Model = source.model(pk=parse_key(source.model, found.object_key))
-    row._state.db = using
-    return external_data(using).similar_to(row, models=_models(among), **among.options(viewer, extra=extra))
+def _similar(found: Sequence[tuple[Source, Any]], among: QueryFilters, viewer: Viewer, extra: int) -> Any:
+    using, rows = get_settings().database, []
+    for source, data in found:
+        # The search needs the key of the row alone, so the row is not read.
+        row: Model = source.model(pk=parse_key(source.model, data.object_key))
+        row._state.db = using
+        rows.append(row)
+    return external_data(using).similar_to(rows, models=_models(among), **among.options(viewer, extra=extra))
 
 
 def fetch(model: str, key: str, *, viewer: Viewer, start: int = 0, length: int = LONGEST_TEXT) -> FetchedDocument:

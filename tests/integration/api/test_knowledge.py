@@ -82,6 +82,16 @@ def test_cursors_and_orders(library, ann, root):
         problem(refused, 422)
 
 
+def test_similar_to_several(library, ann, root):
+    mine, bobs = (f"blog.Article:{library[name].pk}" for name in ("ann's", "bob's"))
+    found = root.post(SIMILAR, {"ids": [mine, bobs, mine], "models": ["blog.Article"]}).json()["results"]
+    assert [one["title"] for one in found] == ["nobody's"]
+    problem(ann.post(SIMILAR, {"ids": [mine, bobs]}), 404)
+    for body in ({}, {"ids": []}, {"ids": [mine] * 21}, {"ids": mine}, {"ids": ["no.Model:1"]}):
+        problem(root.post(SIMILAR, body), 422)
+    problem(root.post(SIMILAR, {"ids": ["nonsense"]}), 404)
+
+
 def test_facets(library, ann, root):
     body = {"facets": ["model", "metadata.year"], "query": "near", "models": ["blog.Article", "blog.Note"]}
     mine = ann.post(FACETS, body).json()

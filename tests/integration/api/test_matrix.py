@@ -21,6 +21,7 @@ search          | 200    | 200    | 200 | 200 | 200   | 200   | 200    | 200
 facetsByUrl     | 200    | 200    | 200 | 200 | 200   | 200   | 200    | 200
 facets          | 200    | 200    | 200 | 200 | 200   | 200   | 200    | 200
 similar         | 404    | 200    | 404 | 200 | 404   | 404   | 404    | 200
+similarToSeveral | 404   | 200    | 404 | 200 | 404   | 404   | 404    | 200
 document        | 404    | 200    | 404 | 200 | 404   | 404   | 404    | 200
 sync            | 401    | 403    | 403 | 403 | 403   | 403   | 200    | 200
 syncBatch       | 401    | 403    | 403 | 403 | 403   | 403   | 200    | 200
@@ -94,6 +95,7 @@ def body_of(name, made):
     return {
         "search": {"query": QUERY},
         "facets": {"facets": ["tags"]},
+        "similarToSeveral": {"ids": [f"{model}:{key}"]},
         "sync": {"model_name": model, "model_id": key},
         "syncBatch": {"model_name": model, "model_ids": [key]},
         "runAgent": {"prompt": "x"},

@@ -58,7 +58,7 @@ def test_no_request_breaks_it(library, provider, users, live_server, monkeypatch
 
         run()
     assert seen == {
-        *("searchByUrl", "search", "facetsByUrl", "facets", "similar", "document"),
+        *("searchByUrl", "search", "facetsByUrl", "facets", "similar", "similarToSeveral", "document"),
         *("sync", "syncBatch", "status", "costs"),
         *("listAgents", "runAgent", "listExecutions", "execution", "cancelExecution", "retryExecution"),
         *("chatSessions", "startChat", "chatSession", "deleteChat", "chatMessages", "askChat", "streamChat"),

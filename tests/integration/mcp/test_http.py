@@ -53,6 +53,10 @@ def test_tools_and_resources_show_what_the_user_may_see(library, users, as_token
         assert FetchedDocument.model_validate(document).text == content
         assert titles(told(await client.call_tool("similar", {"id": f"blog.Article:{mine.pk}"}))) == [PUBLIC]
         assert (await client.call_tool("fetch", {"id": f"blog.Article:{other.pk}"})).is_error
+        several = {"ids": [f"blog.Article:{mine.pk}", f"blog.Article:{mine.pk}"]}
+        assert titles(told(await client.call_tool("similar", several))) == [PUBLIC]
+        for wrong in ({}, {"id": "blog.Article:1", "ids": ["blog.Article:1"]}, {"ids": ["blog.Article:1"] * 21}):
+            assert (await client.call_tool("similar", wrong)).is_error
         counted = told(await client.call_tool("facets", {"facets": ["model"], "query": "near"}))
         assert (counted["documents"], counted["facets"]["model"]["distinct"]) == (2, 2)
         assert (await client.call_tool("facets", {"facets": ["nonsense"]})).is_error

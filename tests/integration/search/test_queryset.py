@@ -150,6 +150,28 @@ def test_similar_leaves_itself_out(articles, index):
         Article.objects.similar_to(Category.objects.first())
 
 
+def test_similar_to_several_rows(articles, index):
+    # Of the middle of two, the nearest are those between them.
+    between = titles(Article.objects.similar_to([articles[4], articles[8]], limit=3))
+    assert set(between) == {articles[n].title for n in (5, 6, 7)}
+    assert titles(Article.objects.similar_to([articles[4], articles[8]], limit=2, offset=1)) == between[1:]
+    assert titles(Article.objects.similar_to(Article.objects.filter(pk=articles[19].pk), limit=2)) == titles(
+        articles[19].similar(2)
+    )
+    assert not Article.objects.similar_to(articles, limit=100)
+    fresh = Article.objects.create(title="new", body="near 0.5")
+    assert titles(Article.objects.similar_to([fresh, articles[4], articles[8]], limit=3)) == between
+    note = Note.notes.create(text="near 0.9")
+    index()
+    for objects in (Article.objects, ExternalData.objects):
+        assert len(objects.similar_to([note, articles[4]], limit=3)) == 3
+    with pytest.raises(NotIndexedError):
+        list(Article.objects.similar_to([Article(pk=0), Article(pk=-1)]))
+    for wrong in ([], [articles[0]] * 101, [articles[0], Category(pk=1)], [articles[0], None], 5, "text", None):
+        with pytest.raises(SearchError):
+            Article.objects.similar_to(wrong)
+
+
 def test_across_models(index):
     article = Article.objects.create(title="t", body="near 0.5")
     note = Note.notes.create(text="near 0.7")

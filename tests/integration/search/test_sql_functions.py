@@ -52,7 +52,11 @@ def test_columns(articles, function):
 def test_columns_of_more_like_this(articles):
     data = articles[0].external_data
     assert (
-        list(fetch("SELECT * FROM pgknowbase_similar_v1(%s, %s, 2)", data.content_type_id, data.object_key)[0])
+        list(
+            fetch(
+                "SELECT * FROM pgknowbase_similar_v1(ARRAY[%s], ARRAY[%s], 2)", data.content_type_id, data.object_key
+            )[0]
+        )
         == COLUMNS
     )
 

@@ -88,7 +88,7 @@ FILTER = "pgknowbase_filter_v1(ARRAY[%(of)s], {}, %(viewer)s)"
 SEARCHED = "SELECT object_key FROM {}(%(query)s, 20, " + FILTER.format(-1) + ")"
 WORDS = f"SELECT object_key FROM pgknowbase_search_keyword_v1('near', 20, {FILTER.format(0)})"
 BOTH = f"SELECT object_key FROM pgknowbase_search_hybrid_v1('near', %(query)s, 20, {FILTER.format(-1)})"
-LIKE = f"SELECT object_key FROM pgknowbase_similar_v1(%(of)s, %(key)s, 20, {FILTER.format(-1)})"
+LIKE = f"SELECT object_key FROM pgknowbase_similar_v1(ARRAY[%(of)s], ARRAY[%(key)s], 20, {FILTER.format(-1)})"
 OF_ARTICLES = {
     "manager": lambda probe, user: names(Article.objects.semantic_search(QUERY, visible_to=user)),
     "queryset": lambda probe, user: names(Article.objects.filter(views=0).semantic_search(QUERY, visible_to=user)),
@@ -164,6 +164,20 @@ def test_nothing_is_like_a_row_that_the_user_may_not_see(probe, users):
     assert not Article.objects.similar_to(note, visible_to=users["bob"])
     assert not Article.objects.similar_to(hidden, visible_to=users["ann"])
     assert names(Article.objects.similar_to(hidden, visible_to=None)) == {"public"}
+
+
+def test_rows_that_the_user_may_not_see_do_not_count(probe, users):
+    bobs, anns, public = (Article.objects.get(title=title) for title in ("bob's", "ann's", "public"))
+    note = Note.notes.get(text__startswith="note for ann")
+    for objects in (Article.objects, Note.notes, ExternalData.objects):
+        for user in ("ann", "stranger", "none"):
+            alone = [(row.pk, row.similarity) for row in objects.similar_to([public, probe], visible_to=users[user])]
+            others = [bobs] if user == "ann" else [bobs, anns, note]
+            with_others = objects.similar_to([public, *others, probe], visible_to=users[user])
+            assert [(row.pk, row.similarity) for row in with_others] == alone
+            assert not objects.similar_to(others, visible_to=users[user])
+    both = [(row.pk, row.similarity) for row in Article.objects.similar_to([public, bobs], visible_to=users["bob"])]
+    assert both != [(row.pk, row.similarity) for row in Article.objects.similar_to([public], visible_to=users["bob"])]
 
 
 def test_rule_of_the_manager(probe, users, monkeypatch):

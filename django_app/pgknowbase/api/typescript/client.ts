@@ -485,6 +485,36 @@ export interface SearchResult {
   snippet?: string | null;
 }
 
+/** A search for objects similar to several together, and the user for whom it is done. */
+export interface SimilarRequest {
+  /** Labels of source models; none: all. */
+  models?: Array<string> | null;
+  /** Conditions on metadata. */
+  metadata?: Record<string, unknown> | null;
+  /** Each result has all of these. */
+  tags?: Array<string> | null;
+  /** Entry in the index last changed then or later. */
+  changed_from?: string | null;
+  /** Entry in the index last changed before. */
+  changed_before?: string | null;
+  /** Results at most. */
+  limit?: number;
+  /** How many of the best to leave out. */
+  offset?: number;
+  /** next_cursor of the page before, instead of an offset. */
+  cursor?: string | null;
+  /** Least similarity; of a keyword search the least BM25 score. */
+  threshold?: number | null;
+  /** updated, created or metadata.KEY, with - before it for descending order; none: by score. It orders the best 1,000 results. */
+  order_by?: string | null;
+  /** With order_by: least share of the best score that a result has; 0.5 by default. */
+  min_relevance?: number | null;
+  /** Ids of results. */
+  ids: Array<string>;
+  /** Search as this user; needs the permission to act for others. */
+  user_id?: number | string | null;
+}
+
 /** The same with the columns of the view ``pgknowbase_status`` and the costs of rendering. ``total_instances`` is an estimate if ``estimated``. ``unavailable`` says why this version of the project leaves the changes of the model alone; '' if it does not. ``unindexed`` counts the rows that neither the index nor the outbox knows: a sync brings them in, unless their hooks keep them out; None where rows are estimated or the model is unavailable. ``dead`` counts the failed objects that will not be retried, ``lag_seconds`` is the age of the oldest pending change. ``querying_hook`` runs statements for each row; '' if none does. The costs are None if the model was never rendered. */
 export interface SourceStatus {
   model_name: string;
@@ -860,6 +890,11 @@ export class KnowbaseClient extends BaseClient {
   /** The objects most similar to one that the caller may see. */
   similar(query: SimilarQuery, options: CallOptions = {}): Promise<SearchPage> {
     return this.call<SearchPage>("GET", "knowledge/similar/", { query, ...options });
+  }
+
+  /** The objects most similar to several together, which the caller may see. */
+  similarToSeveral(body: SimilarRequest, options: PostOptions = {}): Promise<SearchPage> {
+    return this.call<SearchPage>("POST", "knowledge/similar/", { body, ...options });
   }
 
   /** The text of an object that the caller may see, or a part of it. */
