@@ -2,7 +2,7 @@
 
 Each folder below FOLDER with corpus.jsonl, queries.jsonl and qrels.tsv is a set. Its documents become rows of a Django
 model, a worker brings them into the index, and the managers search it. ``--typos``: the same with a typo in a random
-word of each query.
+word of each query, and with ``correct_typos``, of queries with typos and of those without.
 """
 
 import argparse
@@ -155,10 +155,21 @@ def _lines(labelled: Labelled, *, typos: bool) -> Iterator[str]:
     }
     sizes = f"{len(labelled.documents):,} | {len(labelled.queries):,}"
     if typos:
+        objects = Passage.objects
+        corrected: dict[str, Callable[[str], Sequence[Passage]]] = {
+            "keyword": lambda text: objects.keyword_search(text, limit=DEPTH, correct_typos=True),
+            "semantic": lambda text: objects.semantic_search(text, limit=DEPTH, threshold=-1, correct_typos=True),
+            "hybrid": lambda text: objects.hybrid_search(text, limit=DEPTH, threshold=-1, correct_typos=True),
+        }
         searches |= {
             f"{name}, typos": (lambda text, search=search: search(with_typo(text, text)), None)
             for name, (search, _) in searches.items()
         }
+        searches |= {
+            f"{name}, typos corrected": (lambda text, search=search: search(with_typo(text, text)), None)
+            for name, search in corrected.items()
+        }
+        searches["keyword, no typos corrected"] = (corrected["keyword"], None)
     for name, (search, reference) in searches.items():
         found = {key: [row.name for row in search(text)] for key, text in labelled.queries}
         score = scored(found, labelled.gains)

@@ -27,6 +27,7 @@ from pgknowbase.search.result_queryset import SearchedQuerySet
 from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_external_data
 from pgknowbase.search.similar import rows_to_compare, similar_query, visible_part
+from pgknowbase.search.typos import TypoTolerance
 from pgknowbase.search.visibility import Viewer, viewer_param, visible_data, visible_rows
 from pgknowbase.sources.declaration import SourceRow
 from pgknowbase.sources.registry import Source, content_type_ids, source_of, sources
@@ -224,6 +225,10 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
                 ids = [source.content_type_id(using) for source in chosen]
             return Filters.of(options, sources=ids, visible_to=viewer_in_sql, private=bool(ruled))
 
+        def visible_objects(using: str) -> Any:
+            known = external_data(using).filter(content_type_id__in=content_type_ids(searched, using))
+            return visible_data(known, searched, options.visible_to)
+
         search = Search(
             base=base,
             query=query,
@@ -232,6 +237,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             offset=options.offset,
             paging=Paging(query, options, [] if chosen is None else [source.label for source in chosen]),
             snippet_length=options.snippet_length,
+            typos=TypoTolerance(visible_objects if ruled else None) if options.correct_typos else None,
             key_column="external_data_id",
             restrict_to_keys=restrict_to_external_data,
             pending=(

@@ -91,11 +91,14 @@ class TextSearchOptions(SearchOptions, total=False):
     """The options of every search for a text.
 
     Attributes:
+        correct_typos: whether words that no row has are replaced by words that differ in one letter, or in the order of
+            two, and that rows have. ``did_you_mean`` of the result is the text that was meant.
         include_pending: whether pending rows are found too, by their words. Each row found then has ``pending``.
         snippet_length: characters of a snippet, from 50 to 2,000. Each row found then has ``highlighted_title`` and
             ``snippet``: HTML with ``<mark>`` around the words of the query, and everything else escaped.
     """
 
+    correct_typos: bool
     include_pending: bool
     snippet_length: int | None
 
@@ -122,6 +125,7 @@ class Options:
     cursor: str | None = None
     order_by: str | None = None
     min_relevance: float | None = None
+    correct_typos: bool = False
     include_pending: bool = False
     snippet_length: int | None = None
     scored_by_words: bool = False
@@ -134,8 +138,9 @@ class Options:
         _check_tags(self.tags)
         _check_time("changed_from", self.changed_from)
         _check_time("changed_before", self.changed_before)
-        if not isinstance(self.include_pending, bool):
-            raise SearchError(f"include_pending {short_repr(self.include_pending)} is not a bool: pass True or False.")
+        for name in ("include_pending", "correct_typos"):
+            if not isinstance(getattr(self, name), bool):
+                raise SearchError(f"{name} {short_repr(getattr(self, name))} is not a bool: pass True or False.")
         if self.snippet_length is not None:
             _check_integer("snippet_length", self.snippet_length, MIN_SNIPPET, MAX_SNIPPET)
         self._check_paging()
@@ -170,7 +175,7 @@ class Options:
         Raises:
             SearchError: there is an option that needs a search text.
         """
-        for name in ("include_pending", "snippet_length"):
+        for name in ("include_pending", "snippet_length", "correct_typos"):
             if getattr(self, name):
                 raise SearchError(f"{name} needs a search text: leave it out of a search by another row.")
 

@@ -58,6 +58,20 @@ FROM (
 LEFT JOIN LATERAL ({row} OFFSET 0) AS r (pgknowbase_key) ON true
 ORDER BY h.score DESC, h.external_data_id
 
+-- correct --
+SELECT * FROM pgknowbase_correct_v1(%(text)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb))
+
+-- correct_among --
+-- The same where {rows} gives the ids of the objects that the viewer may see: a SELECT that Django compiles, whose parameters come first.
+WITH among (id) AS ({rows})
+SELECT ARRAY[c.corrected, c.did_you_mean]
+FROM (SELECT 1) AS one
+LEFT JOIN pgknowbase_correct_v1(
+    %(text)s, jsonb_populate_record(
+        NULL::pgknowbase_filter,
+        %(filter)s::jsonb || jsonb_build_object('private', true, 'external_data_ids', ARRAY(SELECT a.id FROM among AS a)))
+) AS c ON (SELECT count(*) FROM among) <= %(most_visible)s
+
 -- order --
 SELECT * FROM pgknowbase_order_v1(%(ids)s::bigint[], %(order_by)s)
 

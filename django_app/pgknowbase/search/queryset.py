@@ -26,6 +26,7 @@ from pgknowbase.search.result_queryset import Row, SearchedQuerySet
 from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_object_keys
 from pgknowbase.search.similar import rows_to_compare, similar_query, visible_part
+from pgknowbase.search.typos import TypoTolerance
 from pgknowbase.search.visibility import Viewer, viewer_param, visible_data, visible_rows
 from pgknowbase.sources.registry import Source, source_of
 
@@ -261,6 +262,12 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
                 base = as_filterable(self)
             base = base.filter(self._seen_by(options.visible_to, rule))
             viewer = None
+
+        def visible_objects(using: str) -> models.QuerySet[Any]:
+            known = apps.get_model("pgknowbase", "ExternalData")._default_manager.using(using)
+            of_source = known.filter(content_type_id=source.content_type_id(using))
+            return visible_data(of_source, [source], options.visible_to)
+
         return Search(
             base=base,
             query=query,
@@ -271,6 +278,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             offset=options.offset,
             paging=Paging(query, options, [source.label]),
             snippet_length=options.snippet_length,
+            typos=TypoTolerance(visible_objects if private else None) if options.correct_typos else None,
             key_column="object_key",
             restrict_to_keys=restrict_to_object_keys,
             pending=PendingSearch(query.text, [source], viewer, [] if rule is None else [source])

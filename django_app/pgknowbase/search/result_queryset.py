@@ -76,6 +76,18 @@ class SearchedQuerySet(models.QuerySet[Row]):
         found = search.results(self.db)
         return self.cursor_after(hit.external_data_id for hit in found.values()) if len(found) == search.limit else None
 
+    @property
+    def did_you_mean(self) -> str | None:
+        """With ``correct_typos``: the search text without its typos; None where it has none.
+
+        >>> Note.objects.keyword_search("bycicle gears", correct_typos=True).did_you_mean
+        'bicycle gears'
+
+        Raises:
+            SearchError: this queryset is not the result of a search.
+        """
+        return self._searched().correction(self.db).did_you_mean
+
     def cursor_after(self, shown: Iterable[int]) -> str | None:
         """As ``next_cursor``, for a page that has shown only these of its hits, by their external data ids."""
         return self._searched().paging.cursor_after(shown)
@@ -133,7 +145,7 @@ def _fetch_with_rows(rows: Any, search: Search) -> list[Any] | None:
     if statement is None:
         return None
     with time_limit(using):
-        found = search.query.rows(using, Page(search.limit), search.filters(using), statement.sql)
+        found = search.query_on(using).rows(using, Page(search.limit), search.filters(using), statement.sql)
         present = [row for row in found if row[HIT_COLUMNS] is not None]
         if len(present) < len(found) == search.limit:
             # The row of a hit is gone, so there are fewer rows than the limit, and further hits may exist.

@@ -63,7 +63,8 @@ class SearchPage(BaseModel):
 
     ``next_cursor``: pass it as ``cursor`` for the next page, which repeats and skips nothing while objects change;
     ``next_offset``: the same as an ``offset``. Both are null on the last page; a page with an offset has no cursor, and
-    one with a cursor no offset.
+    one with a cursor no offset. ``did_you_mean``: with ``correct_typos``, the query without its typos; null where it
+    has none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,6 +74,7 @@ class SearchPage(BaseModel):
     offset: int
     next_offset: int | None
     next_cursor: str | None
+    did_you_mean: str | None = None
 
 
 class FacetValue(BaseModel):

@@ -23,6 +23,7 @@ from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import ObjectId, PendingSearch, interleave, mark_pending
 from pgknowbase.search.plan import Explanation, SearchStep
 from pgknowbase.search.queries import Hit, Page, Query, TextQuery, hits, with_snippets
+from pgknowbase.search.typos import Correction, TypoTolerance
 
 logger = logging.getLogger("pgknowbase.search")
 
@@ -49,6 +50,7 @@ class Search:
         pending: where to look for objects that are not indexed yet; None for a search of the index alone.
         paging: the order of the hits, and which of them earlier pages have shown.
         snippet_length: characters of the snippet that each hit gets; None: hits have none.
+        typos: how typos of the text are corrected; None: they are not.
     """
 
     base: "models.QuerySet[Any]"
@@ -61,6 +63,8 @@ class Search:
     paging: Paging
     pending: PendingSearch | None = None
     snippet_length: int | None = None
+    typos: TypoTolerance | None = None
+    _corrections: dict[str, Correction] = field(default_factory=dict)
     _results: dict[str, dict[str, Hit]] = field(default_factory=dict)
     _lock: Any = field(default_factory=Lock)
 
@@ -86,11 +90,29 @@ class Search:
         with self._lock:
             self._results.setdefault(using, {self.key_of(hit): hit for hit in found})
 
+    def correction(self, using: str) -> Correction:
+        """What the text was taken for, on this database."""
+        if self.typos is None or not isinstance(self.query, TextQuery):
+            return Correction()
+        if using not in self._corrections:
+            found = self.typos.correct(using, self.query.text, self.filters(using))
+            with self._lock:
+                self._corrections.setdefault(using, found)
+        return self._corrections[using]
+
+    def query_on(self, using: str) -> Query:
+        """The query that runs on this database: of a text with typos, what it was taken for."""
+        corrected = self.correction(using).corrected
+        if corrected is None or not isinstance(self.query, TextQuery):
+            return self.query
+        return replace(self.query, text=corrected)
+
     def with_snippets(self, using: str, found: list[Hit]) -> list[Hit]:
         """The hits with snippets, if the search gives any."""
-        if self.snippet_length is None or not isinstance(self.query, TextQuery):
+        query = self.query_on(using)
+        if self.snippet_length is None or not isinstance(query, TextQuery):
             return found
-        return with_snippets(using, self.query.text, found, self.snippet_length)
+        return with_snippets(using, query.text, found, self.snippet_length)
 
     @property
     def attributes(self) -> dict[str, tuple[str, Any]]:
@@ -129,7 +151,8 @@ class Search:
             return self._search_index(using, filters, steps, self.limit, self.offset)
         # The place of a hit depends on all hits before it in both lists, so both are read from their start.
         last = self.offset + self.limit
-        pending = self.pending.find(using, filters)
+        searched = replace(self.pending, text=self.correction(using).corrected or self.pending.text)
+        pending = searched.find(using, filters)
         indexed = self._search_index(using, filters, steps, last, 0, pending.removed)
         # A search across models returns rows of ExternalData, which an object that was never indexed does not have.
         with_row = [hit for hit in pending.hits if getattr(hit, self.key_column) is not None]
@@ -191,10 +214,11 @@ class Search:
         return _exclude(excluded, found)[:limit]
 
     def _fetch_hits(self, using: str, page: Page, filters: Filters, steps: list[SearchStep] | None) -> list[Hit]:
+        query = self.query_on(using)
         if steps is None:
-            return hits(self.query, using, page, filters)
-        found = hits(self.query, using, replace(page, record_plan=True), filters)
-        steps.append(self.query.step(using, requested=page.limit, found=len(found)))
+            return hits(query, using, page, filters)
+        found = hits(query, using, replace(page, record_plan=True), filters)
+        steps.append(query.step(using, requested=page.limit, found=len(found)))
         return found
 
     def _keep_rows(self, rows: "models.QuerySet[Any]", found: list[Hit]) -> list[Hit]:

@@ -128,6 +128,9 @@ class SearchQuery(QueryFilters):
         le=MAX_SNIPPET,
         description="Characters of a snippet; with it results have highlighted_title and snippet.",
     )
+    correct_typos: bool = Field(
+        False, description="Replace words that no object has by the nearest that objects have; see did_you_mean."
+    )
     dense_weight: float | None = Field(
         None, ge=0, le=1, description="What meaning weighs against words; for mode 'hybrid'."
     )
@@ -173,6 +176,7 @@ def _search(question: SearchQuery, viewer: Viewer, extra: int) -> Any:
         mode=question.mode,
         dense_weight=question.dense_weight,
         snippet_length=question.snippet_length,
+        correct_typos=question.correct_typos,
         **question.options(viewer, extra=extra),
     )
 
@@ -334,6 +338,7 @@ def _page(rows: Any, filters: QueryFilters, using: str, extra: int) -> SearchPag
         next_offset=next_offset if has_next and not filters.cursor and next_offset <= MAX_OFFSET else None,
         # What stood before an offset is not known.
         next_cursor=rows.cursor_after(row.pk for row in shown) if has_next and not filters.offset else None,
+        did_you_mean=rows.did_you_mean,
     )
 
 

@@ -59,6 +59,15 @@ def test_result(library, root):
     assert found["chunk"].endswith(article.external_data.content)
 
 
+def test_typos(library, ann, root):
+    body = {"query": "publci", "mode": "keyword", "correct_typos": True}
+    found = root.post(SEARCH, body).json()
+    assert (found["did_you_mean"], len(found["results"])) == ("public", 1)
+    assert ann.get(SEARCH, query="publci", mode="keyword", correct_typos="true").json()["did_you_mean"] == "public"
+    assert root.post(SEARCH, {**body, "correct_typos": False}).json()["did_you_mean"] is None
+    problem(root.post(SEARCH, {**body, "correct_typos": "perhaps"}), 422)
+
+
 def test_cursors_and_orders(library, ann, root):
     body = {"query": QUERY, "limit": 2, "order_by": "-created", "min_relevance": 0}
     first = root.post(SEARCH, body).json()

@@ -53,6 +53,9 @@ def test_tools_and_resources_show_what_the_user_may_see(library, users, as_token
         assert FetchedDocument.model_validate(document).text == content
         assert titles(told(await client.call_tool("similar", {"id": f"blog.Article:{mine.pk}"}))) == [PUBLIC]
         assert (await client.call_tool("fetch", {"id": f"blog.Article:{other.pk}"})).is_error
+        typo = {"query": "publci", "mode": "keyword", "correct_typos": True}
+        corrected = told(await client.call_tool("search", typo))
+        assert corrected["did_you_mean"] == "public"
         several = {"ids": [f"blog.Article:{mine.pk}", f"blog.Article:{mine.pk}"]}
         assert titles(told(await client.call_tool("similar", several))) == [PUBLIC]
         for wrong in ({}, {"id": "blog.Article:1", "ids": ["blog.Article:1"]}, {"ids": ["blog.Article:1"] * 21}):

@@ -419,13 +419,14 @@ export interface RunResult {
   cost: string | null;
 }
 
-/** Results, best first. ``next_cursor``: pass it as ``cursor`` for the next page, which repeats and skips nothing while objects change; ``next_offset``: the same as an ``offset``. Both are null on the last page; a page with an offset has no cursor, and one with a cursor no offset. */
+/** Results, best first. ``next_cursor``: pass it as ``cursor`` for the next page, which repeats and skips nothing while objects change; ``next_offset``: the same as an ``offset``. Both are null on the last page; a page with an offset has no cursor, and one with a cursor no offset. ``did_you_mean``: with ``correct_typos``, the query without its typos; null where it has none. */
 export interface SearchPage {
   results: Array<SearchResult>;
   limit: number;
   offset: number;
   next_offset: number | null;
   next_cursor: string | null;
+  did_you_mean?: string | null;
 }
 
 /** A search, and the user for whom it is done. */
@@ -457,6 +458,8 @@ export interface SearchRequest {
   mode?: "semantic" | "keyword" | "hybrid";
   /** Characters of a snippet; with it results have highlighted_title and snippet. */
   snippet_length?: number | null;
+  /** Replace words that no object has by the nearest that objects have; see did_you_mean. */
+  correct_typos?: boolean;
   /** What meaning weighs against words; for mode 'hybrid'. */
   dense_weight?: number | null;
   /** Search as this user; needs the permission to act for others. */
@@ -762,6 +765,8 @@ export interface SearchByUrlQuery {
   mode?: "semantic" | "keyword" | "hybrid";
   /** Characters of a snippet; with it results have highlighted_title and snippet. */
   snippet_length?: number | null;
+  /** Replace words that no object has by the nearest that objects have; see did_you_mean. */
+  correct_typos?: boolean;
   /** What meaning weighs against words; for mode 'hybrid'. */
   dense_weight?: number | null;
 }
