@@ -369,6 +369,17 @@ class ApiSettings(_Section):
     max_body_bytes: int = Field(262_144, ge=1, description="largest request body, in bytes")
 
 
+class TelemetrySettings(_Section):
+    """What is told of searches, embeddings, agents and the worker."""
+
+    content: bool = Field(
+        False, description="whether spans hold texts: queries, prompts, answers, arguments of tools, errors"
+    )
+    record_plans: bool = Field(
+        False, description="whether searches are counted by plan where no span records them; costs them a statement"
+    )
+
+
 class Settings(_Section):
     """All of ``settings.PGKNOWBASE``."""
 
@@ -397,6 +408,9 @@ class Settings(_Section):
     agents: AgentsSettings = Field(AgentsSettings(), description="how [agents](agents.md) run and what they may use")
     api: ApiSettings = Field(ApiSettings(), description="the [REST API](api.md)")
     chat: ChatSettings = Field(ChatSettings(), description="what a [chat](chat.md) retrieves and remembers")
+    telemetry: TelemetrySettings = Field(
+        TelemetrySettings(), description="[traces and metrics](telemetry.md) of OpenTelemetry and Prometheus"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from functools import lru_cache
 from pgknowbase.costs.calls import Call
 from pgknowbase.costs.ledger import query_usage
 from pgknowbase.embeddings.base import Embedder, Vector
+from pgknowbase.embeddings.spans import embedding_span
 from pgknowbase.errors import EmbeddingError
 
 # The next page, a retry and a chat turn ask for the same text within minutes, and embedding it takes most of a search's
@@ -36,13 +37,16 @@ def literal(vector: Vector) -> str:
 @lru_cache(maxsize=CACHED_QUERIES)
 def _embedded(embedder: Embedder, text: str) -> tuple[Vector, str]:
     # Formatting a vector takes as long as a short search, so the text is cached beside it.
-    began = time.monotonic()
-    try:
-        answer = embedder.embed_query_with_usage(text)
-    except EmbeddingError as error:
-        seconds = time.monotonic() - began
-        query_usage.add(embedder, Call([text], total_tokens=error.billed_tokens, failed=True, seconds=seconds))
-        raise
-    seconds = time.monotonic() - began
-    query_usage.add(embedder, Call([text], answer.tokens, answer.total_tokens, seconds=seconds))
+    with embedding_span(embedder, 1) as told:
+        began = time.monotonic()
+        try:
+            answer = embedder.embed_query_with_usage(text)
+        except EmbeddingError as error:
+            seconds = time.monotonic() - began
+            query_usage.add(embedder, Call([text], total_tokens=error.billed_tokens, failed=True, seconds=seconds))
+            raise
+        call = Call([text], answer.tokens, answer.total_tokens, seconds=time.monotonic() - began)
+        query_usage.add(embedder, call)
+        if told.is_recording:
+            told.set({"gen_ai.usage.input_tokens": call.billed_tokens})
     return answer.vectors[0], literal(answer.vectors[0])

@@ -17,6 +17,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.core.backoff import exponential_backoff
 from pgknowbase.core.keys import parse_key
 from pgknowbase.core.routing import reads_from
+from pgknowbase.core.telemetry import span
 from pgknowbase.core.text import to_storable
 from pgknowbase.errors import PgKnowbaseError, ReactionCancelledError, ReactionTimeoutError, TryLaterError
 from pgknowbase.reactions.chain import marked, parse_chain
@@ -68,8 +69,14 @@ def run_delivery(claimed: ClaimedDelivery, reaction: Reaction, using: str) -> Ou
     max_attempts = reaction.max_attempts or settings.retry.max_attempts
     if claimed.attempts > max_attempts:  # the worker died in each of them, so the function may be what kills it
         return Outcome("dead", claimed.error)
+    attributes = {
+        "pgknowbase.reaction": reaction.name,
+        "pgknowbase.reaction.attempt": claimed.attempts,
+        "pgknowbase.source": reaction.model._meta.label,
+    }
     try:
-        return Outcome("done" if _call(claimed, reaction, using) else "skipped")
+        with span(f"pgknowbase.reaction {reaction.name}", attributes):
+            return Outcome("done" if _call(claimed, reaction, using) else "skipped")
     except TryLaterError as error:
         return Outcome("postpone", _describe(error), settings.retry.max_delay if error.delay is None else error.delay)
     except ReactionCancelledError as error:

@@ -11,6 +11,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
 from pgknowbase.core.keys import normal_key
 from pgknowbase.core.server_limits import PortionSize, can_go_smaller, describe_limit, exceeded_limit
+from pgknowbase.core.telemetry import NoSpan, span
 from pgknowbase.core.transactions import as_backfill, read_committed
 from pgknowbase.errors import SourceUnavailableError
 from pgknowbase.relay import hook_costs
@@ -135,6 +136,16 @@ class Relay:
 
     def _transact(self, step: Callable[[RelayBatch], Wanted], batch: RelayBatch, *, backfill: bool = False) -> None:
         """One transaction: ``step`` claims work and says which objects it concerns, which are synchronised."""
+        with span("pgknowbase.relay", {"pgknowbase.relay.step": step.__name__.removeprefix("_sync_")}) as told:
+            done = self._transact_once(step, batch, told, backfill=backfill)
+            if told.is_recording:
+                told.set({"pgknowbase.relay.changes": done.events})
+                counts = done.report.counts.items()
+                told.set({f"pgknowbase.objects.{name}": count for name, count in counts if count})
+
+    def _transact_once(
+        self, step: Callable[[RelayBatch], Wanted], batch: RelayBatch, told: NoSpan, *, backfill: bool
+    ) -> RelayBatch:
         done, wanted = RelayBatch(), Wanted()
         try:
             with read_committed(self.using), as_backfill(self.using, backfill):
@@ -148,10 +159,11 @@ class Relay:
                 raise
             self._go_smaller(error, wanted)
             batch.interrupted = True
-            return
+            return done
         if wanted.count:
             self._size.succeeded()
         batch.add(done)
+        return done
 
     def _can_render_fewer(self, wanted: Wanted) -> bool:
         """Whether anything was rendered: recording that an object was refused cannot be made less."""

@@ -5,16 +5,18 @@ Any other queryset uses ``search.ranked_query``, with separate statements for th
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models.expressions import Expression
 from django.db.models.query import ModelIterable
 from django.db.models.sql import Query
 
 from pgknowbase.core.time_limit import time_limit
+from pgknowbase.search.measured import measured
 from pgknowbase.search.queries import Hit, Page
 from pgknowbase.search.search import Search, check_field_names, ranked_query, search_of
 
@@ -144,13 +146,20 @@ def _fetch_with_rows(rows: Any, search: Search) -> list[Any] | None:
     statement = _row_statement(model, search.key_column, using)
     if statement is None:
         return None
-    with time_limit(using):
-        found = search.query_on(using).rows(using, Page(search.limit), search.filters(using), statement.sql)
-        present = [row for row in found if row[HIT_COLUMNS] is not None]
-        if len(present) < len(found) == search.limit:
-            # The row of a hit is gone, so there are fewer rows than the limit, and further hits may exist.
-            return None
-        hits = search.with_snippets(using, [Hit(*row[:HIT_COLUMNS]) for row in present])
+    with measured(search.query, connections[using].settings_dict["NAME"], search.limit) as told:
+        records = told.steps is not None
+        with transaction.atomic(using=using) if records else nullcontext(), time_limit(using):
+            query, page = search.query_on(using), Page(search.limit, record_plan=records)
+            found = query.rows(using, page, search.filters(using), statement.sql)
+            if told.steps is not None:
+                told.steps.append(query.step(using, requested=search.limit, found=len(found)))
+            present = [row for row in found if row[HIT_COLUMNS] is not None]
+            told.hits = len(present)
+            if len(present) < len(found) == search.limit:
+                # The row of a hit is gone, so there are fewer rows than the limit, and further hits may exist.
+                told.is_counted = False
+                return None
+            hits = search.with_snippets(using, [Hit(*row[:HIT_COLUMNS]) for row in present])
     search.store_results(using, hits)
     return [statement.row(search, using, hit, row[HIT_COLUMNS + 1 :]) for hit, row in zip(hits, present, strict=True)]
 

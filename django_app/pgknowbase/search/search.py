@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Set
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from threading import Lock
@@ -10,7 +11,7 @@ from typing import Any
 
 from django.contrib.postgres.fields import IntegerRangeField
 from django.core.exceptions import EmptyResultSet
-from django.db import models, transaction
+from django.db import connections, models, transaction
 from django.db.models.expressions import Expression, OrderBy
 
 from pgknowbase.conf import get_settings
@@ -18,6 +19,7 @@ from pgknowbase.core.keys import key_text, object_key, parse_key
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import SearchError
 from pgknowbase.search.filters import Filters
+from pgknowbase.search.measured import measured
 from pgknowbase.search.nothing_found import NothingFound, nothing_found
 from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import ObjectId, PendingSearch, interleave, mark_pending
@@ -79,8 +81,12 @@ class Search:
     def results(self, using: str) -> dict[str, Hit]:
         """The hits by primary key as text, best first. The first call for a database runs the search."""
         if using not in self._results:
-            with time_limit(using):
-                self.store_results(using, self.with_snippets(using, self._run(using, None)))
+            with measured(self.query, connections[using].settings_dict["NAME"], self.limit) as told:
+                # The SQL functions record their plan in settings that last until the transaction ends.
+                with nullcontext() if told.steps is None else transaction.atomic(using=using), time_limit(using):
+                    found = self.with_snippets(using, self._run(using, told.steps))
+                    self.store_results(using, found)
+                told.hits = len(found)
         return self._results[using]
 
     def store_results(self, using: str, found: list[Hit]) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, field
 
+from pgknowbase.core.telemetry import current_context
 from pgknowbase.costs.calls import Call, Record
 from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector, check_vectors, split_batches
+from pgknowbase.embeddings.spans import embedding_span
 from pgknowbase.errors import (
     EmbeddingError,
     EmbeddingSetupError,
@@ -117,6 +119,8 @@ class _Calls:
         self.trouble: EmbeddingError | None = None
         self.max_texts: int | None = None
         self._lock = threading.Lock()
+        # The calls are made in other threads than the one whose batch they belong to.
+        self._context = current_context()
 
     def embed(self, texts: Sequence[str]) -> Outcome:
         """Embed the texts by one call, or by several where a text is at fault; by none after a trouble."""
@@ -133,6 +137,15 @@ class _Calls:
 
     def _ask(self, texts: Sequence[str]) -> Vectors:
         """One call, which the ledger is told of whatever comes of it."""
+        with embedding_span(self.embedder, len(texts), parent=self._context) as told:
+            vectors, call = self._call(texts)
+            if told.is_recording:
+                told.set({"gen_ai.usage.input_tokens": call.billed_tokens})
+        if call.is_doubtful:
+            return {text: (vector, None) for text, (vector, _) in vectors.items()}
+        return vectors
+
+    def _call(self, texts: Sequence[str]) -> tuple[Vectors, Call]:
         began = time.monotonic()
         retried = not self.sent_in_vain.isdisjoint(texts)
         answer = Embeddings([])
@@ -148,9 +161,7 @@ class _Calls:
         seconds = time.monotonic() - began
         call = Call(texts, answer.tokens, answer.total_tokens, retried=retried, seconds=seconds)
         self.record(call)
-        if call.is_doubtful:
-            return {text: (vector, None) for text, (vector, _) in vectors.items()}
-        return vectors
+        return vectors, call
 
     def _checked(self, texts: Sequence[str], answer: Embeddings) -> Vectors:
         if len(answer.vectors) != len(texts):

@@ -20,6 +20,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
 from pgknowbase.core.backoff import exponential_backoff
 from pgknowbase.core.server_limits import PortionSize, can_go_smaller, describe_limit, exceeded_limit, in_portions
+from pgknowbase.core.telemetry import span
 from pgknowbase.core.transactions import read_committed
 from pgknowbase.costs.caps import Caps, Demand, Refusal, Reservation, end_of
 from pgknowbase.costs.ledger import DocumentKey, EmbeddingUsage, read_spenders
@@ -178,6 +179,14 @@ class Executor:
         documents = self._heed_outage(leased)
         if not documents:
             return ExecutorBatch()
+        with span("pgknowbase.vectorizer", {"pgknowbase.space": self.space.name}) as told:
+            batch = self._run_batch(documents)
+            if told.is_recording:
+                counts = {name: getattr(batch, name) for name in ("written", "embedded", "retried", "failed")}
+                told.set({f"pgknowbase.documents.{name}": count for name, count in counts.items()})
+        return batch
+
+    def _run_batch(self, documents: Sequence[LeasedDocument]) -> ExecutorBatch:
         self._plan(documents)
         if not self._check_model(documents):
             return ExecutorBatch(claimed=len(documents), retried=len(documents))

@@ -5,12 +5,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 from django.db import connections
 from pydantic_ai import Agent, CancellationToken, capture_run_messages
 from pydantic_ai.models import Model
+from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.result import StreamedRunResult
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import DeferredToolRequests
@@ -22,6 +23,8 @@ from pgknowbase.agents.engine.models import model_label, open_model
 from pgknowbase.agents.engine.results import as_decisions, as_history, set_error, set_messages, set_output
 from pgknowbase.agents.engine.tools import adapt_function, as_tool, check_toolset
 from pgknowbase.agents.runs.contract import RunOutcome, RunRequest, RunStatus
+from pgknowbase.conf import get_settings
+from pgknowbase.core.telemetry import active_provider
 
 
 class Engine:
@@ -113,6 +116,7 @@ class Engine:
                 yield model
 
     def _options(self, request: RunRequest, model: Model) -> dict[str, Any]:
+        self.agent.instrument = instrumentation()
         token = CancellationToken()
         request.register_cancel(token.cancel)
         settings = dict(request.model_settings)
@@ -135,6 +139,20 @@ class Engine:
             ),
             "capabilities": [RunHooks(request)],
         }
+
+
+def instrumentation() -> InstrumentationSettings | None:
+    """pydantic-ai's own spans of runs, requests and tool calls, where the project has set OpenTelemetry up.
+
+    None leaves it to what the project has told pydantic-ai.
+    """
+    provider = active_provider()
+    return None if provider is None else _instrumentation(provider, content=get_settings().telemetry.content)
+
+
+@lru_cache(maxsize=2)
+def _instrumentation(provider: Any, *, content: bool) -> InstrumentationSettings:
+    return InstrumentationSettings(tracer_provider=provider, include_content=content, include_binary_content=content)
 
 
 class ClosingExecutor(ThreadPoolExecutor):
