@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-matrix lint format docs bench bench-quality release release-sql clean
+.PHONY: help demo test test-fast test-matrix lint format docs first-minute bench bench-quality release release-sql clean
 
 PYTHON ?= python3
 # A Postgres for each process, and each file of tests as a whole in one of them; a third uses what the waits of two leave.
@@ -84,6 +84,9 @@ docs: .venv/.installed ## Write what the code says into docs/, and the documenta
 	@.venv/bin/python -m docs.row_diagram
 	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs build/site
 	@echo "build/site/index.html"
+
+first-minute: .venv/.installed ## Run the README's quick start in a new environment, and draw docs/images/first-minute.svg
+	@.venv/bin/python -m docs.first_minute
 
 bench-quality: .venv/.installed ## Rank the labelled sets in the folder DATA; ARGS are those of benchmarks.quality
 	@.venv/bin/python -m benchmarks.quality $(DATA) $(ARGS)
