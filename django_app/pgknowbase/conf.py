@@ -17,6 +17,7 @@ from django.conf import settings as django_settings
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pgknowbase.errors import ConfigurationError
+from pgknowbase.sources.synonyms import Synonyms
 
 SPACE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 
@@ -239,6 +240,11 @@ class SearchSettings(_Section):
         "",
         description='text search configuration of rows that name none, such as `"english"`; empty: it is'
         " [detected for each text](models.md#language)",
+    )
+    synonyms: Synonyms = Field(
+        (),
+        description="[synonyms](search.md#synonyms) in queries for all models, such as"
+        ' `[("pg", "postgres"), {"db": ["database"]}]`',
     )
     dense_weight: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,

@@ -76,6 +76,10 @@ BEGIN
         INTO _terms, _words
         FROM pgknowbase_tokenize_prefixes(_read.prefixes, filter.sources) AS w;
     END IF;
+    IF filter.synonyms IS NOT NULL AND _terms IS NOT NULL THEN
+        _terms := pgknowbase_add_synonyms(_terms, _read.words, filter.synonyms);
+        SELECT string_agg(DISTINCT r.word, '|')::tsquery INTO _words FROM jsonb_to_recordset(_terms) AS r (word text);
+    END IF;
     IF max_hits <= 0 OR coalesce(_length, 0) <= 0 OR _terms IS NULL THEN
         IF record_plan THEN
             PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(

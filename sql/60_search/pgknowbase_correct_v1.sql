@@ -1,8 +1,8 @@
 -- What a search text may have meant: the same text with words that no document has, and of which one edit makes a word that
 -- documents have, in the spelling of the latter. NULL where there are none.
 --
--- Only documents that the viewer may see count (visible_to and sources of the filter; with private its ids, too), so that neither
--- a suggestion nor its absence tells what is in the others.
+-- Only documents that the viewer may see count (visible_to and sources of the filter; with private its ids, too), and only languages
+-- that such documents are in, so that neither a suggestion nor its absence tells what is in the others.
 --
 --   corrected      what to search for
 --   did_you_mean   the same, and words that hardly any document has are in the spelling of one that twenty times as many have
@@ -27,6 +27,7 @@ DECLARE
             object_keys => CASE WHEN filter.private THEN filter.object_keys END,
             external_data_ids => CASE WHEN filter.private THEN filter.external_data_ids END) END;
     _languages text[];
+    _spoken text[]; -- those of documents that the viewer may see, as far as 2,000 of each tell
     _language text;
     _word record;
     _present bigint;
@@ -47,6 +48,15 @@ BEGIN
     IF query IS NULL OR _languages IS NULL THEN
         RETURN;
     END IF;
+    SELECT array_agg(l.language ORDER BY l.place) INTO _spoken
+    FROM unnest(_languages) WITH ORDINALITY AS l (language, place)
+    WHERE _seen IS NULL OR EXISTS (
+        SELECT FROM (SELECT k.source, k.id FROM pgknowbase_keywords AS k
+            WHERE k.language = l.language AND k.words IS NOT NULL
+                AND (filter.sources IS NULL OR k.source = ANY (filter.sources)) LIMIT 2000) AS c
+        WHERE EXISTS (
+            SELECT FROM pgknowbase_externaldata AS e
+            WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, _seen)));
     FOR _word IN
         SELECT n.word, min(w.place) AS place
         FROM pgknowbase_read_query(left(query, 2000)) AS r
@@ -60,13 +70,14 @@ BEGIN
     LOOP
         _present := 0;
         FOREACH _language IN ARRAY _languages LOOP
-            SELECT _present + coalesce(sum(pgknowbase_count_documents(
-                    quote_literal(u.lexeme)::tsquery, _language, filter.sources, _seen, 3, 10000)), 3) INTO _present
-            FROM unnest(pgknowbase_tokenize_ascii(_language, _word.word)) AS u; -- a stop word has none, and is present
+            SELECT _present + coalesce(
+                sum(pgknowbase_count_documents(quote_literal(u.lexeme)::tsquery, _language, filter.sources, _seen, 3, 10000)),
+                CASE WHEN _language = ANY (_spoken) THEN 3 ELSE 0 END) INTO _present -- a stop word has none, and is present
+            FROM unnest(pgknowbase_tokenize_ascii(_language, _word.word)) AS u;
             EXIT WHEN _present > 2;
         END LOOP;
         CONTINUE WHEN _present > 2;
-        SELECT b.* INTO _best FROM pgknowbase_likely_spelling(_word.word, _languages[:5], filter.sources, _seen) AS b;
+        SELECT b.* INTO _best FROM pgknowbase_likely_spelling(_word.word, _spoken[:5], filter.sources, _seen) AS b;
         IF _best.spelling IS NOT NULL AND (_present = 0 OR _best.documents >= 20 * _present) THEN
             _all := _all || jsonb_build_object(_word.word, _best.spelling);
             IF _present = 0 THEN

@@ -29,6 +29,7 @@ AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
     _unknown text;
+    _terms jsonb;
     _words jsonb;
     _any tsquery;
     _conditions jsonb;
@@ -41,18 +42,22 @@ BEGIN
     END IF;
     IF query IS NOT NULL THEN
         _conditions := pgknowbase_query_conditions(query, filter.sources);
+        SELECT jsonb_agg(t) INTO _terms
+        FROM (
+            SELECT q.*
+            FROM pgknowbase_read_query(query) AS r CROSS JOIN LATERAL pgknowbase_tokenize_query(r.words, filter.sources) AS q
+            UNION ALL
+            SELECT p.*
+            FROM pgknowbase_read_query(query) AS r
+            CROSS JOIN LATERAL pgknowbase_tokenize_prefixes(r.prefixes, filter.sources) AS p
+        ) AS t;
+        IF filter.synonyms IS NOT NULL AND _terms IS NOT NULL THEN
+            _terms := pgknowbase_add_synonyms(_terms, (pgknowbase_read_query(query)).words, filter.synonyms);
+        END IF;
         SELECT jsonb_object_agg(w.language, w.words), string_agg(w.words, '|')::tsquery INTO _words, _any
         FROM (
             SELECT t.language, string_agg(t.word, '|') AS words
-            FROM (
-                SELECT q.language, q.word
-                FROM pgknowbase_read_query(query) AS r CROSS JOIN LATERAL pgknowbase_tokenize_query(r.words, filter.sources) AS q
-                UNION ALL
-                SELECT p.language, p.word
-                FROM pgknowbase_read_query(query) AS r
-                CROSS JOIN LATERAL pgknowbase_tokenize_prefixes(r.prefixes, filter.sources) AS p
-            ) AS t
-            GROUP BY t.language
+            FROM jsonb_to_recordset(_terms) AS t (language text, word text) GROUP BY t.language
         ) AS w;
         _any := coalesce(_any, '''^'''); -- no text has it
     END IF;

@@ -13,6 +13,7 @@
 --   external_data_ids  only these objects; a dense search compares them exactly
 --   private            there are objects that the viewer may not see, which others than visible_to leave out: the keys, or
 --                      whoever reads the hits. See pgknowbase_bm25
+--   synonyms           which words stand for others in a search text, as pgknowbase_synonyms_in says it; it filters nothing
 --   conditions         what the object's words must satisfy, as pgknowbase_query_conditions says it
 CREATE TYPE pgknowbase_filter AS (
     sources integer[],
@@ -26,5 +27,6 @@ CREATE TYPE pgknowbase_filter AS (
     object_keys text[],
     external_data_ids bigint[],
     private boolean,
-    conditions jsonb
+    conditions jsonb,
+    synonyms jsonb
 );

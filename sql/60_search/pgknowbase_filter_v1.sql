@@ -7,8 +7,9 @@ CREATE OR REPLACE FUNCTION pgknowbase_filter_v1(
     sources integer[] DEFAULT NULL, threshold float8 DEFAULT NULL, visible_to text DEFAULT NULL,
     metadata jsonb DEFAULT NULL, matching jsonpath DEFAULT NULL, tags text[] DEFAULT NULL,
     changed_from timestamptz DEFAULT NULL, changed_before timestamptz DEFAULT NULL, object_keys text[] DEFAULT NULL,
-    external_data_ids bigint[] DEFAULT NULL, private boolean DEFAULT NULL) RETURNS pgknowbase_filter
+    external_data_ids bigint[] DEFAULT NULL, private boolean DEFAULT NULL,
+    synonyms jsonb DEFAULT NULL) RETURNS pgknowbase_filter
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER
 RETURN ROW(
     sources, threshold, visible_to, metadata, matching, tags, changed_from, changed_before, object_keys,
-    external_data_ids, private, NULL)::pgknowbase_filter;
+    external_data_ids, private, NULL, synonyms)::pgknowbase_filter;

@@ -2,7 +2,7 @@
 -- The search text may come from a column of another collation, which the parameters take over, and no index of ours is of
 -- that one.
 CREATE OR REPLACE FUNCTION pgknowbase_keyword_chunk(
-    query text, prefixes text[], of_source integer, of_key text, most_chunks bigint)
+    query text, prefixes text[], of_source integer, of_key text, most_chunks bigint, synonyms jsonb DEFAULT NULL)
 RETURNS TABLE (chunk_seq integer, chunk text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER ROWS 1 SET search_path FROM CURRENT SET jit = 'off'
 SET enable_seqscan = 'off'
@@ -17,6 +17,8 @@ BEGIN
     ), words AS MATERIALIZED (
         SELECT l.language, nullif(concat_ws('|', string_agg(w.word, '|'), CASE WHEN prefixes IS NOT NULL THEN (
                 SELECT string_agg(pgknowbase_part_tsquery(l.language, p, false, true), '|') FROM unnest(prefixes) AS p)
+            END, CASE WHEN synonyms IS NOT NULL THEN (
+                SELECT string_agg(s.alternatives, '|') FROM pgknowbase_synonyms_in(l.language, query, synonyms) AS s)
             END), '')::tsquery AS query
         FROM pgknowbase_keywords AS k
         CROSS JOIN LATERAL (

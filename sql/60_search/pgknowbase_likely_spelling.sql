@@ -19,7 +19,7 @@ BEGIN
         SELECT d.language, d.lexeme, pgknowbase_count_documents(
             quote_literal(d.lexeme)::tsquery, d.language, sources, seen, 100, 1000) AS documents
         FROM (SELECT DISTINCT e.language, e.lexemes[1] AS lexeme FROM edited AS e WHERE cardinality(e.lexemes) = 1) AS d
-        WHERE NOT EXISTS (SELECT FROM edited AS e WHERE e.lexemes = '{}' AND e.language = languages[1])
+        WHERE NOT EXISTS (SELECT FROM edited AS e WHERE e.lexemes = '{}')
     ), likely AS MATERIALIZED (
         SELECT k.language, k.lexeme, k.documents
         FROM known AS k JOIN edited AS e ON e.language = k.language AND e.lexemes[1] = k.lexeme AND cardinality(e.lexemes) = 1

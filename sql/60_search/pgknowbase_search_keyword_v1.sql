@@ -33,7 +33,7 @@ BEGIN
         LIMIT max_hits OFFSET greatest(skip, 0)
     ) AS h
     LEFT JOIN LATERAL pgknowbase_keyword_chunk(
-        _read.words, _read.prefixes, h.source, h.object_key, _most_chunks) AS c ON true
+        _read.words, _read.prefixes, h.source, h.object_key, _most_chunks, filter.synonyms) AS c ON true
     LEFT JOIN pgknowbase_space AS s ON s.is_active
     LEFT JOIN LATERAL pgknowbase_chunk_offsets(h.source, h.object_key, c.chunk, s.template) AS p ON true
     ORDER BY h.score DESC, h.external_data_id;

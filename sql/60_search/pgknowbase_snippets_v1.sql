@@ -4,11 +4,12 @@
 --
 --   ids, chunk_seqs   external_data_id and chunk_seq of the hits
 --   at_most           characters of a snippet, from 50 to 2000, not counting marks
+--   synonyms          as in the type pgknowbase_filter; they are marked, too
 --
 --   SELECT s.title, s.snippet FROM pgknowbase_search_keyword_v1('gears', 10) AS h
 --   CROSS JOIN pgknowbase_snippets_v1('gears', ARRAY[h.external_data_id], ARRAY[h.chunk_seq]) AS s;
 CREATE OR REPLACE FUNCTION pgknowbase_snippets_v1(
-    query text, ids bigint[], chunk_seqs integer[], at_most integer DEFAULT 200)
+    query text, ids bigint[], chunk_seqs integer[], at_most integer DEFAULT 200, synonyms jsonb DEFAULT NULL)
 RETURNS TABLE (external_data_id bigint, title text, snippet text)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10 SET search_path FROM CURRENT SET jit = 'off'
 SET enable_seqscan = 'off'
@@ -47,6 +48,8 @@ BEGIN
             FROM (
                 SELECT t.word FROM pgknowbase_query_tokens(l.language, _words) AS t
                 UNION ALL SELECT pgknowbase_part_tsquery(l.language, p, false, true) FROM unnest(_prefixes) AS p
+                UNION ALL SELECT s.alternatives FROM pgknowbase_synonyms_in(l.language, _words, synonyms) AS s
+                WHERE synonyms IS NOT NULL
             ) AS w), '''^''')::tsquery AS words -- no text has it
         FROM (SELECT DISTINCT h.language FROM hit AS h) AS l
     )

@@ -1,6 +1,7 @@
 """Search across source models: the queryset and the manager of ``ExternalData``."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, Unpack, get_args
 
 from asgiref.sync import sync_to_async
@@ -21,6 +22,8 @@ from pgknowbase.search.queries import (
     SimilarQuery,
     checked_text,
     checked_weight,
+    declared_synonyms,
+    with_synonyms,
 )
 from pgknowbase.search.queryset import AnyQuery, as_filterable, evaluated
 from pgknowbase.search.result_queryset import SearchedQuerySet
@@ -176,7 +179,9 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
                 among = visible_data(among, searched, chosen.visible_to)
         ids = content_type_ids(searched, using)
         viewer = None if is_ruled else viewer_param(chosen.visible_to)
-        return count_facets(using, request, Filters.of(chosen, sources=ids, visible_to=viewer), searched, among)
+        filters = Filters.of(chosen, sources=ids, visible_to=viewer)
+        filters = with_synonyms(filters, declared_synonyms(searched), query or "")
+        return count_facets(using, request, filters, searched, among)
 
     async def afacets(
         self,
@@ -206,6 +211,8 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         check_searchable(self)
         chosen = None if models is None else _sources(models)
         searched = sources() if chosen is None else chosen
+        if isinstance(query, KeywordQuery | HybridQuery):
+            query = replace(query, synonyms=declared_synonyms(searched))
         base: Any = self
         viewer = viewer_in_sql = viewer_param(options.visible_to)
         ruled: list[Source] = []

@@ -203,6 +203,7 @@ class Filters:
     object_keys: Sequence[str] | None = None
     external_data_ids: Sequence[int] | None = None
     private: bool | None = None
+    synonyms: Sequence[Sequence[str]] | None = None
 
     @classmethod
     def of(

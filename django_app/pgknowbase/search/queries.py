@@ -1,8 +1,9 @@
 """The queries, one class for each mode and one for similar objects. Each calls one SQL function."""
 
+import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeAlias
@@ -20,6 +21,8 @@ from pgknowbase.embeddings.serving import ActiveSpace, search_active_space
 from pgknowbase.errors import NotIndexedError, SearchError, SpaceMismatchError, UnknownTextError
 from pgknowbase.search.filters import Filters
 from pgknowbase.search.plan import DenseStep, HybridStep, KeywordStep, SearchStep
+from pgknowbase.sources.registry import Source
+from pgknowbase.sources.synonyms import SynonymRule, applicable, rules_of
 
 # About four times what embedding models read; a longer query costs time and changes nothing.
 MAX_QUERY_CHARACTERS = 10_000
@@ -133,12 +136,17 @@ class DenseQuery:
 
 @dataclass(frozen=True, slots=True)
 class KeywordQuery:
-    """A search by the words that a text and the documents share, scored by BM25."""
+    """A search by the words that a text and the documents share, scored by BM25.
+
+    ``synonyms``: the rules of the searched models.
+    """
 
     text: str
+    synonyms: tuple[SynonymRule, ...] = field(default=(), repr=False)
 
     def rows(self, using: str, page: Page, filters: Filters, row: str | None = None) -> list[gateway.Row]:
         """The objects that share words with the text."""
+        filters = with_synonyms(filters, self.synonyms, self.text)
         with translated_errors(using):
             return gateway.fetch_hits(using, "search_keyword", row=row, text=self.text, **page.params(filters))
 
@@ -152,17 +160,20 @@ class HybridQuery:
     """A search by both, their scores fused.
 
     ``dense_weight``: what similarity weighs, in [0, 1]; None: what was fitted for the active space, else 0.45.
+    ``synonyms``: the rules of the searched models.
     """
 
     text: str
     dense_weight: float | None = field(kw_only=True)
+    synonyms: tuple[SynonymRule, ...] = field(default=(), kw_only=True, repr=False)
 
     def rows(self, using: str, page: Page, filters: Filters, row: str | None = None) -> list[gateway.Row]:
         """The objects nearest to the text by both."""
 
         plain = plain_text(using, self.text)
         if not plain.strip():  # it only excludes: there is nothing to look for
-            return KeywordQuery(self.text).rows(using, page, filters, row)
+            return KeywordQuery(self.text, self.synonyms).rows(using, page, filters, row)
+        filters = with_synonyms(filters, self.synonyms, self.text)
 
         def search(space: ActiveSpace, embedder: Embedder) -> list[gateway.Row]:
             return gateway.fetch_hits(
@@ -182,7 +193,7 @@ class HybridQuery:
             try:
                 return search_active_space(using, search)
             except UnknownTextError:  # such as a question in Thai, for a model of English: its words are all there is
-                return KeywordQuery(self.text).rows(using, page, filters, row)
+                return KeywordQuery(self.text, self.synonyms).rows(using, page, filters, row)
 
     def step(self, using: str, *, requested: int, found: int) -> HybridStep | KeywordStep:
         """Both rankings, and what each weighs; that of the words where the model does not know the text."""
@@ -244,14 +255,30 @@ def plain_text(using: str, text: str) -> str:
     return plain
 
 
-def with_snippets(using: str, text: str, found: list[Hit], length: int) -> list[Hit]:
-    """``found``, each with its title and a snippet of ``length`` characters as HTML, the words of ``text`` marked."""
+def declared_synonyms(sources: Iterable[Source]) -> tuple[SynonymRule, ...]:
+    """The rules of the settings and of these source models."""
+    groups = [*get_settings().search.synonyms, *(group for source in sources for group in source.config.synonyms)]
+    return rules_of(groups) if groups else ()
+
+
+def with_synonyms(filters: Filters, rules: tuple[SynonymRule, ...], text: str) -> Filters:
+    """``filters`` with those of the rules that may apply to ``text``."""
+    if not rules:
+        return filters
+    return replace(filters, synonyms=applicable(rules, text) or None)
+
+
+def with_snippets(using: str, query: "TextQuery", found: list[Hit], length: int) -> list[Hit]:
+    """``found``, each with its title and a snippet of ``length`` characters as HTML, the words of ``query`` marked."""
     if not found:
         return found
+    rules = () if isinstance(query, DenseQuery) else query.synonyms
+    synonyms = applicable(rules, query.text) if rules else []
     rows = gateway.fetch(
         using,
         "snippets",
-        text=text,
+        text=query.text,
+        synonyms=json.dumps(synonyms) if synonyms else None,
         ids=[hit.external_data_id for hit in found],
         chunk_seqs=[hit.chunk_seq for hit in found],
         length=length,

@@ -30,7 +30,8 @@ LEFT JOIN LATERAL (
 ) AS h ON true
 
 -- snippets --
-SELECT * FROM pgknowbase_snippets_v1(%(text)s, %(ids)s::bigint[], %(chunk_seqs)s::int[], %(length)s)
+SELECT * FROM pgknowbase_snippets_v1(
+    %(text)s, %(ids)s::bigint[], %(chunk_seqs)s::int[], %(length)s, %(synonyms)s::jsonb)
 
 -- plain_query --
 SELECT pgknowbase_plain_query_v1(%(text)s)

@@ -1,6 +1,7 @@
 """Search on source models: ``SemanticQuerySet`` and its manager."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -21,6 +22,8 @@ from pgknowbase.search.queries import (
     SimilarQuery,
     checked_text,
     checked_weight,
+    declared_synonyms,
+    with_synonyms,
 )
 from pgknowbase.search.result_queryset import Row, SearchedQuerySet
 from pgknowbase.search.schemas import Facets
@@ -185,6 +188,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             sources=[source.content_type_id(using)],
             visible_to=None if is_ruled else viewer_param(chosen.visible_to),
         )
+        filters = with_synonyms(filters, declared_synonyms([source]), query or "")
         return count_facets(using, request, filters, [source], among)
 
     async def afacets(
@@ -252,6 +256,8 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
         """
         check_searchable(self)
         source, rule = _source_of(self.model), visible_rows(self.model, options.visible_to)
+        if isinstance(query, KeywordQuery | HybridQuery):
+            query = replace(query, synonyms=declared_synonyms([source]))
         base: models.QuerySet[Any] = self
         viewer = viewer_param(options.visible_to)
         private = rule is not None or rule_in_queryset

@@ -118,7 +118,7 @@ class Search:
         query = self.query_on(using)
         if self.snippet_length is None or not isinstance(query, TextQuery):
             return found
-        return with_snippets(using, query.text, found, self.snippet_length)
+        return with_snippets(using, query, found, self.snippet_length)
 
     @property
     def attributes(self) -> dict[str, tuple[str, Any]]:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from pgknowbase.sources.synonyms import Synonyms
+
 
 class ExternalDataMetaConfig(BaseModel):
     """The keys of a model's ``ExternalDataMeta``.
@@ -15,6 +17,7 @@ class ExternalDataMetaConfig(BaseModel):
     ``owner_field``: path to the user who may find a row that is not public.
     ``refresh_after``: after which time a document that depends on the date is rendered anew.
     ``language``: the text search configuration of the rows' words, or None for ``SEARCH["LANGUAGE"]``.
+    ``synonyms``: phrases that mean the same in queries for these rows, as tuples, or as dicts from a phrase to others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,6 +30,7 @@ class ExternalDataMetaConfig(BaseModel):
     source_type: Literal["model", "api", "custom"] = "model"
     refresh_after: Annotated[timedelta, Field(gt=timedelta(0))] | None = None
     language: Annotated[str, Field(min_length=1)] | None = None
+    synonyms: Synonyms = ()
 
     @field_validator("watch_fields", mode="before")
     @classmethod

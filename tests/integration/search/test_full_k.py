@@ -136,5 +136,5 @@ def test_explain_search_when_the_index_gives_up(many, settings):
 def test_explain_search_holds_for_what_comes_after(many):
     rows = Article.objects.semantic_search(QUERY).filter(views__gt=3).order_by("title")
     assert rows.explain_search().plan == "exact_index"
-    with pytest.raises(SearchError, match="no search to explain"):
+    with pytest.raises(SearchError, match="not the result of a search"):
         Article.objects.filter(views__gt=3).explain_search()

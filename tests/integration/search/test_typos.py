@@ -164,6 +164,25 @@ def test_no_word_of_a_hidden_row_is_suggested(index, write, hidden):
         assert next(told(bob))[0] == "zebrafish"
 
 
+@pytest.mark.parametrize("hidden", ["Die Häuser der Straße liegen unter dem Dach und an dem Berg.", ""])
+def test_no_suggestion_tells_in_which_languages_hidden_rows_are(index, write, hidden):
+    """A German stop word is a typo to whoever sees no German row."""
+    users = get_user_model().objects
+    ann, bob = users.create(username="ann"), users.create(username="bob")
+    write("the waters under the hills, and anders of them", ann)
+    for _ in range(3 if hidden else 0):
+        write(hidden, bob)
+    index()
+    ExternalData.objects.update(is_public=False)
+    languages = {row.document.language for row in ExternalData.objects.all()}
+    assert languages == ({"english", "german"} if hidden else {"english"})
+    model = Note.notes if write is by_rule else Article.objects
+    # "unter" is a stop word of German, and "anders" is one; "under" is one of English.
+    typed = ("watert", "unter", "andert", "hiels")
+    found = [model.keyword_search(text, correct_typos=True, visible_to=ann).did_you_mean for text in typed]
+    assert found == ["waters", None, "anders", "hills"]
+
+
 def test_where_a_rule_lets_too_many_pass_nothing_is_corrected(index, monkeypatch):
     ann = get_user_model().objects.create(username="ann")
     for _ in range(3):

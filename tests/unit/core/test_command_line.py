@@ -29,7 +29,7 @@ def test_database_is_named_where_another_would_be_taken(settings, command, using
 
 
 def test_messages_name_their_database():
-    nothing = str(NothingFound(0, 0, None, None, 0, 0, using="b"))
+    nothing = str(NothingFound(0, 0, None, None, 0, 0, 0, 0, using="b"))
     assert "run 'manage.py sync_external_models --database b'" in nothing
     mismatch = str(mismatch_error("default", ["backend is 'a', the settings say 'c'"], is_active=True, using="b"))
     for action in ("add NAME", "rebuild", "accept"):

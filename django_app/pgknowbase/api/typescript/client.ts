@@ -245,7 +245,7 @@ export interface ExecutionSummary {
   completed_at: string | null;
 }
 
-/** The keys of a model's ``ExternalDataMeta``. ``watch_fields``: paths such as ``author__name`` whose changes cause the row to be rendered anew. ``similarity_threshold``: the similarity, in [0, 1], below which a search that names none does not return the row. ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows. ``owner_field``: path to the user who may find a row that is not public. ``refresh_after``: after which time a document that depends on the date is rendered anew. ``language``: the text search configuration of the rows' words, or None for ``SEARCH["LANGUAGE"]``. */
+/** The keys of a model's ``ExternalDataMeta``. ``watch_fields``: paths such as ``author__name`` whose changes cause the row to be rendered anew. ``similarity_threshold``: the similarity, in [0, 1], below which a search that names none does not return the row. ``auto_sync``: whether triggers are installed. ``is_public``: whether everybody may find the rows. ``owner_field``: path to the user who may find a row that is not public. ``refresh_after``: after which time a document that depends on the date is rendered anew. ``language``: the text search configuration of the rows' words, or None for ``SEARCH["LANGUAGE"]``. ``synonyms``: phrases that mean the same in queries for these rows, as tuples, or as dicts from a phrase to others. */
 export interface ExternalDataMetaConfig {
   watch_fields: Array<string>;
   similarity_threshold?: number;
@@ -255,6 +255,7 @@ export interface ExternalDataMetaConfig {
   source_type?: ExternalDataType;
   refresh_after?: string | null;
   language?: string | null;
+  synonyms?: Array<Array<string> | Record<string, Array<string>>>;
 }
 
 /** A request to bring one row into the index. ``model_id`` is the primary key, a JSON array as text for a composite one. ``force_update`` embeds every chunk anew. */
