@@ -243,7 +243,7 @@ class SearchSettings(_Section):
     )
     synonyms: Synonyms = Field(
         (),
-        description="[synonyms](search.md#synonyms) in queries for all models, such as"
+        description="[synonyms](searching.md#synonyms) in queries for all models, such as"
         ' `[("pg", "postgres"), {"db": ["database"]}]`',
     )
     dense_weight: Annotated[float, Field(ge=0, le=1)] | None = Field(
@@ -409,7 +409,7 @@ class Settings(_Section):
     )
     worker: WorkerSettings = Field(WorkerSettings(), description="the [worker](worker.md)")
     costs: CostSettings = Field(CostSettings(), description="prices and [what was used](costs.md)")
-    search: SearchSettings = Field(SearchSettings(), description="limits of [search](search.md)")
+    search: SearchSettings = Field(SearchSettings(), description="limits of [search](searching.md)")
     reactions: ReactionSettings = Field(ReactionSettings(), description="how [reactions](reactions.md) run")
     agents: AgentsSettings = Field(AgentsSettings(), description="how [agents](agents.md) run and what they may use")
     api: ApiSettings = Field(ApiSettings(), description="the [REST API](api.md)")

@@ -1,5 +1,6 @@
 """The documentation becomes a site, without one link that leads nowhere."""
 
+import html
 import os
 import re
 import shutil
@@ -35,6 +36,14 @@ def test_every_page_is_in_the_navigation(site):
     assert linked >= {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     captions = re.findall(r'class="caption-text">([^<]+)<', navigation)
     assert captions[:5] == ["Tutorial", "How-to guides", "Operation", "Reference", "Explanation"]
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_each_page_is_there(site, page):
+    """Sphinx writes some pages of its own, which would take the place of one with the same name."""
+    title = page.read_text().partition("\n")[0].removeprefix("# ").replace("`", "")
+    shown = html.unescape(re.search(r"<h1>(.*?)<a ", (site / f"{page.stem}.html").read_text(), re.DOTALL)[1])
+    assert re.sub(r"<[^>]+>", "", shown).replace("\u2019", "'") == title
 
 
 def test_reference_comes_from_the_docstrings(site):

@@ -40,7 +40,7 @@ MAX_LIKE = 20
 
 
 class ObjectQuery(StrictModel):
-    """Which objects there are, as ``ObjectFilters``: see docs/search.md."""
+    """Which objects there are, as ``ObjectFilters``: see docs/searching.md."""
 
     models: list[str] | None = Field(
         None, max_length=MAX_MODELS, description="Labels of source models; none: all.", examples=[["blog.Article"]]
@@ -73,7 +73,7 @@ class FacetQuery(ObjectQuery):
 
 
 class QueryFilters(ObjectQuery):
-    """What narrows a search, as ``SearchOptions``: see docs/search.md."""
+    """What narrows a search, as ``SearchOptions``: see docs/searching.md."""
 
     limit: int = Field(10, ge=1, description="Results at most.")
     offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out.")
