@@ -8,10 +8,12 @@
 --   did_you_mean   the same, and words that hardly any document has are in the spelling of one that twenty times as many have
 --
 -- Words of four letters or more count; those in scripts without spaces, excluded ones and prefixes do not, nor any of which one
--- edit makes a stop word. Four words at most are corrected, with the five languages that most documents are in.
+-- edit makes a stop word, nor those of most_candidates documents or more, of which nobody has looked whether the viewer may see
+-- one. Four words at most are corrected, with the five languages that most documents are in.
 --
 --   SELECT * FROM pgknowbase_correct_v1('reapir -"botom braket" gears', pgknowbase_filter_v1(visible_to => ''));
-CREATE OR REPLACE FUNCTION pgknowbase_correct_v1(query text, filter pgknowbase_filter DEFAULT NULL)
+CREATE OR REPLACE FUNCTION pgknowbase_correct_v1(
+    query text, filter pgknowbase_filter DEFAULT NULL, most_candidates integer DEFAULT 10000)
 RETURNS TABLE (corrected text, did_you_mean text)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 1 SET search_path FROM CURRENT
 SET jit = 'off'
@@ -31,6 +33,7 @@ DECLARE
     _language text;
     _word record;
     _present bigint;
+    _is_common boolean;
     _best record;
     _left integer := 4;
     _absent jsonb := '{}';
@@ -69,14 +72,24 @@ BEGIN
         GROUP BY n.word ORDER BY 2
     LOOP
         _present := 0;
+        _is_common := false;
         FOREACH _language IN ARRAY _languages LOOP
             SELECT _present + coalesce(
-                sum(pgknowbase_count_documents(quote_literal(u.lexeme)::tsquery, _language, filter.sources, _seen, 3, 10000)),
+                sum(pgknowbase_count_documents(quote_literal(u.lexeme)::tsquery, _language, filter.sources, _seen, 3, most_candidates)),
                 CASE WHEN _language = ANY (_spoken) THEN 3 ELSE 0 END) INTO _present -- a stop word has none, and is present
             FROM unnest(pgknowbase_tokenize_ascii(_language, _word.word)) AS u;
             EXIT WHEN _present > 2;
         END LOOP;
-        CONTINUE WHEN _present > 2;
+        IF _present = 0 AND NOT (_seen IS NULL) THEN -- of a row IS NOT NULL asks for each field
+            FOREACH _language IN ARRAY _languages LOOP
+                SELECT max(pgknowbase_count_documents(
+                    quote_literal(u.lexeme)::tsquery, _language, filter.sources, NULL, most_candidates, 0)) >= most_candidates
+                INTO _is_common
+                FROM unnest(pgknowbase_tokenize_ascii(_language, _word.word)) AS u;
+                EXIT WHEN _is_common;
+            END LOOP;
+        END IF;
+        CONTINUE WHEN _present > 2 OR _is_common;
         SELECT b.* INTO _best FROM pgknowbase_likely_spelling(_word.word, _spoken[:5], filter.sources, _seen) AS b;
         IF _best.spelling IS NOT NULL AND (_present = 0 OR _best.documents >= 20 * _present) THEN
             _all := _all || jsonb_build_object(_word.word, _best.spelling);

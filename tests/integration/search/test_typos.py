@@ -197,6 +197,20 @@ def test_where_a_rule_lets_too_many_pass_nothing_is_corrected(index, monkeypatch
     assert Note.notes.keyword_search("zebar", **search).did_you_mean is None
 
 
+def test_a_word_of_which_too_many_rows_would_have_to_be_looked_at_is_left_alone(index):
+    for text in ("the zebrs of others near 0.5",) * 3 + ("a zebra near 0.4",):
+        Article.objects.create(title="", body=text)
+    index()
+    ExternalData.objects.filter(content_hash__isnull=False).update(is_public=False)
+    zebra = ExternalData.objects.latest("pk")
+    ExternalData.objects.filter(pk=zebra.pk).update(is_public=True)
+    call = "SELECT did_you_mean FROM pgknowbase_correct_v1('zebrs', pgknowbase_filter_v1(visible_to => ''), %s)"
+    with connection.cursor() as cursor:
+        for most, expected in ((4, "zebra"), (3, None)):
+            cursor.execute(call, [most])
+            assert (cursor.fetchone() or (None,))[0] == expected
+
+
 def test_wrong_options(library):
     with pytest.raises(SearchError, match="correct_typos"):
         Article.objects.keyword_search("gears", correct_typos="yes")
