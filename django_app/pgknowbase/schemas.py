@@ -12,9 +12,10 @@ _MODULES = {
     "pgknowbase.sync.requests": ("ExternalDataSyncRequest", "ExternalDataSyncResponse"),
     "pgknowbase.operations.estimate": ("Estimate",),
     "pgknowbase.operations.status": (
-        *("CapStatus", "IndexStatus", "ModelIntegrationStatus", "OutageStatus", "ReactionStatus", "SourceStatus"),
+        *("IndexStatus", "ModelIntegrationStatus", "OutageStatus", "ReactionStatus", "SourceStatus"),
         *("SpaceStatus", "UnknownSourceStatus", "WorkerStatus"),
     ),
+    "pgknowbase.costs.cap_status": ("CapStatus",),
     "pgknowbase.costs.report": ("CostReport", "CostRow"),
     "pgknowbase.search.service": ("FacetQuery", "ObjectQuery", "QueryFilters", "SearchQuery"),
     "pgknowbase.search.schemas": (

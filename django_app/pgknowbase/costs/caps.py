@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -228,57 +228,3 @@ def end_of(per: str) -> datetime:
 def _aware_now() -> datetime:
     now = timezone.now()
     return now if timezone.is_aware(now) else timezone.make_aware(now, timezone.get_current_timezone())
-
-
-@dataclass(frozen=True, slots=True)
-class CapState:
-    """How far a cap is used.
-
-    Attributes:
-        unit: 'tokens' or 'cost' (US dollars).
-        limit: the most; at ``backfill_limit`` backfills and spaces that are not active wait.
-    """
-
-    model: str
-    tenant: str
-    per: str
-    unit: str
-    used: Decimal
-    limit: Decimal
-    backfill_limit: Decimal
-
-    @property
-    def is_reached(self) -> bool:
-        """Whether nothing more is embedded."""
-        return self.used >= self.limit
-
-    @property
-    def has_paused_backfills(self) -> bool:
-        """Whether only fresh changes are embedded, or nothing."""
-        return self.used >= self.backfill_limit
-
-
-def cap_states(using: str, *, today: date | None = None) -> list[CapState]:
-    """Every cap with what was used of it: of each model and tenant that has used something of it."""
-    caps = get_settings().costs.caps
-    if not caps:
-        return []
-    today = today or midnight().date()
-    rows = gateway.fetch(using, "spent_by_tenant", day=today, month=today.replace(day=1))
-    states = []
-    for cap in caps:
-        used: defaultdict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
-        for per, model, tenant, tokens, cost in rows:
-            if per == cap.per and cap.model in ("", model) and cap.tenant in ("", "*", tenant):
-                sums = used[model, "" if cap.tenant == "" else tenant]
-                sums[0] += tokens
-                sums[1] += cost
-        if cap.model and cap.tenant != "*":
-            used[cap.model, cap.tenant]
-        for (model, tenant), (tokens, cost) in sorted(used.items()):
-            for unit, limit, amount in (("tokens", cap.tokens, tokens), ("cost", cap.cost, cost)):
-                if limit is not None:
-                    most = Decimal(limit)
-                    part = most * Decimal(str(cap.backfill))
-                    states.append(CapState(model, tenant, cap.per, unit, amount, most, part))
-    return states

@@ -1,13 +1,11 @@
 """The state of the index, for ``pgknowbase_status``, the admin and monitoring: source models, reactions, workers."""
 
-from decimal import Decimal
-
 from django.utils import timezone
 from pydantic import BaseModel, ConfigDict
 
 from pgknowbase.core import gateway
 from pgknowbase.core.times import Instant
-from pgknowbase.costs.caps import cap_states
+from pgknowbase.costs.cap_status import CapStatus, cap_statuses
 from pgknowbase.models import EmbeddingSpace, KeptVector, ModelProbe, ProviderOutage, WorkerHeartbeat
 from pgknowbase.operations.former_sources import former_sources
 from pgknowbase.operations.unindexed import unindexed_rows
@@ -144,23 +142,6 @@ class OutageStatus(BaseModel):
     error: str
 
 
-class CapStatus(BaseModel):
-    """How far a cap of ``COSTS["CAPS"]`` is used, in ``unit``: tokens, or cost in US dollars.
-
-    ``state``: 'open', 'backfills wait' (and spaces that are not active), or 'all wait'.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    model: str
-    tenant: str
-    per: str
-    unit: str
-    used: Decimal
-    limit: Decimal
-    state: str
-
-
 class IndexStatus(BaseModel):
     """The state of the index.
 
@@ -207,22 +188,6 @@ def outage_statuses(using: str) -> list[OutageStatus]:
     """The providers of embeddings that fail, the longest one first."""
     rows = ProviderOutage.objects.using(using).values(*OutageStatus.model_fields)
     return [OutageStatus.model_validate(row) for row in rows]
-
-
-def cap_statuses(using: str) -> list[CapStatus]:
-    """The caps of the settings, and what is used of each in the current day or month."""
-    return [
-        CapStatus(
-            model=state.model,
-            tenant=state.tenant,
-            per=state.per,
-            unit=state.unit,
-            used=state.used,
-            limit=state.limit,
-            state="all wait" if state.is_reached else "backfills wait" if state.has_paused_backfills else "open",
-        )
-        for state in cap_states(using)
-    ]
 
 
 def source_statuses(using: str) -> list[SourceStatus]:

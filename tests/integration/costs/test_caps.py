@@ -8,11 +8,11 @@ from django.core.management import call_command
 
 from pgknowbase.conf import get_settings
 from pgknowbase.costs import caps as caps_module
+from pgknowbase.costs.cap_status import cap_statuses
 from pgknowbase.costs.report import cost_report
 from pgknowbase.errors import ConfigurationError
 from pgknowbase.models import ExternalData, OutboxEvent
 from pgknowbase.operations.doctor.work import caps as examine_caps
-from pgknowbase.operations.status import cap_statuses
 from pgknowbase.sources.registry import source_of
 from pgknowbase.spaces.lifecycle import add_space, drop_space, space_settings
 from pgknowbase.sync.backfill import sync_model
@@ -137,6 +137,18 @@ def test_cap_below_what_one_document_needs(provider, work, paid, tokens):
     (error,) = errors()
     assert "The document needs about" in error
     assert "raise it in COSTS['CAPS']" in error
+
+
+@pytest.mark.parametrize("said", [lambda tokens: None, lambda tokens: 1, lambda tokens: 10**9, lambda tokens: -tokens])
+def test_provider_that_lies_about_usage_neither_opens_nor_closes_a_cap(provider, work, paid, tokens, said):
+    paid(CAPS=[{"PER": "day", "TOKENS": 15 * tokens}])
+    provider.report_tokens = said
+    write(30)
+    work()
+    assert 5 + 5 <= embedded() <= 15 + 1
+    assert provider.books.tokens <= 16 * tokens
+    assert cost_report("default").total.estimated_tokens > 0
+    assert len(provider.texts) == len(set(provider.texts)), "nothing is paid twice"
 
 
 @pytest.mark.parametrize("cap", [{"TOKENS": 0}, {"COST": 0}])

@@ -55,10 +55,10 @@ export interface CapStatus {
   model: string;
   tenant: string;
   per: string;
-  unit: string;
+  unit: "tokens" | "cost";
   used: string;
   limit: string;
-  state: string;
+  state: "open" | "backfills wait" | "all wait";
 }
 
 /** What ``[number]`` in the text names: a chunk of an object, and its place in the object's text. */

@@ -7,10 +7,11 @@ from django.utils import timezone
 from pgknowbase.capture.triggers import literal
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
+from pgknowbase.costs.cap_status import cap_statuses
 from pgknowbase.models import EmbeddingSpace, ModelProbe, WorkerHeartbeat
 from pgknowbase.operations.doctor.findings import Finding, duration, error, warning
 from pgknowbase.operations.former_sources import WAITING, former_sources
-from pgknowbase.operations.status import cap_statuses, outage_statuses, reaction_statuses, worker_statuses
+from pgknowbase.operations.status import outage_statuses, reaction_statuses, worker_statuses
 from pgknowbase.operations.unindexed import unindexed_models
 from pgknowbase.relay.availability import unavailable
 from pgknowbase.sources.registry import sources
