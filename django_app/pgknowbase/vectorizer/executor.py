@@ -18,7 +18,6 @@ from django.db import DatabaseError, InterfaceError, connections
 
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
-from pgknowbase.core.backoff import exponential_backoff
 from pgknowbase.core.server_limits import PortionSize, can_go_smaller, describe_limit, exceeded_limit, in_portions
 from pgknowbase.core.telemetry import span
 from pgknowbase.core.transactions import read_committed
@@ -28,21 +27,17 @@ from pgknowbase.embeddings import get_embedder
 from pgknowbase.embeddings.base import BatchLimits, Embedder, Vector
 from pgknowbase.errors import (
     EmbeddingError,
-    PermanentEmbeddingError,
     PgKnowbaseError,
-    RetryableEmbeddingError,
-    ThrottledEmbeddingError,
     UnknownTextError,
 )
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.spaces.specification import known_embedding, matching_space
-from pgknowbase.vectorizer.backoff import ProviderBackoff
 from pgknowbase.vectorizer.chunking import Splitter, plan_chunks, splitter_of
 from pgknowbase.vectorizer.embedding import Outcome, Vectors, embed_texts
 from pgknowbase.vectorizer.kept_vectors import KeptVectors
 from pgknowbase.vectorizer.leases import LeasedDocument, Leases
 from pgknowbase.vectorizer.model_check import ModelCheck
-from pgknowbase.vectorizer.outage import Outage
+from pgknowbase.vectorizer.provider_trouble import ProviderTrouble
 
 logger = logging.getLogger("pgknowbase.vectorizer")
 
@@ -102,16 +97,16 @@ class Executor:
         self.using = using or settings.database
         self.settings = settings.worker
         self.worker = worker
-        retry = settings.worker.retry
-        self.backoff = ProviderBackoff(batch_size or EMBED_BATCH_SIZE, delay=retry.delay, max_delay=retry.max_delay)
         self._size = PortionSize(batch_size or EMBED_BATCH_SIZE)
         self.space: EmbeddingSpace = space or matching_space(self.using)
         self.leases = Leases(self.using, self.space, worker)
+        self.trouble = ProviderTrouble(
+            self.using, self.leases, batch_size=batch_size or EMBED_BATCH_SIZE, retry=settings.worker.retry
+        )
         self.embedder: Embedder = get_embedder(known_embedding(self.space))
         # Before anything is leased: a missing key is not the fault of a document, and must not count as an attempt.
         self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
-        self._outage = Outage(self.using)
         self._model = ModelCheck(self.using, self.space)
         self._refused_in_a_row = 0
         self._sent_in_vain: set[str] = set()
@@ -155,7 +150,7 @@ class Executor:
         Raises:
             ModelChangedError: another model answers by the name of the space's.
         """
-        if self.backoff.paused:
+        if self.trouble.backoff.paused:
             return ExecutorBatch()
         self._model.run_while_changed(self.embedder)
         try:
@@ -173,10 +168,10 @@ class Executor:
 
     def run_document(self, source: int, key: str) -> ExecutorBatch:
         """As ``run_once``, for the one document of this content type and object key."""
-        return ExecutorBatch() if self.backoff.paused else self._run(self._lease(source, key))
+        return ExecutorBatch() if self.trouble.backoff.paused else self._run(self._lease(source, key))
 
     def _run(self, leased: Sequence[LeasedDocument]) -> ExecutorBatch:
-        documents = self._heed_outage(leased)
+        documents = self.trouble.heed(self.embedder, leased)
         if not documents:
             return ExecutorBatch()
         with span("pgknowbase.vectorizer", {"pgknowbase.space": self.space.name}) as told:
@@ -205,7 +200,7 @@ class Executor:
         batch = ExecutorBatch(claimed=len(documents), embedded=len(outcome.vectors) - len(outcome.found))
         ready, waiting = self._sort(documents, outcome, batch)
         if outcome.trouble is not None:
-            self._after_trouble(outcome.trouble, waiting, outcome)
+            self.trouble.handle(self.embedder, outcome, waiting)
         elif batch.embedded or outcome.refused:
             self._after_success(outcome)
         if ready:
@@ -230,8 +225,8 @@ class Executor:
         try:
             self._model.run(self.embedder)
         except EmbeddingError as error:
-            self._pause_provider(error)
-            self._postpone(documents, error, Outcome())
+            self.trouble.pause(self.embedder, error)
+            self.trouble.postpone(documents, error, Outcome())
             return False
         except PgKnowbaseError as error:
             self.leases.release(documents, reason=str(error))
@@ -290,7 +285,7 @@ class Executor:
                 (text for text in texts if text not in found),
                 self.pool,
                 limits=self._limits,
-                searching=self.backoff.recovering,
+                searching=self.trouble.backoff.recovering,
                 refused_in_a_row=self._refused_in_a_row,
                 keep=keep,
                 record=usage.add,
@@ -338,7 +333,7 @@ class Executor:
         if self.caps.is_closed(backfill=False):
             return []
         return self.leases.take(
-            min(self.backoff.batch_size, self._size.value),
+            min(self.trouble.backoff.batch_size, self._size.value),
             fresh_only=self.caps.is_closed(backfill=True),
             source=source,
             key=key,
@@ -392,91 +387,13 @@ class Executor:
         return ready, waiting
 
     def _after_success(self, outcome: Outcome) -> None:
-        self.backoff.succeeded()
         if outcome.max_texts is not None:
             self._limits = replace(self._limits or self.embedder.limits, max_texts=outcome.max_texts)
             logger.warning(
                 "the provider refuses larger calls than one of %d texts: set MAX_TEXTS to this number",
                 outcome.max_texts,
             )
-        self._outage.end(self.embedder)
-
-    def _after_trouble(self, error: EmbeddingError, waiting: list[LeasedDocument], outcome: Outcome) -> None:
-        """Give the provider a pause, or the documents a delay where one of them may be the cause."""
-        answered = len(outcome.vectors) > len(outcome.found)
-        alone = len(waiting) == 1
-        retry_after = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
-        if isinstance(error, ThrottledEmbeddingError | PermanentEmbeddingError):
-            self._pause_provider(error, answered=answered)
-            # Alone, it makes room for the others: the next attempt is with one of them.
-            at_its_end = alone and isinstance(error, PermanentEmbeddingError)
-            self._postpone(waiting, error, outcome, delay=0.0 if at_its_end else None)
-        elif answered or (alone and waiting[0].attempts and retry_after is None):
-            # A text may well be the cause: it failed while others were embedded, or alone and not for the first time.
-            failed = [document for document in waiting if any(text in outcome.failed for text in document.texts)]
-            self._postpone(failed, error, outcome, delay=self._delay(error, failed), attempt=True)
-            self._postpone([document for document in waiting if document not in failed], error, outcome)
-            if retry_after is not None:
-                self._pause_provider(error, answered=True)
-        else:
-            self._pause_provider(error)
-            self._postpone(waiting, error, outcome, attempt=alone)
-
-    def _pause_provider(self, error: EmbeddingError, *, answered: bool = False) -> None:
-        """Leave the provider alone, and let everybody know why."""
-        retry_after = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
-        if answered and isinstance(error, RetryableEmbeddingError):
-            seconds = self.backoff.pause(retry_after)
-        else:
-            seconds = self.backoff.failed(retry_after, answered=answered)
-        logger.warning("the provider gets a pause of %.1f s: %s", seconds, error)
-        self._outage.report(self.embedder, error, pause=seconds)
-
-    def _heed_outage(self, documents: Sequence[LeasedDocument]) -> Sequence[LeasedDocument]:
-        """The documents to continue with, in view of what other workers have heard from the provider."""
-        if not documents:
-            return documents
-        if (pause := self._outage.look(self.embedder)) is not None:
-            self.backoff.pause(pause)
-            self.leases.release(documents)
-            return []
-        if not self._outage.is_known:
-            return documents
-        if not self.backoff.recovering and self.backoff.full_batch_size > 1:
-            self.backoff.recover()
-            if documents[1:]:
-                self.leases.release(documents[1:])
-        return documents[:1] if self.backoff.batch_size == 1 else documents
-
-    def _postpone(
-        self,
-        documents: Sequence[LeasedDocument],
-        error: EmbeddingError,
-        outcome: Outcome,
-        *,
-        delay: float | None = None,
-        attempt: bool = False,
-    ) -> None:
-        """Give the documents back with the error, and with how much of each is embedded already."""
-        by_reason: dict[str, list[LeasedDocument]] = defaultdict(list)
-        for document in documents:
-            texts = set(document.texts)
-            done = len(texts & outcome.vectors.keys())
-            own = next((outcome.failed[text] for text in document.texts if text in outcome.failed), error)
-            progress = f" ({done:,} of {len(texts):,} texts of this document are embedded, and kept.)" if done else ""
-            by_reason[f"{own}{progress}"].append(document)
-        for reason, group in by_reason.items():
-            if delay:
-                logger.warning("%d documents wait %.0f s: %s", len(group), delay, reason)
-            self.leases.release(group, delay=delay, reason=reason, attempt=attempt)
-
-    def _delay(self, error: EmbeddingError, documents: Sequence[LeasedDocument]) -> float:
-        """Seconds until the next attempt of documents, by the one with the most failed attempts before this."""
-        retry = self.settings.retry
-        attempts = max((document.attempts for document in documents), default=0)
-        retry_after = error.retry_after if isinstance(error, RetryableEmbeddingError) else None
-        backoff = exponential_backoff(attempts + 1, delay=retry.delay, max_delay=retry.max_delay)
-        return min(max(backoff, retry_after or 0), retry.max_delay)
+        self.trouble.end(self.embedder)
 
     def _refuse(self, document: LeasedDocument, error: BaseException, batch: ExecutorBatch) -> None:
         """Its chunks alone take too long to write: it becomes a dead letter, and the others are written."""

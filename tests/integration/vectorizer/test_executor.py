@@ -234,7 +234,7 @@ def test_bad_vectors_for_every_text_are_the_models_fault(index, executor, provid
     assert len(provider.calls) < 12
     provider.vector = hashed
     while batch.written or batch.retried:
-        executor.backoff._paused_until = 0
+        executor.trouble.backoff._paused_until = 0
         batch = index()
     assert {note.external_data.status for note in notes} == {"completed"}
 

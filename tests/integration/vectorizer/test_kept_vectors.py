@@ -92,7 +92,7 @@ def test_restarted_worker_pays_nothing_twice_and_keeps_the_pause(http, executor)
     http.bodies.clear()
     with another_executor(http) as restarted:
         assert restarted.run_once().idle
-        assert restarted.backoff.paused
+        assert restarted.trouble.backoff.paused
         assert http.bodies == []
         ProviderOutage.objects.update(paused_until=ProviderOutage.objects.get().failed_at)
         end_pause(restarted)
@@ -189,7 +189,7 @@ def test_corpus_with_copies_costs_what_is_distinct(http, own_space):
     texts = [f"text {n}" for n in range(140)]
     write(*texts, *texts[:60])
     with another_executor(http, max_texts=1) as executor:
-        executor.backoff = ProviderBackoff(20, delay=60, max_delay=60)
+        executor.trouble.backoff = ProviderBackoff(20, delay=60, max_delay=60)
         work_off(executor)
     assert len(http.bodies) == 140
     assert Chunk.objects.count() == 200

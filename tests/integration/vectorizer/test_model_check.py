@@ -150,7 +150,7 @@ def test_provider_that_does_not_answer_is_not_another_model(http, executor, answ
     assert ProviderOutage.objects.count() == 1
     assert [attempts for _, attempts, _ in queue()] == [0]
     serve(http, "a")
-    executor.backoff._paused_until = 0
+    executor.trouble.backoff._paused_until = 0
     while not executor.run_once().idle:
         pass
     assert status(note)[0] == "completed"

@@ -111,7 +111,7 @@ def test_retry_after_pauses_the_executor(http, executor, form):
     write("one", "two")
     started = time.monotonic()
     executor.run_once()
-    assert 100 < executor.backoff._paused_until - started < 140
+    assert 100 < executor.trouble.backoff._paused_until - started < 140
     assert executor.run_once().idle
     assert len(http.bodies) == 1
     assert {due for _, _, due in queue()} == {True}
@@ -128,14 +128,14 @@ def test_retry_after_of_a_part_pauses_too(http, executor):
     executor.embedder.limits = type(executor.embedder.limits)(max_texts=1, max_characters=10_000)
     batch = executor.run_once()
     assert (batch.written, batch.retried) == (3, 8)
-    assert executor.backoff.paused
+    assert executor.trouble.backoff.paused
     assert {(attempts, due) for _, attempts, due in queue()} == {(0, True)}
     assert len(http.bodies) == 2, "after a 429 nothing more is asked"
 
 
 def test_partial_failure_waits_document_by_document(http, executor, settings):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "WORKER": {"RETRY": {"DELAY": 60}}}
-    executor.settings = executor.settings.model_copy(update={"retry": RetryPolicy(DELAY=60)})
+    executor.trouble.retry = RetryPolicy(DELAY=60)
 
     def answer(body):
         if any("bad" in text for text in body["input"]):
@@ -146,7 +146,7 @@ def test_partial_failure_waits_document_by_document(http, executor, settings):
     write(*[f"{n}" for n in range(8)], *[f"bad {'x' * 50}{n}" for n in range(8)])
     batch = executor.run_once()
     assert (batch.written, batch.retried, batch.failed) == (8, 8, 0)
-    assert not executor.backoff.paused
+    assert not executor.trouble.backoff.paused
     assert {(attempts, due) for _, attempts, due in queue()} == {(1, False)}
     (fresh,) = write("fresh")
     assert executor.run_once().written == 1
@@ -172,7 +172,7 @@ def test_document_that_always_breaks_the_provider_does_not_stop_the_others(http,
 
 
 def test_document_that_fails_alone_again_waits_and_the_others_need_not(http, executor):
-    executor.settings = executor.settings.model_copy(update={"retry": RetryPolicy(DELAY=60)})
+    executor.trouble.retry = RetryPolicy(DELAY=60)
     with_long_pauses(executor)
     http.fixed(500, b"oops")
     write("crash")
@@ -181,7 +181,7 @@ def test_document_that_fails_alone_again_waits_and_the_others_need_not(http, exe
     end_pause(executor)
     executor.run_once()
     assert queue()[0][1:] == (2, False)
-    assert not executor.backoff.paused
+    assert not executor.trouble.backoff.paused
     heal(http)
     (fresh,) = write("fresh")
     assert executor.run_once().written == 1
@@ -222,7 +222,7 @@ def test_text_at_fault_is_set_aside_alone(http, executor, fault, symptom):
     assert queue() == []
     assert failed_queue() == [(str(notes[6].pk), "embedding")]
     assert reasons()[-1] == error
-    assert not executor.backoff.paused
+    assert not executor.trouble.backoff.paused
     assert not ProviderOutage.objects.exists()
     heal(http)
     Note.notes.filter(pk=notes[6].pk).update(text="cured")

@@ -50,7 +50,7 @@ def run(executor, rounds=200):
     for _ in range(rounds):
         if not queue():
             break
-        if executor.backoff.paused:
+        if executor.trouble.backoff.paused:
             pauses += 1
             end_pause(executor)
         executor.run_once()
@@ -128,7 +128,7 @@ def test_text_alone_in_the_queue(http, executor):
     assert "too long" in status(note)[1]
     assert queue() == []
     (fresh,) = write("fresh")
-    executor.backoff._paused_until = 0
+    executor.trouble.backoff._paused_until = 0
     executor.run_once()
     assert status(fresh) == ("completed", "")
 
@@ -187,13 +187,13 @@ def test_every_text_refused_but_the_shortest_makes_no_heap_of_dead_letters(http,
     refuse(http, lambda texts: any("long" in text for text in texts), words="maximum context length is 512 tokens")
     write(*[f"long {n}" for n in range(60)])
     for _ in range(60):
-        executor.backoff._paused_until = 0
+        executor.trouble.backoff._paused_until = 0
         executor.run_once()
     assert states().count("failed") == 5
     assert "512 tokens" in ProviderOutage.objects.get().error
     (fresh,) = write("fresh")
     for _ in range(4):
-        executor.backoff._paused_until = 0
+        executor.trouble.backoff._paused_until = 0
         executor.run_once()
     assert status(fresh) == ("completed", "")
 
@@ -203,7 +203,7 @@ def test_next_worker_continues_where_the_last_one_ended(http, executor):
     refuse(http, lambda texts: any("poison" in text for text in texts))
     write(*[f"note {n}" for n in range(10)], "poison", *[f"later {n}" for n in range(10)])
     executor.run_once()
-    assert executor.backoff.paused
+    assert executor.trouble.backoff.paused
     with another_executor(http) as other:
         while not other.run_once().idle:
             pass

@@ -43,12 +43,12 @@ def reasons():
 
 def with_long_pauses(executor):
     """So that no test has to be quicker than a pause; ``end_pause`` ends one."""
-    executor.backoff = ProviderBackoff(executor.backoff.full_batch_size, delay=60, max_delay=900)
+    executor.trouble.backoff = ProviderBackoff(executor.trouble.backoff.full_batch_size, delay=60, max_delay=900)
 
 
 def end_pause(executor):
-    assert executor.backoff.paused
-    executor.backoff._paused_until = 0
+    assert executor.trouble.backoff.paused
+    executor.trouble.backoff._paused_until = 0
 
 
 def write(*texts):
@@ -69,7 +69,7 @@ def work_off(executor):
     """Turn until nothing is due, waiting out the pauses."""
     batches = []
     while any(due for _, _, due in queue()):
-        if executor.backoff.paused:
+        if executor.trouble.backoff.paused:
             time.sleep(0.005)
         else:
             batches.append(executor.run_once())
