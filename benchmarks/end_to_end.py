@@ -146,7 +146,7 @@ def _measure(setting: Setting, name: str, variant: Variant) -> float:
         connection.execute(f"DROP INDEX IF EXISTS {variant.store}_hnsw")
         if variant.index:
             pgai_vectorizer.create_index(connection, variant.store)
-        with _backend(connection, environment), workers(list(variant.kinds), environment) as children:
+        with backend(connection, environment), workers(list(variant.kinds), environment) as children:
             meter = Meter(connection)
             pids = [child.process.pid for child in children] + [setting.server.pid] * variant.http
             watch, before = Stopwatch(), meter.seconds(pids)
@@ -171,7 +171,7 @@ def _wait_for(connection: psycopg.Connection[Any], store: str, rows: int) -> Non
 
 
 @contextmanager
-def _backend(connection: psycopg.Connection[Any], environment: Mapping[str, str]) -> Iterator[None]:
+def backend(connection: psycopg.Connection[Any], environment: Mapping[str, str]) -> Iterator[None]:
     """Our worker refuses a space of another backend than its settings name: the vectors are the same here."""
     if "PGKNOWBASE_BENCH_HTTP" not in environment:
         yield

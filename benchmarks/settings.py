@@ -2,7 +2,7 @@
 
 ``PGKNOWBASE_BENCH_MODEL`` is ``minilm`` or the default, static embeddings; ``PGKNOWBASE_BENCH_CHUNK_SIZE`` the size of
 chunks. ``PGKNOWBASE_BENCH_ENCODING`` is how that sends vectors: by default ``float``, the only one that pgai's worker
-has.
+has; ``PGKNOWBASE_BENCH_MAX_TEXTS`` the texts of a call, ``PGKNOWBASE_BENCH_CONCURRENCY`` the calls at the same time.
 """
 
 import os
@@ -17,6 +17,8 @@ def _embedding() -> dict[str, Any]:
     if url := os.environ.get("PGKNOWBASE_BENCH_HTTP"):
         encoding = os.environ.get("PGKNOWBASE_BENCH_ENCODING", "float")
         options = {"BASE_URL": url, "API_KEY_ENV": None, "ENCODING_FORMAT": encoding}
+        if max_texts := os.environ.get("PGKNOWBASE_BENCH_MAX_TEXTS"):
+            options["MAX_TEXTS"] = int(max_texts)
         return {"BACKEND": "pgknowbase.embeddings.openai.OpenAIEmbedder", "OPTIONS": options, **MODEL}
     if os.environ.get("PGKNOWBASE_BENCH_MODEL") == "minilm":
         return {"BACKEND": "pgknowbase.embeddings.LocalEmbedder", "MODEL": "all-MiniLM-L6-v2", "DIMENSIONS": 384}
@@ -41,4 +43,5 @@ INSTALLED_APPS = [
     "pgknowbase.agents",
     "benchmarks.catalog",
 ]
-PGKNOWBASE = {"EMBEDDINGS": {"default": _embedding()}, **_space()}
+CONCURRENCY = int(os.environ.get("PGKNOWBASE_BENCH_CONCURRENCY", "1"))
+PGKNOWBASE = {"EMBEDDINGS": {"default": _embedding()}, "WORKER": {"CONCURRENCY": CONCURRENCY}, **_space()}

@@ -589,6 +589,38 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="TextsInFlight",
+            fields=[
+                ("executor", models.UUIDField(primary_key=True, serialize=False)),
+                (
+                    "keys",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None),
+                ),
+                ("expires_at", models.DateTimeField()),
+            ],
+            options={"db_table": "pgknowbase_in_flight"},
+        ),
+        migrations.CreateModel(
+            name="ProviderRate",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("provider", models.TextField()),
+                ("model", models.TextField()),
+                ("requests_per_minute", models.FloatField(null=True)),
+                ("tokens_per_minute", models.FloatField(null=True)),
+                ("requests", models.FloatField(null=True)),
+                ("texts", models.FloatField(null=True)),
+                ("tokens", models.FloatField(null=True)),
+                ("filled_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+            ],
+            options={
+                "db_table": "pgknowbase_provider_rate",
+                "constraints": [
+                    models.UniqueConstraint(fields=("provider", "model"), name="pgknowbase_provider_rate_key")
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="UsageEntry",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),

@@ -39,6 +39,15 @@ class EmbeddingSettings(_Section):
     model: Name = Field(description="name of the model, as the backend knows it")
     dimensions: int = Field(ge=1, le=4000, description="length of its vectors")
     options: dict[str, Any] = Field({}, description="further keyword arguments of the embedder class")
+    requests_per_minute: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="calls that all workers together may make to this model, see [rates](worker.md#rates); `None`: as"
+        " the provider's headers say",
+    )
+    texts_per_minute: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="the same for texts, of a provider such as Cohere that counts them"
+    )
+    tokens_per_minute: Annotated[float, Field(gt=0)] | None = Field(None, description="the same for tokens")
 
 
 class OwnSplitter(_Section):
@@ -210,6 +219,10 @@ class CapSettings(_Section):
         if self.tokens is None and self.cost is None:
             raise ValueError("a cap needs TOKENS or COST")
         return self
+
+    def concerns(self, tenant: str) -> bool:
+        """Whether it caps what this tenant uses; that of nobody ('') only with all together."""
+        return self.tenant in ("", tenant) or (self.tenant == "*" and tenant != "")
 
 
 class CostSettings(_Section):

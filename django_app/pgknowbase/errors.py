@@ -1,6 +1,10 @@
 """The one exception tree. Each message names the thing with ``!r`` and ends with what to do."""
 
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from pgknowbase.embeddings.rate_headers import ReportedRate
 
 
 class PgKnowbaseError(Exception):
@@ -45,10 +49,12 @@ class EmbeddedPostgresError(PgKnowbaseError):
 class EmbeddingError(PgKnowbaseError):
     """A text could not be embedded.
 
-    ``billed_tokens``: what the provider says that the call has cost nevertheless, or None.
+    ``billed_tokens``: what the provider says that the call has cost nevertheless, or None. ``rate``: what its headers
+    say of its limits, or None.
     """
 
     billed_tokens: int | None = None
+    rate: "ReportedRate | None" = None
 
 
 class RetryableEmbeddingError(EmbeddingError):

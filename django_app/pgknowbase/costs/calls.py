@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from django.db import models
 
+from pgknowbase.embeddings.rate_headers import ReportedRate
+
 # A usual share of natural text in Latin script; what the ledger knows of a model is better.
 CHARACTERS_PER_TOKEN = 4
 # Marks that a model adds to each text, such as [CLS] and [SEP], and room for a prefix.
@@ -31,6 +33,8 @@ class Call:
         total_tokens: what the provider says that it bills; None where it says nothing.
         retried: it sent a text that an earlier call had sent in vain.
         seconds: it took.
+        rate: what the provider has said of its limits.
+        throttled: it was answered that the account may not ask now.
     """
 
     texts: Sequence[str]
@@ -39,6 +43,8 @@ class Call:
     failed: bool = False
     retried: bool = False
     seconds: float = 0.0
+    rate: ReportedRate | None = None
+    throttled: bool = False
 
     @property
     def characters(self) -> int:

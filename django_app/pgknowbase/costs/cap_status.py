@@ -39,7 +39,7 @@ def cap_statuses(using: str) -> list[CapStatus]:
     for cap in caps:
         used: defaultdict[tuple[str, str], list[Decimal]] = defaultdict(lambda: [Decimal(0), Decimal(0)])
         for per, model, tenant, tokens, cost in rows:
-            if per == cap.per and cap.model in ("", model) and cap.tenant in ("", "*", tenant):
+            if per == cap.per and cap.model in ("", model) and cap.concerns(tenant):
                 sums = used[model, "" if cap.tenant == "" else tenant]
                 sums[0] += tokens
                 sums[1] += cost

@@ -122,6 +122,14 @@ class Caps:
                 add_entries(self.using, made.entries)
         return made
 
+    def refusal_of(self, characters: int, *, backfill: bool) -> Refusal | None:
+        """The refusal of a text of so many characters that is no tenant's, if there is one."""
+        if not self.caps:
+            return None
+        tokens = math.ceil(characters * self._tokens_per_character())
+        price = embedding_price(self.embedder.model, self.embedder.provider)
+        return self._refusal(Demand((0, ""), "", characters, backfill), tokens, price, self._spent(()))
+
     def release(self, reservation: Reservation) -> None:
         """Take a reservation back, when what was really used is in the ledger."""
         if reservation.entries:
@@ -173,7 +181,7 @@ class Caps:
     ) -> Refusal | None:
         backfill = demand.backfill or self.background
         for cap in self.caps:
-            if cap.tenant not in ("", "*", demand.tenant):
+            if not cap.concerns(demand.tenant):
                 continue
             so_far = spent[cap.per, "" if cap.tenant == "" else demand.tenant]
             share = Decimal(str(cap.backfill)) if backfill else Decimal(1)

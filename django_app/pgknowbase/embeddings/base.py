@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from pgknowbase.embeddings.rate_headers import ReportedRate
 from pgknowbase.errors import ConfigurationError, EmbeddingSetupError, PermanentEmbeddingError
 
 Vector: TypeAlias = Sequence[float]
@@ -25,12 +26,13 @@ class Embeddings:
 
     ``vectors``: n vectors of ``Embedder.dimensions`` floats, in the order of the texts. ``tokens``: their n token
     counts, or None if the backend does not know them. ``total_tokens``: what the provider says that it bills for all of
-    them together, or None.
+    them together, or None. ``rate``: what its headers say of its limits, or None.
     """
 
     vectors: Sequence[Vector]
     tokens: Sequence[int] | None = None
     total_tokens: int | None = None
+    rate: ReportedRate | None = None
 
 
 class Embedder(ABC):

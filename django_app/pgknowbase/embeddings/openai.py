@@ -16,6 +16,7 @@ from pgknowbase.embeddings.base import (
     check_texts,
     check_vectors,
 )
+from pgknowbase.embeddings.rate_headers import ReportedRate, parse_rate
 from pgknowbase.embeddings.refusals import provider_message, refusal
 from pgknowbase.embeddings.weights import require
 from pgknowbase.errors import ConfigurationError, EmbeddingError, RetryableEmbeddingError
@@ -124,17 +125,18 @@ class OpenAIEmbedder(Embedder):
         check_texts(texts, self.limits)
         if not texts:
             return Embeddings([], [])
-        content = self._post([prefix + text for text in texts])
+        content, rate = self._post([prefix + text for text in texts])
         vectors, tokens = parse_embeddings(content, count=len(texts), server=self.provider)
         try:
             check_vectors(vectors, model=self.model, dimensions=self.dimensions)
         except EmbeddingError as error:
             error.billed_tokens = tokens
+            error.rate = rate
             raise
-        return Embeddings(vectors, [tokens] if tokens is not None and len(texts) == 1 else None, tokens)
+        return Embeddings(vectors, [tokens] if tokens is not None and len(texts) == 1 else None, tokens, rate)
 
-    def _post(self, texts: list[str]) -> bytes:
-        """The body of the answer, unread: see ``answers`` for why."""
+    def _post(self, texts: list[str]) -> tuple[bytes, ReportedRate | None]:
+        """The body of the answer, unread: see ``answers`` for why; and what its headers say of limits."""
         import openai
 
         from pgknowbase.embeddings.bounded_http import bounded
@@ -147,7 +149,8 @@ class OpenAIEmbedder(Embedder):
         create = self._open().embeddings.with_raw_response.create
         try:
             with bounded(seconds=self.timeout, max_bytes=max_bytes):
-                return create(input=texts, extra_headers=headers, **self._request).content
+                response = create(input=texts, extra_headers=headers, **self._request)
+                return response.content, parse_rate(response.headers)
         except openai.APITimeoutError as error:
             raise RetryableEmbeddingError(
                 f"{self.provider!r} did not answer for {self.model!r} within {self.timeout} s "

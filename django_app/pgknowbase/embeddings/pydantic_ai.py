@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from pgknowbase.embeddings.base import (
     check_texts,
     check_vectors,
 )
+from pgknowbase.embeddings.rate_headers import ReportedRate, parse_rate
 from pgknowbase.embeddings.refusals import message_of, refusal
 from pgknowbase.embeddings.weights import require
 from pgknowbase.errors import ConfigurationError, EmbeddingError, MissingExtraError, RetryableEmbeddingError
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from pydantic_ai.providers import Provider
 
 T = TypeVar("T")
+
+# What the answers to one call, which is a task of its own, have said.
+_heard: ContextVar[list[ReportedRate | None]] = ContextVar("heard")
 
 _INSTALL: Final = "run `pip install 'django-pgknowbase[pydantic-ai]'`"
 
@@ -109,7 +114,7 @@ class PydanticAIEmbedder(Embedder):
         check_texts(texts, self.limits)
         if not texts:
             return Embeddings([], [])
-        result = self._call(list(texts), input_type)
+        result, rate = self._call(list(texts), input_type)
         vectors = [list(map(float, vector)) for vector in result.embeddings]
         if len(vectors) != len(texts):
             raise RetryableEmbeddingError(
@@ -118,14 +123,16 @@ class PydanticAIEmbedder(Embedder):
             )
         check_vectors(vectors, model=self.model, dimensions=self.dimensions)
         tokens = result.usage.input_tokens or None
-        return Embeddings(vectors, [tokens] if tokens and len(texts) == 1 else None, tokens)
+        return Embeddings(vectors, [tokens] if tokens and len(texts) == 1 else None, tokens, rate)
 
-    def _call(self, texts: list[str], input_type: Literal["document", "query"]) -> "EmbeddingResult":
+    def _call(
+        self, texts: list[str], input_type: Literal["document", "query"]
+    ) -> "tuple[EmbeddingResult, ReportedRate | None]":
         from pydantic_ai.exceptions import AgentRunError, ModelHTTPError, UserError
 
         model, settings = self._model(), self._settings
         try:
-            return self._wait(model.embed(texts, input_type=input_type, settings=settings))  # type: ignore[arg-type]
+            return self._wait(_hear_rate(model.embed(texts, input_type=input_type, settings=settings)))  # type: ignore[arg-type]
         except ModelHTTPError as error:
             raise self._refusal(error) from None  # the cause may hold the request, and the request the key
         except FutureTimeoutError:
@@ -162,6 +169,7 @@ class PydanticAIEmbedder(Embedder):
         def make_client(name: str) -> "Provider[Any]":
             self._clients.append(infer_provider(name))
             _retry_nothing(self._clients[-1].client)
+            _listen(self._clients[-1].client)
             return self._clients[-1]
 
         try:
@@ -196,6 +204,30 @@ def _retry_nothing(client: Any) -> None:
     sender = getattr(getattr(client, "_client_wrapper", None), "httpx_client", None)
     if sender is not None and hasattr(sender, "base_max_retries"):
         sender.base_max_retries = 0
+
+
+def _listen(client: Any) -> None:
+    """Have the headers of each answer read, where the client of the provider is made of one that can be listened to."""
+    wrapped = getattr(getattr(client, "_client_wrapper", None), "httpx_client", None)
+    senders: tuple[Any, ...] = (getattr(client, "_client", None), getattr(wrapped, "httpx_client", None))
+    for sender in senders:
+        hooks = getattr(sender, "event_hooks", None)
+        if hooks is not None and _note_rate not in hooks["response"]:
+            sender.event_hooks = {**hooks, "response": [*hooks["response"], _note_rate]}
+
+
+async def _note_rate(response: Any) -> None:
+    heard = _heard.get(None)
+    if heard is not None:
+        heard.append(parse_rate(response.headers))
+
+
+async def _hear_rate(call: Coroutine[Any, Any, T]) -> tuple[T, ReportedRate | None]:
+    """The result of a call, with what the headers of its answer say of limits."""
+    heard: list[ReportedRate | None] = []
+    _heard.set(heard)
+    result = await call
+    return result, heard[-1] if heard else None
 
 
 async def _close(clients: "Sequence[Provider[Any]]") -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from pgknowbase.core.secrets import MASK, without_secrets
 from pgknowbase.embeddings.base import shorten
+from pgknowbase.embeddings.rate_headers import parse_rate
 from pgknowbase.errors import (
     EmbeddingError,
     EmbeddingSetupError,
@@ -43,7 +44,12 @@ def refusal(status: int, message: str, *, server: str, model: str, headers: Mapp
         server: its host, for the message.
         headers: of the answer, with names in lower case or of a type that finds them in any case.
     """
-    text = f"{server!r} answered {status} for {model!r}: {message!r}"
+    error = _refusal(status, f"{server!r} answered {status} for {model!r}: {message!r}", headers)
+    error.rate = parse_rate(headers)
+    return error
+
+
+def _refusal(status: int, text: str, headers: Mapping[str, str]) -> EmbeddingError:
     if status == 429:
         return ThrottledEmbeddingError(f"{text}. Try again later.", retry_after=parse_retry_after(headers))
     if status in _RETRYABLE or status >= 500:

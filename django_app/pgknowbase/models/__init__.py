@@ -4,7 +4,7 @@ from pgknowbase.models.document import Chunk, Document
 from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
 from pgknowbase.models.measurements import RecallMeasurement, RenderCost
 from pgknowbase.models.outbox import Expansion, MigratedSource, OutboxEvent
-from pgknowbase.models.provider import KeptVector, ModelProbe, ProviderOutage
+from pgknowbase.models.provider import KeptVector, ModelProbe, ProviderOutage, ProviderRate, TextsInFlight
 from pgknowbase.models.reaction import Delivery, DeliveryState, ReactionEvent
 from pgknowbase.models.space import EmbeddingSpace
 from pgknowbase.models.usage import DailyUsage, UsageEntry
@@ -26,9 +26,11 @@ __all__ = [
     "ModelProbe",
     "OutboxEvent",
     "ProviderOutage",
+    "ProviderRate",
     "ReactionEvent",
     "RecallMeasurement",
     "RenderCost",
+    "TextsInFlight",
     "UsageEntry",
     "WorkerHeartbeat",
 ]

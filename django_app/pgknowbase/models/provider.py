@@ -1,5 +1,6 @@
 """What the workers know of the providers of embeddings: outages, how models are told apart, kept vectors."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -29,6 +30,48 @@ class ProviderOutage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model} at {self.provider}"
+
+
+class ProviderRate(models.Model):
+    """What all workers together may still send to a model of a provider: buckets that fill as the minute goes by.
+
+    Attributes:
+        requests_per_minute, tokens_per_minute: as the provider's headers said last; None where they never did. The
+            settings come first, and are not kept here.
+        requests, texts, tokens: what was left at ``filled_at``; below 0 where more was used than was counted on, None
+            where nothing limits them.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    provider = models.TextField()
+    model = models.TextField()
+    requests_per_minute = models.FloatField(null=True)
+    tokens_per_minute = models.FloatField(null=True)
+    requests = models.FloatField(null=True)
+    texts = models.FloatField(null=True)
+    tokens = models.FloatField(null=True)
+    filled_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "pgknowbase_provider_rate"
+        constraints = [models.UniqueConstraint(fields=["provider", "model"], name="pgknowbase_provider_rate_key")]
+
+    def __str__(self) -> str:
+        return f"{self.model} at {self.provider}"
+
+
+class TextsInFlight(models.Model):
+    """The texts that one executor has with a provider at this moment, as 8 bytes of the hash of each."""
+
+    executor = models.UUIDField(primary_key=True)
+    keys = ArrayField(models.BigIntegerField())
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "pgknowbase_in_flight"
+
+    def __str__(self) -> str:
+        return str(self.executor)
 
 
 class ModelProbe(models.Model):

@@ -14,6 +14,7 @@ from pgknowbase.embeddings.base import Embedder, Vector, split_batches
 from pgknowbase.errors import PermanentEmbeddingError
 from pgknowbase.testing.http import JSONHandler, LocalServer
 from pgknowbase.testing.lexical import LexicalEmbedder
+from pgknowbase.testing.quota import Quota
 from pgknowbase.vectorizer.model_check import PROBE
 
 
@@ -70,11 +71,12 @@ class Fault:
 
 @dataclass
 class Books:
-    """What a provider bills."""
+    """What a provider bills. ``probes``: of the calls and texts, those with the fixed text of a worker."""
 
     calls: int = 0
     texts: int = 0
     tokens: int = 0
+    probes: int = 0
 
 
 class FaultyProvider:
@@ -82,7 +84,7 @@ class FaultyProvider:
 
     ``requests`` are the bodies that it received, ``texts`` their texts in the order of arrival. ``books`` says what it
     bills: every answer with vectors, whether or not the client could use it. The fixed text by which a worker tells one
-    model from another is answered beside all three, and meets no failure.
+    model from another is billed as any other; it is not among the requests, and meets no failure.
 
     Args:
         model: the model's name.
@@ -90,6 +92,8 @@ class FaultyProvider:
         embedder: what makes them; default a ``LexicalEmbedder``.
         count_tokens: of one text; default about one for four bytes.
         report_tokens: what an answer says of the tokens that are billed; default the truth.
+        quota: calls beyond it are answered 429; default no limit.
+        seconds: that each answer takes.
     """
 
     def __init__(
@@ -100,10 +104,14 @@ class FaultyProvider:
         embedder: Embedder | None = None,
         count_tokens: Callable[[str], int] = lambda text: 1 + len(text.encode()) // 4,
         report_tokens: Callable[[int], int | None] = lambda tokens: tokens,
+        quota: Quota | None = None,
+        seconds: float = 0.0,
     ) -> None:
         self.embedder = embedder or LexicalEmbedder(model=model, dimensions=dimensions)
         self.count_tokens = count_tokens
         self.report_tokens = report_tokens
+        self.quota = quota
+        self.seconds = seconds
         self.books = Books()
         self.requests: list[dict[str, Any]] = []
         self.markers: set[str] = set()
@@ -163,6 +171,10 @@ class FaultyProvider:
             self.books.texts += texts
             self.books.tokens += tokens
 
+    def _probed(self) -> None:
+        with self._lock:
+            self.books.probes += 1
+
     def _wait(self, seconds: float) -> None:
         self._closing.wait(seconds)
 
@@ -184,8 +196,10 @@ class _Handler(JSONHandler):
             return self.send_json(HTTPStatus.NOT_FOUND, _error(f"No page {self.path!r}: use /v1/embeddings."))
         if isinstance(request["input"], str):
             request["input"] = [request["input"]]
+        provider._wait(provider.seconds)
         if request["input"] == [PROBE]:
-            return self.send_json(HTTPStatus.OK, self._answer(request, is_billed=False))
+            provider._probed()
+            return self._send_answer(request)
         fault = provider._received(request)
         if fault is not None:
             return self._fail(fault, request)
@@ -193,9 +207,18 @@ class _Handler(JSONHandler):
         if refused:
             return self.send_json(HTTPStatus.BAD_REQUEST, _error(f"refused: {refused[0][:40]!r}"))
         try:
-            return self.send_json(HTTPStatus.OK, self._answer(request))
+            return self._send_answer(request)
         except PermanentEmbeddingError as error:
             return self.send_json(HTTPStatus.BAD_REQUEST, _error(str(error)))
+
+    def _send_answer(self, request: dict[str, Any]) -> None:
+        provider = self.server.provider
+        is_allowed, headers = True, dict[str, str]()
+        if provider.quota is not None:
+            is_allowed, headers = provider.quota.take(sum(map(provider.count_tokens, request["input"])))
+        if not is_allowed:
+            return self.send_json(HTTPStatus.TOO_MANY_REQUESTS, _error("Rate limit reached"), headers)
+        return self.send_json(HTTPStatus.OK, self._answer(request), headers)
 
     def _fail(self, fault: Fault, request: dict[str, Any]) -> None:
         self.server.provider._wait(fault.seconds)
@@ -214,7 +237,7 @@ class _Handler(JSONHandler):
             return self.send_content(content[: len(content) // 2], promised=len(content))
         return self.send_content(content)
 
-    def _answer(self, request: dict[str, Any], *, is_billed: bool = True) -> dict[str, Any]:
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         embedder = self.server.provider.embedder
         vectors = [
             vector
@@ -227,8 +250,7 @@ class _Handler(JSONHandler):
             for index, vector in enumerate(vectors)
         ]
         tokens = sum(map(self.server.provider.count_tokens, request["input"]))
-        if is_billed:
-            self.server.provider._billed(len(request["input"]), tokens)
+        self.server.provider._billed(len(request["input"]), tokens)
         reported = self.server.provider.report_tokens(tokens)
         usage = {"prompt_tokens": reported, "total_tokens": reported}
         return {"object": "list", "model": embedder.model, "data": data, "usage": usage}

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Executor as Pool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pgknowbase.core.telemetry import current_context
 from pgknowbase.costs.calls import Call, Record
@@ -17,6 +17,7 @@ from pgknowbase.errors import (
     PermanentEmbeddingError,
     RefusedEmbeddingError,
     RetryableEmbeddingError,
+    ThrottledEmbeddingError,
     UnknownTextError,
 )
 
@@ -102,6 +103,45 @@ def embed_texts(
     return outcome
 
 
+def ask(embedder: Embedder, texts: Sequence[str], *, record: Record, retried: bool = False) -> tuple[Vectors, Call]:
+    """The vectors of the texts by one call, of which ``record`` is told whatever comes of it.
+
+    Args:
+        retried: a text of it was sent in vain before.
+
+    Raises:
+        EmbeddingError: as ``Embedder.embed_documents``, or the answer cannot be used.
+    """
+    began = time.monotonic()
+    answer = Embeddings([])
+    try:
+        answer = embedder.embed_documents(texts)
+        vectors = _checked(embedder, texts, answer)
+    except EmbeddingError as error:
+        billed = answer.total_tokens if error.billed_tokens is None else error.billed_tokens
+        seconds = time.monotonic() - began
+        call = Call(texts, total_tokens=billed, failed=True, retried=retried, seconds=seconds)
+        throttled = isinstance(error, ThrottledEmbeddingError)
+        record(replace(call, rate=error.rate or answer.rate, throttled=throttled))
+        raise
+    seconds = time.monotonic() - began
+    call = Call(texts, answer.tokens, answer.total_tokens, retried=retried, seconds=seconds, rate=answer.rate)
+    record(call)
+    if call.is_doubtful:
+        vectors = {text: (vector, None) for text, (vector, _) in vectors.items()}
+    return vectors, call
+
+
+def _checked(embedder: Embedder, texts: Sequence[str], answer: Embeddings) -> Vectors:
+    if len(answer.vectors) != len(texts):
+        raise RetryableEmbeddingError(
+            f"{embedder.model!r} returned {len(answer.vectors)} vectors for {len(texts)} texts: retry the request."
+        )
+    check_vectors(answer.vectors, model=embedder.model, dimensions=embedder.dimensions)
+    counts: Sequence[int | None] = answer.tokens if answer.tokens is not None else [None] * len(texts)
+    return dict(zip(texts, zip(answer.vectors, counts, strict=True), strict=True))
+
+
 def _by_length(texts: Iterable[str]) -> list[str]:
     """Because a local model pads every text of a call to the longest one."""
     return sorted(dict.fromkeys(texts), key=len)
@@ -136,42 +176,16 @@ class _Calls:
         return Outcome(vectors)
 
     def _ask(self, texts: Sequence[str]) -> Vectors:
-        """One call, which the ledger is told of whatever comes of it."""
+        retried = not self.sent_in_vain.isdisjoint(texts)
         with embedding_span(self.embedder, len(texts), parent=self._context) as told:
-            vectors, call = self._call(texts)
+            try:
+                vectors, call = ask(self.embedder, texts, record=self.record, retried=retried)
+            except EmbeddingError:
+                self.sent_in_vain.update(texts)
+                raise
             if told.is_recording:
                 told.set({"gen_ai.usage.input_tokens": call.billed_tokens})
-        if call.is_doubtful:
-            return {text: (vector, None) for text, (vector, _) in vectors.items()}
         return vectors
-
-    def _call(self, texts: Sequence[str]) -> tuple[Vectors, Call]:
-        began = time.monotonic()
-        retried = not self.sent_in_vain.isdisjoint(texts)
-        answer = Embeddings([])
-        try:
-            answer = self.embedder.embed_documents(texts)
-            vectors = self._checked(texts, answer)
-        except EmbeddingError as error:
-            self.sent_in_vain.update(texts)
-            billed = answer.total_tokens if error.billed_tokens is None else error.billed_tokens
-            seconds = time.monotonic() - began
-            self.record(Call(texts, total_tokens=billed, failed=True, retried=retried, seconds=seconds))
-            raise
-        seconds = time.monotonic() - began
-        call = Call(texts, answer.tokens, answer.total_tokens, retried=retried, seconds=seconds)
-        self.record(call)
-        return vectors, call
-
-    def _checked(self, texts: Sequence[str], answer: Embeddings) -> Vectors:
-        if len(answer.vectors) != len(texts):
-            raise RetryableEmbeddingError(
-                f"{self.embedder.model!r} returned {len(answer.vectors)} vectors for {len(texts)} texts: retry the"
-                " request."
-            )
-        check_vectors(answer.vectors, model=self.embedder.model, dimensions=self.embedder.dimensions)
-        counts: Sequence[int | None] = answer.tokens if answer.tokens is not None else [None] * len(texts)
-        return dict(zip(texts, zip(answer.vectors, counts, strict=True), strict=True))
 
     def _may_concern_text(self, error: EmbeddingError) -> bool:
         if isinstance(error, RefusedEmbeddingError):

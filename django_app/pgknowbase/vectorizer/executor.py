@@ -21,8 +21,8 @@ from pgknowbase.core import gateway
 from pgknowbase.core.server_limits import PortionSize, can_go_smaller, describe_limit, exceeded_limit, in_portions
 from pgknowbase.core.telemetry import span
 from pgknowbase.core.transactions import read_committed
-from pgknowbase.costs.caps import Caps, Demand, Refusal, Reservation, end_of
-from pgknowbase.costs.ledger import DocumentKey, EmbeddingUsage, read_spenders
+from pgknowbase.costs.calls import Call
+from pgknowbase.costs.ledger import DocumentKey, EmbeddingUsage
 from pgknowbase.embeddings import get_embedder
 from pgknowbase.embeddings.base import BatchLimits, Embedder, Vector
 from pgknowbase.errors import (
@@ -32,11 +32,13 @@ from pgknowbase.errors import (
 )
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.spaces.specification import known_embedding, matching_space
+from pgknowbase.vectorizer.admission import Admission, Admitted
 from pgknowbase.vectorizer.chunking import Splitter, plan_chunks, splitter_of
 from pgknowbase.vectorizer.embedding import Outcome, Vectors, embed_texts
+from pgknowbase.vectorizer.in_flight import InFlight
 from pgknowbase.vectorizer.kept_vectors import KeptVectors
 from pgknowbase.vectorizer.leases import LeasedDocument, Leases
-from pgknowbase.vectorizer.model_check import ModelCheck
+from pgknowbase.vectorizer.model_check import PROBE, ModelCheck
 from pgknowbase.vectorizer.provider_trouble import ProviderTrouble
 
 logger = logging.getLogger("pgknowbase.vectorizer")
@@ -53,6 +55,7 @@ class ExecutorBatch:
     """What one turn of the executor did, in documents; ``embedded`` counts texts that got a new vector.
 
     ``interrupted``: the lease exceeded a time limit of the server, and is tried again with fewer documents.
+    ``rate_wait``: seconds until the provider's rate allows more, where documents may wait for it.
     """
 
     claimed: int = 0
@@ -61,6 +64,7 @@ class ExecutorBatch:
     failed: int = 0
     embedded: int = 0
     interrupted: bool = False
+    rate_wait: float = 0.0
 
     @property
     def idle(self) -> bool:
@@ -97,21 +101,21 @@ class Executor:
         self.using = using or settings.database
         self.settings = settings.worker
         self.worker = worker
-        self._size = PortionSize(batch_size or EMBED_BATCH_SIZE)
+        batch_size = batch_size or EMBED_BATCH_SIZE
+        self._size = PortionSize(batch_size)
         self.space: EmbeddingSpace = space or matching_space(self.using)
         self.leases = Leases(self.using, self.space, worker)
-        self.trouble = ProviderTrouble(
-            self.using, self.leases, batch_size=batch_size or EMBED_BATCH_SIZE, retry=settings.worker.retry
-        )
-        self.embedder: Embedder = get_embedder(known_embedding(self.space))
+        self.trouble = ProviderTrouble(self.using, self.leases, batch_size=batch_size, retry=settings.worker.retry)
+        embedding = known_embedding(self.space)
+        self.admission = Admission(self.using, self.leases, self.space, embedding=embedding, batch_size=batch_size)
+        self.embedder: Embedder = get_embedder(embedding)
         # Before anything is leased: a missing key is not the fault of a document, and must not count as an attempt.
         self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
-        self._model = ModelCheck(self.using, self.space)
+        self._in_flight = InFlight(self.using)
+        self._model = ModelCheck(self.using, self.space, note=self.admission.rate.note)
         self._refused_in_a_row = 0
         self._sent_in_vain: set[str] = set()
-        self._heard_of_caps: str | None = None
-        self._caps: Caps | None = None
         self._recorded_fingerprint: str | None = None
         # Smaller than the embedder's once the provider has refused a call for its size.
         self._limits: BatchLimits | None = None
@@ -125,13 +129,6 @@ class Executor:
     def close(self) -> None:
         """End the threads."""
         self.pool.shutdown()
-
-    @property
-    def caps(self) -> Caps:
-        """The caps of the embedder."""
-        if self._caps is None or self._caps.embedder is not self.embedder:
-            self._caps = Caps(self.using, self.embedder, self.space.name, background=not self.space.is_active)
-        return self._caps
 
     @cached_property
     def splitter(self) -> Splitter:
@@ -153,6 +150,7 @@ class Executor:
         if self.trouble.backoff.paused:
             return ExecutorBatch()
         self._model.run_while_changed(self.embedder)
+        rate_wait = self.admission.rate.seconds_closed(backfill=True)
         try:
             documents = self._lease()
         except (DatabaseError, InterfaceError) as error:
@@ -162,9 +160,9 @@ class Executor:
             return ExecutorBatch(interrupted=True)
         if documents:
             self._size.succeeded()
-        else:
+        elif self._model.is_due_while_idle and not self.admission.refuses(self.embedder, PROBE, ()):
             self._model.run_while_idle(self.embedder)
-        return self._run(documents)
+        return self._run(documents) if documents else ExecutorBatch(rate_wait=rate_wait)
 
     def run_document(self, source: int, key: str) -> ExecutorBatch:
         """As ``run_once``, for the one document of this content type and object key."""
@@ -186,23 +184,49 @@ class Executor:
         if not self._check_model(documents):
             return ExecutorBatch(claimed=len(documents), retried=len(documents))
         kept = self._kept_vectors()
-        found = self._find(documents, kept)
-        documents, reservation = self._within_caps(documents, found)
-        if not documents:
-            return ExecutorBatch()
+        waiting: Sequence[LeasedDocument] = ()
         try:
-            outcome = self._embed(documents, kept, found)
+            # Before the look for vectors, or one that is stored in between would be paid for again.
+            of_others = self._in_flight.enter(
+                self.embedder,
+                {text for document in documents for text in document.texts if text not in document.anew},
+                fingerprint=kept.fingerprint,
+            )
+            found = self._find(documents, kept)
+            of_others -= found.keys()
+            waiting = [document for document in documents if not of_others.isdisjoint(document.texts)]
+            batch = self._embed_and_write([each for each in documents if each not in waiting], kept, found)
+        finally:
+            self._in_flight.leave()
+            if waiting:
+                self._in_flight.wait_for_others()
+                self.leases.release(waiting)
+        batch.claimed += len(waiting)
+        return batch
+
+    def _embed_and_write(self, documents: Sequence[LeasedDocument], kept: KeptVectors, found: Vectors) -> ExecutorBatch:
+        limits = self.admission.rate.limits(self._limits or self.embedder.limits)
+        admitted = self.admission.admit(self.embedder, documents, found, limits)
+        documents = admitted.documents
+        try:
+            outcome = self._embed(admitted, kept, found, limits)
         except PgKnowbaseError as error:
             self.leases.release(documents, reason=str(error))
             raise
         finally:
-            self.caps.release(reservation)
+            self.admission.correct(self.embedder, admitted)
+        if not documents:
+            return ExecutorBatch(rate_wait=self.admission.rate_wait)
         batch = ExecutorBatch(claimed=len(documents), embedded=len(outcome.vectors) - len(outcome.found))
         ready, waiting = self._sort(documents, outcome, batch)
         if outcome.trouble is not None:
+            batch.retried = len(waiting)
             self.trouble.handle(self.embedder, outcome, waiting)
-        elif batch.embedded or outcome.refused:
-            self._after_success(outcome)
+        else:
+            if waiting:
+                self._release_unfinished(waiting, outcome, kept)
+            if batch.embedded or outcome.refused:
+                self._after_success(outcome)
         if ready:
             try:
                 in_portions(
@@ -216,12 +240,21 @@ class Executor:
                 raise
         return batch
 
+    def _release_unfinished(self, documents: Sequence[LeasedDocument], outcome: Outcome, kept: KeptVectors) -> None:
+        """Give back documents of which the provider's rate has allowed a part, and keep that part."""
+        texts = {text for document in documents for text in document.texts}
+        if made := {text: vector for text, vector in outcome.vectors.items() if text in texts - outcome.found.keys()}:
+            kept.keep(made)
+        self.leases.release(documents)
+
     def _check_model(self, documents: Sequence[LeasedDocument]) -> bool:
         """Whether the space's model answers. If nobody does, no text is the cause: the documents wait for the provider.
 
         Raises:
             ModelChangedError: another model answers.
         """
+        if self._model.is_due and self.admission.refuses(self.embedder, PROBE, documents):
+            return False
         try:
             self._model.run(self.embedder)
         except EmbeddingError as error:
@@ -238,42 +271,17 @@ class Executor:
         texts = dict.fromkeys(text for document in documents for text in document.texts)
         return kept.find(texts.keys() - {text for document in documents for text in document.anew})
 
-    def _within_caps(
-        self, documents: Sequence[LeasedDocument], found: Vectors
-    ) -> tuple[Sequence[LeasedDocument], Reservation]:
-        """The documents for which the caps leave room, and what is reserved for them; the others wait."""
-        if not self.caps.caps:
-            return documents, Reservation()
-        seen = set(found)
-        demands = []
-        tenants = read_spenders(self.using, [document.key for document in documents])
-        for document in documents:
-            fresh = set(document.texts) - seen
-            seen |= fresh
-            _, tenant = tenants.get(document.key, ("", ""))
-            demands.append(Demand(document.key, tenant, sum(map(len, fresh)), document.backfill))
-        reservation = self.caps.reserve(demands)
-        refused: dict[Refusal, list[LeasedDocument]] = defaultdict(list)
-        for document in documents:
-            if document.key in reservation.refused:
-                refused[reservation.refused[document.key]].append(document)
-        for refusal, group in refused.items():
-            logger.warning("%d documents wait: %s", len(group), refusal.reason)
-            self.leases.release(group, reason=refusal.reason, until=refusal.until)
-        return [document for document in documents if document.key not in reservation.refused], reservation
+    def _embed(self, admitted: Admitted, kept: KeptVectors, found: Vectors, limits: BatchLimits) -> Outcome:
+        """Embed what may be sent of the documents, except what was paid for already."""
+        if not admitted.documents:
+            return Outcome()
+        texts = dict.fromkeys(text for document in admitted.documents for text in document.texts)
+        usage = self._usage(admitted.documents)
+        usage.reuse(text for text in found if text in texts)
 
-    def _hear_of_caps(self) -> None:
-        """Let documents that wait for the end of a period be due where the caps have changed."""
-        signature = self.caps.signature
-        if signature != self._heard_of_caps:
-            self.leases.resume(signature, [end_of("day"), end_of("month")])
-            self._heard_of_caps = signature
-
-    def _embed(self, documents: Sequence[LeasedDocument], kept: KeptVectors, found: Vectors) -> Outcome:
-        """Embed what is missing of the documents, except what was paid for already."""
-        texts = dict.fromkeys(text for document in documents for text in document.texts)
-        usage = self._usage(documents)
-        usage.reuse(found)
+        def record(call: Call) -> None:
+            usage.add(call)
+            self.admission.rate.note(call)
 
         def keep(vectors: Mapping[str, tuple[Vector, int | None]]) -> None:
             kept.keep(vectors)
@@ -282,13 +290,13 @@ class Executor:
         try:
             outcome = embed_texts(
                 self.embedder,
-                (text for text in texts if text not in found),
+                (text for text in texts if text in admitted.texts),
                 self.pool,
-                limits=self._limits,
+                limits=limits,
                 searching=self.trouble.backoff.recovering,
                 refused_in_a_row=self._refused_in_a_row,
                 keep=keep,
-                record=usage.add,
+                record=record,
                 sent_in_vain=self._sent_in_vain,
             )
         finally:
@@ -329,12 +337,13 @@ class Executor:
     # Lease and plan
 
     def _lease(self, source: int | None = None, key: str | None = None) -> list[LeasedDocument]:
-        self._hear_of_caps()
-        if self.caps.is_closed(backfill=False):
+        admission, embedder = self.admission, self.embedder
+        admission.hear_of_caps(embedder)
+        if admission.is_closed(embedder, backfill=False):
             return []
         return self.leases.take(
-            min(self.trouble.backoff.batch_size, self._size.value),
-            fresh_only=self.caps.is_closed(backfill=True),
+            min(self.trouble.backoff.batch_size, self._size.value, admission.lease_size),
+            fresh_only=admission.is_closed(embedder, backfill=True),
             source=source,
             key=key,
         )
@@ -383,7 +392,6 @@ class Executor:
                 ready.append(document)
                 if errors:
                     logger.warning("document %s: %d chunks are left out: %s", document.key, len(errors), errors[0])
-        batch.retried = len(waiting)
         return ready, waiting
 
     def _after_success(self, outcome: Outcome) -> None:

@@ -12,7 +12,9 @@ from array import array
 from hashlib import sha256
 
 from pgknowbase.core import gateway
-from pgknowbase.embeddings.base import Embedder, Vector, check_vectors
+from pgknowbase.costs.calls import Call, Record
+from pgknowbase.costs.ledger import EmbeddingUsage
+from pgknowbase.embeddings.base import Embedder, Vector
 from pgknowbase.errors import (
     EmbeddingSetupError,
     ModelChangedError,
@@ -21,6 +23,7 @@ from pgknowbase.errors import (
     RefusedEmbeddingError,
 )
 from pgknowbase.models import EmbeddingSpace, ModelProbe
+from pgknowbase.vectorizer.embedding import ask
 
 logger = logging.getLogger("pgknowbase.vectorizer")
 
@@ -41,6 +44,9 @@ RETRY_INTERVAL = 60.0
 class ModelCheck:
     """Compares the model that answers now with the one that a space was made by, for one executor.
 
+    Args:
+        note: told of each call, as the ledger is.
+
     Attributes:
         vector: the first answer, which the database keeps, as 4-byte floats; empty until it is known.
 
@@ -48,9 +54,10 @@ class ModelCheck:
     >>> check.run(embedder)  # asks at most once an hour
     """
 
-    def __init__(self, using: str, space: EmbeddingSpace) -> None:
+    def __init__(self, using: str, space: EmbeddingSpace, *, note: Record = lambda call: None) -> None:
         self.using = using
         self.space = space
+        self.note = note
         self.vector = b""
         self._due_at = self._due_while_idle_at = 0.0
         self._changed: ModelChangedError | None = None
@@ -59,6 +66,16 @@ class ModelCheck:
         """What decides a vector besides its text: that of the embedder, and what its model answered at first."""
         return _fingerprint(embedder, self.vector)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether ``run`` would make a call."""
+        return time.monotonic() >= self._due_at
+
+    @property
+    def is_due_while_idle(self) -> bool:
+        """Whether ``run_while_idle`` would make a call."""
+        return time.monotonic() >= max(self._due_at, self._due_while_idle_at)
+
     def run(self, embedder: Embedder) -> None:
         """Ask the model, if that is due.
 
@@ -66,14 +83,14 @@ class ModelCheck:
             ModelChangedError: it is another one than before; so says every call until it is asked again.
             EmbeddingError: the provider does not answer; the next call asks again.
         """
-        if time.monotonic() >= self._due_at:
+        if self.is_due:
             self._ask(embedder)
         elif self._changed is not None:
             raise self._changed
 
     def run_while_idle(self, embedder: Embedder) -> None:
         """As ``run`` while nothing waits, when a provider that does not answer is nobody's trouble."""
-        if time.monotonic() >= max(self._due_at, self._due_while_idle_at):
+        if self.is_due_while_idle:
             self._due_while_idle_at = time.monotonic() + RETRY_INTERVAL
             try:
                 self._ask(embedder)
@@ -89,8 +106,7 @@ class ModelCheck:
 
     def _ask(self, embedder: Embedder) -> None:
         try:
-            answer = embedder.embed_documents([PROBE]).vectors[0]
-            check_vectors([answer], model=embedder.model, dimensions=embedder.dimensions)
+            answer = self._answer(embedder)
         except PermanentEmbeddingError as error:
             if isinstance(error, RefusedEmbeddingError | EmbeddingSetupError):
                 raise
@@ -115,6 +131,20 @@ class ModelCheck:
         gateway.fetch(self.using, "model_changed", space=self.space.pk, similarity=similarity)
         logger.error("%s", self._changed)
         raise self._changed
+
+    def _answer(self, embedder: Embedder) -> Vector:
+        """The vector of the fixed text, by a call that is billed as any other: no model's source, and no tenant's."""
+        usage = EmbeddingUsage(self.using, embedder, self.space.name, {})
+
+        def record(call: Call) -> None:
+            usage.add(call)
+            self.note(call)
+
+        try:
+            vectors, _ = ask(embedder, [PROBE], record=record)
+        finally:
+            usage.write()
+        return vectors[PROBE][0]
 
     def _known_answer(self, answer: Vector) -> bytes:
         """The same model's first answer for another space, also a dropped one: what it made is of one kind."""

@@ -97,3 +97,21 @@ SELECT to_jsonb(v) FROM ai.vectorizer AS v WHERE v.id = %(vectorizer)s
 
 -- type_oid --
 SELECT (%(type)s::text)::regtype::oid::int
+
+-- rate_take --
+SELECT * FROM pgknowbase_rate_take_v1(
+    %(provider)s, %(model)s, %(wanted)s::float8[], %(limits)s::float8[], %(background)s)
+
+-- rate_correct --
+SELECT pgknowbase_rate_correct_v1(
+    %(provider)s, %(model)s, %(given)s::float8[], %(reported)s::float8[], %(remaining)s::float8[], %(throttled)s)
+
+-- in_flight_enter --
+SELECT pgknowbase_in_flight_enter_v1(%(executor)s, %(keys)s::bigint[], %(seconds)s)
+
+-- in_flight_leave --
+DELETE FROM pgknowbase_in_flight WHERE executor = %(executor)s RETURNING executor
+
+-- in_flight --
+SELECT EXISTS (
+    SELECT FROM pgknowbase_in_flight AS f WHERE f.expires_at > clock_timestamp() AND f.keys && %(keys)s::bigint[])

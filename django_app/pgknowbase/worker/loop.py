@@ -48,6 +48,8 @@ BACKGROUND_POLL_SECONDS = 0.2
 BACKGROUND_BATCH_SIZE = 50
 COMPLETION_INTERVAL = 1.0
 MAX_DATABASE_PAUSE = 30.0
+# Without threads, where documents wait for the rate of a provider: fresh ones may come meanwhile.
+MAX_RATE_PAUSE = 1.0
 STAGES = ("relay", "vectorizer", "keywords", "reactions", "background")
 
 
@@ -146,6 +148,7 @@ class Worker:
         self._wake = {name: threading.Event() for name in STAGES}
         self._shares_thread: set[str] = set()
         self._active_space_idle = threading.Event()
+        self._rate_wait = 0.0
         self._failure: BaseException | None = None
 
     # The main loops
@@ -251,9 +254,13 @@ class Worker:
             background = [stage for stage in stages if stage.name == "background"]
             while not self._stopping.is_set():
                 # Each stage has a turn, whatever the others found, because it may make work for them.
+                self._rate_wait = 0.0
                 idle = [self._run_batch(stage) for stage in foreground]
-                if all(idle) and all(self._run_batch(stage) for stage in background):
+                if not all(idle) or not all(self._run_batch(stage) for stage in background):
+                    continue
+                if not self._rate_wait:
                     break
+                self._stopping.wait(min(self._rate_wait, MAX_RATE_PAUSE))
             self._completion.run()
 
     # What the stages are
@@ -354,6 +361,7 @@ class Worker:
             self.totals.embedded += batch.embedded
             self.totals.retried += batch.retried
             self.totals.failed += batch.failed
+            self._rate_wait = max(self._rate_wait, batch.rate_wait)
         return batch.idle
 
     def _on_reaction_ended(self, outcome: Outcome) -> None:

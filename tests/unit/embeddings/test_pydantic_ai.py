@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pgknowbase.embeddings import PydanticAIEmbedder
+from pgknowbase.embeddings.rate_headers import ReportedRate
 from pgknowbase.errors import (
     ConfigurationError,
     EmbeddingSetupError,
@@ -44,6 +45,17 @@ def test_documents_and_queries(provider, make_embedder):
     assert embedder.embed_documents([]).vectors == []
     assert provider.headers[0]["authorization"] == "Bearer sk-test-secret"
     assert embedder.provider == "127.0.0.1"
+
+
+def test_headers_of_an_answer_say_the_rate(provider, make_embedder):
+    provider.vectors(lambda i, text: [1.0, 2.0], model="m")
+    answer = provider.answer
+    headers = {"x-ratelimit-limit-requests": "3000", "x-ratelimit-limit-tokens": "1000000"}
+    provider.answer = lambda body: (200, {**headers, "Content-Type": "application/json"}, answer(body)[2])
+    embedder = make_embedder()
+    assert embedder.embed_documents(["a"]).rate == ReportedRate(requests=3000, tokens=1_000_000)
+    provider.answer = answer
+    assert embedder.embed_documents(["a"]).rate is None, "what another answer has said is not repeated"
 
 
 def test_dimensions_are_sent_where_wanted(provider, make_embedder):
@@ -150,12 +162,15 @@ def test_cohere(provider, monkeypatch):
             "meta": usage,
             "response_type": "embeddings_by_type",
         }
-        return 200, {"Content-Type": "application/json"}, json.dumps(content).encode()
+        headers = {"Content-Type": "application/json", "X-Trial-Endpoint-Call-Limit": "100"}
+        return 200, headers, json.dumps(content).encode()
 
     provider.answer = answer
     embedder = PydanticAIEmbedder(model="cohere:embed-v4.0", dimensions=2)
     try:
-        assert embedder.embed_documents(["a", "bb"]).vectors == [[1.0, 1.0], [1.0, 2.0]]
+        found = embedder.embed_documents(["a", "bb"])
+        assert found.vectors == [[1.0, 1.0], [1.0, 2.0]]
+        assert found.rate == ReportedRate(requests=100)
         assert embedder.embed_query("ccc") == [1.0, 3.0]
         assert [body["input_type"] for body in provider.bodies] == ["search_document", "search_query"]
         provider.fixed(402, b'{"message": "no credit for co-test-secret-1"}', Content_Type="application/json")
