@@ -139,11 +139,27 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("traceparent", models.TextField(help_text="The trace that made the change.", null=True)),
             ],
             options={
                 "verbose_name": "outbox event",
                 "db_table": "pgknowbase_outbox",
                 "ordering": ["id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="ChangeTrace",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("source", models.IntegerField(help_text="Id of the content type.")),
+                ("object_key", models.TextField()),
+                ("traceparent", models.TextField(help_text="W3C trace context.")),
+            ],
+            options={
+                "db_table": "pgknowbase_trace",
+                "constraints": [
+                    models.UniqueConstraint(fields=("source", "object_key"), name="pgknowbase_trace_object")
+                ],
             },
         ),
         migrations.CreateModel(
@@ -440,6 +456,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("traceparent", models.TextField(help_text="The trace that made the change.", null=True)),
             ],
             options={
                 "verbose_name": "change for a reaction",
@@ -502,6 +519,7 @@ class Migration(migrations.Migration):
                 ),
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
+                ("traceparent", models.TextField(help_text="The trace that made the change.", null=True)),
             ],
             options={
                 "verbose_name_plural": "deliveries",

@@ -4,6 +4,7 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.core.signals import request_finished
 from django.db import DatabaseError, transaction
+from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate, pre_delete, pre_migrate
 
 logger = logging.getLogger("pgknowbase")
@@ -17,7 +18,15 @@ class PgKnowbaseConfig(AppConfig):
     def ready(self) -> None:
         # Here and below: what imports models can be imported only after the apps are loaded.
         from pgknowbase import checks  # noqa: F401 - registers the system checks
-        from pgknowbase.capture import autodetector, declarations, operations, schema_editor, triggers, unmigrated
+        from pgknowbase.capture import (
+            autodetector,
+            declarations,
+            operations,
+            schema_editor,
+            tracing,
+            triggers,
+            unmigrated,
+        )
         from pgknowbase.costs.ledger import query_usage
         from pgknowbase.reactions import registry as reactions
         from pgknowbase.reactions.triggers import register_triggers
@@ -30,12 +39,14 @@ class PgKnowbaseConfig(AppConfig):
         reactions.discover(register_triggers)
         pre_migrate.connect(operations.rename_sources, sender=self)
         post_migrate.connect(replace_functions, sender=self)
-        # After the functions, which both need.
+        # After the functions, which these need.
+        post_migrate.connect(tracing.follow_settings, sender=self)
         post_migrate.connect(unmigrated.install_triggers, sender=self)
         post_migrate.connect(_create_space, sender=self)
         post_migrate.connect(_report_unindexed)
         post_migrate.connect(operations.rename_late_changes, sender=self)
         post_migrate.connect(declarations.record_declarations, sender=self)
+        connection_created.connect(tracing.wrap_statements, dispatch_uid="pgknowbase.tracing")
         request_finished.connect(query_usage.write_after_request, dispatch_uid="pgknowbase.query_usage")
         pre_delete.connect(_drop_documents, sender="contenttypes.ContentType")
 

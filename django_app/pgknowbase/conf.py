@@ -394,6 +394,9 @@ class TelemetrySettings(_Section):
     content: bool = Field(
         False, description="whether spans hold texts: queries, prompts, answers, arguments of tools, errors"
     )
+    trace_changes: bool = Field(
+        False, description="whether a change carries its trace to the worker; run `migrate` after a change of this"
+    )
     record_plans: bool = Field(
         False, description="whether searches are counted by plan where no span records them; costs them a statement"
     )

@@ -3,7 +3,7 @@
 from pgknowbase.models.document import Chunk, Document
 from pgknowbase.models.externaldata import ExternalData, ExternalDataStatus, ExternalDataType
 from pgknowbase.models.measurements import RecallMeasurement, RenderCost
-from pgknowbase.models.outbox import Expansion, MigratedSource, OutboxEvent
+from pgknowbase.models.outbox import ChangeTrace, Expansion, MigratedSource, OutboxEvent
 from pgknowbase.models.provider import KeptVector, ModelProbe, ProviderOutage, ProviderRate, TextsInFlight
 from pgknowbase.models.reaction import Delivery, DeliveryState, ReactionEvent
 from pgknowbase.models.space import EmbeddingSpace
@@ -11,6 +11,7 @@ from pgknowbase.models.usage import DailyUsage, UsageEntry
 from pgknowbase.models.worker import WorkerHeartbeat
 
 __all__ = [
+    "ChangeTrace",
     "Chunk",
     "DailyUsage",
     "Delivery",

@@ -32,6 +32,7 @@ class OutboxEvent(models.Model):
     object_keys = ArrayField(models.TextField(), null=True)
     op = models.CharField(max_length=1, choices=Op.choices)
     created_at = models.DateTimeField(db_default=Now())
+    traceparent = models.TextField(null=True, help_text="The trace that made the change.")  # noqa: DJ001 - None: none
 
     class Meta:
         db_table = "pgknowbase_outbox"
@@ -72,6 +73,22 @@ class Expansion(models.Model):
     def __str__(self) -> str:
         keys = "(all)" if self.object_keys is None else f"{len(self.object_keys)} keys"
         return f"{self.source} {self.path} {keys}"
+
+
+class ChangeTrace(models.Model):
+    """The trace of the latest change of an object that waits for its embeddings, where changes are traced."""
+
+    id = models.BigAutoField(primary_key=True)
+    source = models.IntegerField(help_text="Id of the content type.")
+    object_key = models.TextField()
+    traceparent = models.TextField(help_text="W3C trace context.")
+
+    class Meta:
+        db_table = "pgknowbase_trace"
+        constraints = [models.UniqueConstraint(fields=["source", "object_key"], name="pgknowbase_trace_object")]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.object_key}"
 
 
 class MigratedSource(models.Model):

@@ -18,6 +18,7 @@ class ReactionEvent(models.Model):
     op = models.CharField(max_length=1, choices=OutboxEvent.Op.choices)
     chain = models.TextField(blank=True, db_default="", default="", help_text="The reactions that led to the change.")
     created_at = models.DateTimeField(db_default=Now())
+    traceparent = models.TextField(null=True, help_text="The trace that made the change.")  # noqa: DJ001 - None: none
 
     class Meta:
         db_table = "pgknowbase_reaction_event"
@@ -66,6 +67,7 @@ class Delivery(models.Model):
     created_at = models.DateTimeField(db_default=Now(), help_text="When the first of the changes was written.")
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    traceparent = models.TextField(null=True, help_text="The trace that made the change.")  # noqa: DJ001 - None: none
 
     class Meta:
         db_table = "pgknowbase_delivery"

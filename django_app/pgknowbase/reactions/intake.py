@@ -10,6 +10,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q
 
+from pgknowbase.capture.tracing import set_delivery_traces, traces_of_reaction_events
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
 from pgknowbase.core.keys import normal_key, object_key, parse_keys
@@ -49,6 +50,11 @@ def take_events(using: str, known: Mapping[str, Reaction], max_keys: int) -> int
         if passing:
             rows = json.dumps([asdict(_limit_chain(delivery)) for delivery in passing], default=str)
             gateway.fetch(using, "delivery_add", rows=rows)
+            traces = traces_of_reaction_events(using, [delivery.event for delivery in passing])
+            set_delivery_traces(
+                using,
+                [(each.reaction, each.object_key, traces[each.event]) for each in passing if each.event in traces],
+            )
         if events:
             gateway.fetch(using, "reaction_ack", ids=[event[0] for event in events])
     return sum(len(keys) for _, _, keys, *_ in events)

@@ -13,6 +13,7 @@ from uuid import UUID
 from asgiref.sync import async_to_sync
 from django.db import connections, transaction
 
+from pgknowbase.capture.tracing import trace_of_delivery
 from pgknowbase.conf import get_settings
 from pgknowbase.core.backoff import exponential_backoff
 from pgknowbase.core.keys import parse_key
@@ -75,7 +76,9 @@ def run_delivery(claimed: ClaimedDelivery, reaction: Reaction, using: str) -> Ou
         "pgknowbase.source": reaction.model._meta.label,
     }
     try:
-        with span(f"pgknowbase.reaction {reaction.name}", attributes):
+        with span(f"pgknowbase.reaction {reaction.name}", attributes) as told:
+            if told.is_recording:
+                told.link(trace_of_delivery(using, claimed.id))
             return Outcome("done" if _call(claimed, reaction, using) else "skipped")
     except TryLaterError as error:
         return Outcome("postpone", _describe(error), settings.retry.max_delay if error.delay is None else error.delay)

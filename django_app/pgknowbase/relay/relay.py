@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from django.db import DatabaseError, InterfaceError
 
+from pgknowbase.capture import tracing
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
 from pgknowbase.core.keys import normal_key
@@ -152,6 +153,8 @@ class Relay:
                 wanted = step(done)
                 self._sync(wanted, done)
                 if wanted.events:
+                    if told.is_recording:
+                        self._pass_traces(wanted.events, told)
                     # Deleted in the transaction that wrote the documents: after a crash the events are still there.
                     gateway.fetch(self.using, "outbox_ack", ids=wanted.events)
         except (DatabaseError, InterfaceError) as error:
@@ -164,6 +167,21 @@ class Relay:
             self._size.succeeded()
         batch.add(done)
         return done
+
+    def _pass_traces(self, events: Sequence[int], told: NoSpan) -> None:
+        """Link the spans that made the changes, and keep them for the vectorizer."""
+        traces = tracing.traces_of_events(self.using, events)
+        told.link(traceparent for *_, traceparent in traces)
+        tracing.keep_for_vectorizer(
+            self.using,
+            {
+                (source.content_type_id(self.using), normal_key(source.model, key)): traceparent
+                for label, path, keys, traceparent in traces
+                if not path and (source := self.sources.get(label)) is not None
+                for key in keys or ()
+                if key is not None
+            },
+        )
 
     def _can_render_fewer(self, wanted: Wanted) -> bool:
         """Whether anything was rendered: recording that an object was refused cannot be made less."""

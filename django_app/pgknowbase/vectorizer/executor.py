@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections
 
+from pgknowbase.capture.tracing import take_for_vectorizer
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
 from pgknowbase.core.server_limits import PortionSize, can_go_smaller, describe_limit, exceeded_limit, in_portions
@@ -173,6 +174,8 @@ class Executor:
         if not documents:
             return ExecutorBatch()
         with span("pgknowbase.vectorizer", {"pgknowbase.space": self.space.name}) as told:
+            if told.is_recording and self.space.is_active:
+                told.link(take_for_vectorizer(self.using, [document.key for document in documents]))
             batch = self._run_batch(documents)
             if told.is_recording:
                 counts = {name: getattr(batch, name) for name in ("written", "embedded", "retried", "failed")}

@@ -47,7 +47,7 @@ def read(response):
 
 
 def test_figures(users, index, settings):
-    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "COSTS": {"CAPS": [{"TOKENS": 8, "PER": "day"}]}}
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "COSTS": {"CAPS": [{"TOKENS": 1000, "PER": "day"}]}}
     Article.objects.create(title="a", body="near 0.9")
     index()
     Article.objects.create(title="b", body="near 0.8")
