@@ -1,17 +1,17 @@
 """``HybridSearchAdminMixin``: the search boxes of a source model's admin, and of fields that complete its rows."""
 
 import logging
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.contrib import messages
 from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.checks import CheckMessage, Error
-from django.db import connections, models, transaction
+from django.db import models
 from django.db.models.expressions import OrderBy
 from django.http import HttpRequest
 
 from pgknowbase.core.command_line import command_line
+from pgknowbase.core.transactions import savepoint_if_open
 from pgknowbase.errors import PgKnowbaseError, QueryTimeoutError, SearchError
 from pgknowbase.search.filters import Options
 from pgknowbase.search.nothing_found import nothing_found
@@ -141,7 +141,7 @@ class HybridSearchAdminMixin(_Admin):
             try:
                 search = rows.search_by(query, Options(**options, scored_by_words=by_words))
                 # A statement that fails must not abort the transaction of the page that reports it.
-                with transaction.atomic(using=using) if connections[using].in_atomic_block else nullcontext():
+                with savepoint_if_open(using):
                     found = search.results(using)
             except QueryTimeoutError:
                 raise

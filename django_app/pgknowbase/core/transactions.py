@@ -36,6 +36,19 @@ def read_committed(using: str) -> Iterator[None]:
 
 
 @contextmanager
+def savepoint_if_open(using: str) -> Iterator[None]:
+    """A savepoint where a transaction is open, as under ATOMIC_REQUESTS, so that what fails in it does not abort it.
+
+    Nothing where none is: a search asks a provider, and no transaction should be open meanwhile.
+    """
+    if not connections[using].in_atomic_block:
+        yield
+        return
+    with transaction.atomic(using=using):
+        yield
+
+
+@contextmanager
 def as_backfill(using: str, backfill: bool = True) -> Iterator[None]:
     """Inside a transaction: with ``backfill``, the documents that it writes are embedded after all fresh ones."""
     if backfill:

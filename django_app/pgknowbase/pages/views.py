@@ -12,6 +12,7 @@ from django.views.generic.base import TemplateResponseMixin, View
 
 from pgknowbase.conf import get_settings
 from pgknowbase.core.time_limit import time_limit
+from pgknowbase.core.transactions import savepoint_if_open
 from pgknowbase.errors import PgKnowbaseError, QueryTimeoutError, SearchError
 from pgknowbase.pages.access import refusal, viewer_of
 from pgknowbase.pages.forms import SearchForm
@@ -118,15 +119,23 @@ class SearchView(TemplateResponseMixin, View):
         }
         if not found.results and number == 1 and self._may_know():
             chosen = known if question.models is None else [each for each in known if each.label in question.models]
-            with time_limit(get_settings().database):
-                context["hints"] = hints(chosen, question, viewer_of(self.request))
+            context["hints"] = self._hints(chosen, question)
         return 200
+
+    def _hints(self, searched: Sequence[Source], question: SearchQuery) -> list[str]:
+        using = get_settings().database
+        try:
+            with savepoint_if_open(using), time_limit(using):
+                return hints(searched, question, viewer_of(self.request))
+        except QueryTimeoutError:  # the answer stands without them
+            return []
 
     def _search(self, question: SearchQuery) -> tuple[SearchPage, str]:
         """What is found, and what to say of it: where texts cannot be embedded, it is found by words."""
-        viewer = viewer_of(self.request)
+        viewer, using = viewer_of(self.request), get_settings().database
         try:
-            return service.search(question, viewer=viewer), ""
+            with savepoint_if_open(using):
+                return service.search(question, viewer=viewer), ""
         except SearchError:
             raise
         except PgKnowbaseError as error:
@@ -134,7 +143,8 @@ class SearchView(TemplateResponseMixin, View):
                 raise
             logger.warning("a search on a page was done by words alone: %s", error)
             by_words = question.model_copy(update={"mode": "keyword", "dense_weight": None, "threshold": None})
-            return service.search(by_words, viewer=viewer), WORDS_ALONE
+            with savepoint_if_open(using):
+                return service.search(by_words, viewer=viewer), WORDS_ALONE
 
     def _address(self, number: int, **changed: str) -> str:
         """The query of this request with another page."""

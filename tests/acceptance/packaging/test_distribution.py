@@ -66,7 +66,7 @@ def test_metadata(metadata, contents):
     assert metadata.get_all("License-File") == ["LICENSE"]
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in contents)
     assert metadata["Requires-Python"] == ">=3.11"
-    extras = {"embedded", "local", "static", "openai", "pydantic-ai", "agents", "api", "mcp", "bench", "docs", "dev"}
+    extras = set(PROJECT["project"]["optional-dependencies"])
     assert set(metadata.get_all("Provides-Extra")) == extras
     assert metadata["Version"] == PROJECT["project"]["version"]
 

@@ -17,6 +17,7 @@ from pgknowbase.models import ExternalData, OutboxEvent
 from pgknowbase.search.queries import while_typing
 from tests.fakes import RecordingEmbedder
 from tests.integration.admin.newsdesk import newsdesk
+from tests.integration.pages.test_search_page import without_chunks
 from tests.projects.blog.models import Article, Category
 from tests.projects.press import models as press
 
@@ -316,6 +317,15 @@ def test_a_search_that_takes_too_long(client, articles, settings):
         response = get(client, q="bread")
         assert titles(response) == []
     assert "took longer than 0.5 s" in said(response)[0]
+
+
+def test_in_a_transaction_for_each_request(client, articles, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    with without_chunks():
+        # The fields are searched after the statements that failed.
+        response = get(client, q="icycl")
+        assert titles(response) == ["Repairing a bicycle"]
+    assert "No embedding space is active" in said(response)[0]
 
 
 # Fields that complete

@@ -6,7 +6,7 @@ difference; so the scores would tell it.
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import connection
 
 from pgknowbase.models import ExternalData
 from pgknowbase.search import service
@@ -86,13 +86,13 @@ def told(user):
 
 def in_world(hidden, write, users, index):
     """What ann and a superuser are told while these texts are bob's private rows."""
-    point = transaction.savepoint()
+    point = connection.savepoint()
     for text in hidden:
         write(text, users["bob"])
     index()
     make_words()
     answers = told(users["ann"]), told(users["root"])
-    transaction.savepoint_rollback(point)
+    connection.savepoint_rollback(point)
     return answers
 
 
@@ -137,7 +137,7 @@ def test_a_large_corpus_tells_no_more(users, index, provider, most_candidates):
     """Where not all documents are scored, how rare a word is decides which ones are."""
 
     def scores(hidden, viewer):
-        point = transaction.savepoint()
+        point = connection.savepoint()
         for number in range(4):
             by_owner(f"{hidden} and {number}", users["bob"])
         index()
@@ -145,7 +145,7 @@ def test_a_large_corpus_tells_no_more(users, index, provider, most_candidates):
         with connection.cursor() as cursor:
             cursor.execute(SQL, ["zebra mountains", viewer, most_candidates])
             found = cursor.fetchall()
-        transaction.savepoint_rollback(point)
+        connection.savepoint_rollback(point)
         return found
 
     for text in OWN:
