@@ -20,6 +20,7 @@ from pgknowbase.admin import detail, display
 from pgknowbase.admin.base import ReadOnlyAdmin
 from pgknowbase.admin.display import type_name
 from pgknowbase.admin.knowledge import knowledge_page
+from pgknowbase.core.command_line import command_line
 from pgknowbase.models import ExternalData, ExternalDataStatus
 from pgknowbase.relay.writing import SyncReport
 from pgknowbase.sync.selection import Bounds, Outcome, remove_selection, sync_selection
@@ -247,21 +248,21 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         if not outcome.report.total and not outcome.unknown:
             self.message_user(request, "None of the selected objects has failed: nothing was retried.", messages.INFO)
         else:
-            report_outcome(request, sync_headline("Retried", outcome.report), outcome)
+            report_outcome(request, sync_headline("Retried", outcome.report), outcome, queryset.db)
         return _response_after(self, request)
 
     @admin.action(description="Resync with source", permissions=["sync"])
     def resync(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
         """Render the objects from their committed rows and write what differs."""
         outcome = sync_selection(queryset, self.bounds)
-        report_outcome(request, sync_headline("Resynced", outcome.report), outcome)
+        report_outcome(request, sync_headline("Resynced", outcome.report), outcome, queryset.db)
         return _response_after(self, request)
 
     @admin.action(description="Embed anew", permissions=["sync"])
     def embed_anew(self, request: HttpRequest, queryset: Rows) -> HttpResponseBase | None:
         """Resync the objects and queue every chunk of them for a new embedding."""
         outcome = sync_selection(queryset, self.bounds, force=True)
-        report_outcome(request, embedding_headline(outcome.report), outcome)
+        report_outcome(request, embedding_headline(outcome.report), outcome, queryset.db)
         return _response_after(self, request)
 
     @admin.action(description="Remove from the index", permissions=["remove"])
@@ -270,7 +271,7 @@ class ExternalDataAdmin(ReadOnlyAdmin):
         if "confirmed" not in request.POST:
             return self._confirm_removal(request, queryset)
         outcome = remove_selection(queryset, self.bounds)
-        report_outcome(request, sync_headline("Removed", outcome.report), outcome)
+        report_outcome(request, sync_headline("Removed", outcome.report), outcome, queryset.db)
         return _response_after(self, request)
 
     def _confirm_removal(self, request: HttpRequest, queryset: Rows) -> TemplateResponse:
@@ -327,7 +328,7 @@ def embedding_headline(report: SyncReport) -> str:
     return f"Queued {_objects(count)} for new embeddings{_counts(report, ['removed', 'failed'])}."
 
 
-def report_outcome(request: HttpRequest, headline: str, outcome: Outcome) -> None:
+def report_outcome(request: HttpRequest, headline: str, outcome: Outcome, using: str) -> None:
     """Show the headline, the first failures, and what was left undone, as messages."""
     report = outcome.report
     if report.total or not outcome.unknown:
@@ -346,7 +347,7 @@ def report_outcome(request: HttpRequest, headline: str, outcome: Outcome) -> Non
         messages.warning(
             request,
             "More is selected than one action may do. Repeat it for the rest; whole models are better served"
-            " by 'manage.py sync_external_models'.",
+            f" by {command_line('sync_external_models', using)!r}.",
         )
 
 

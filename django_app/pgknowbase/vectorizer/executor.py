@@ -19,6 +19,7 @@ from django.db import DatabaseError, InterfaceError, connections
 from pgknowbase.capture.tracing import take_for_vectorizer
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
+from pgknowbase.core.command_line import command_line
 from pgknowbase.core.server_limits import PortionSize, can_go_smaller, describe_limit, exceeded_limit, in_portions
 from pgknowbase.core.telemetry import span
 from pgknowbase.core.transactions import read_committed
@@ -324,9 +325,10 @@ class Executor:
             made_by = gateway.fetch_value(self.using, "space_made_by", space=self.space.pk, fingerprint=fingerprint)
             if made_by == "mixed":
                 logger.warning(
-                    "the space %r holds vectors that were made with other options of its embedding: run"
-                    " 'manage.py pgknowbase_space rebuild' to have all of one kind",
+                    "the space %r holds vectors that were made with other options of its embedding: run %r to have"
+                    " all of one kind",
                     self.space.name,
+                    command_line("pgknowbase_space rebuild", self.using),
                 )
             self._recorded_fingerprint = fingerprint
         return KeptVectors(

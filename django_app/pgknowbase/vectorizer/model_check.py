@@ -12,6 +12,7 @@ from array import array
 from hashlib import sha256
 
 from pgknowbase.core import gateway
+from pgknowbase.core.command_line import command_line
 from pgknowbase.costs.calls import Call, Record
 from pgknowbase.costs.ledger import EmbeddingUsage
 from pgknowbase.embeddings.base import Embedder, Vector
@@ -126,7 +127,7 @@ class ModelCheck:
                 logger.warning("%r answers as before: the space %r is filled again", embedder.model, self.space.name)
             return
         self._due_at = time.monotonic() + RETRY_INTERVAL
-        remedies = remedy(is_active=self.space.is_active)
+        remedies = remedy(self.using, is_active=self.space.is_active)
         self._changed = ModelChangedError(f"{describe_change(self.space, similarity)} {remedies}")
         gateway.fetch(self.using, "model_changed", space=self.space.pk, similarity=similarity)
         logger.error("%s", self._changed)
@@ -175,14 +176,16 @@ def describe_change(space: EmbeddingSpace, similarity: float) -> str:
     )
 
 
-def remedy(*, is_active: bool) -> str:
-    """What people can do about it, for the active space or for another one."""
+def remedy(using: str, *, is_active: bool) -> str:
+    """What people can do about it, for the active space of the database ``using`` or for another space."""
     if not is_active:
         return "Bring the former model (or its options) back; or drop this space and add it again."
+    add, rebuild, accept = (
+        command_line(f"pgknowbase_space {action}", using) for action in ("add NAME", "rebuild", "accept")
+    )
     return (
-        "Bring the former model (or its options) back; or embed everything anew, beside the space with 'manage.py"
-        " pgknowbase_space add' or in its place with 'manage.py pgknowbase_space rebuild'; or, if the difference does"
-        " not matter, run 'manage.py pgknowbase_space accept'."
+        f"Bring the former model (or its options) back; or embed everything anew, beside the space with {add!r} or in"
+        f" its place with {rebuild!r}; or, if the difference does not matter, run {accept!r}."
     )
 
 

@@ -65,7 +65,7 @@ class Command(KnowbaseCommand):
         if space and space.model_changed_at:
             self.stdout.write(
                 f"Since {space.model_changed_at:%Y-%m-%d %H:%M:%S} another model answers by the name of {space.model}:"
-                f" nothing is embedded. {remedy(is_active=True)}\n"
+                f" nothing is embedded. {remedy(using, is_active=True)}\n"
             )
         for outage in status.outages:
             since, again = f"{outage.failing_since:%Y-%m-%d %H:%M:%S}", f"{outage.paused_until:%H:%M:%S}"

@@ -102,7 +102,7 @@ def models(using: str) -> Iterator[Finding]:
             "space.model",
             f"{describe_change(space, probe.similarity or 0.0)} So it is since {probe.changed_at:%Y-%m-%d %H:%M:%S}."
             f"{searches}",
-            remedy(is_active=space.is_active),
+            remedy(using, is_active=space.is_active),
         )
 
 
