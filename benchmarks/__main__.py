@@ -11,7 +11,7 @@ from benchmarks.database import Database, bench_database
 from benchmarks.growth import draw
 from benchmarks.report import Figure, hardware, table, write
 
-NAMES = ("vectors", "copies", "write-tax", "relay", "end-to-end", "lag", "rate", "agents")
+NAMES = ("vectors", "copies", "write-tax", "relay", "end-to-end", "lag", "rate", "bookkeeping", "agents")
 RESULTS = Path(__file__).parent / "results"
 
 

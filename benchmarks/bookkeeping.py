@@ -41,7 +41,7 @@ def _vector(text: str) -> Vector:
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
-    rows, rounds = (400, 2) if quick else (4_000, 8)
+    rows, rounds = (400, 2) if quick else (1_000, 8)
     with database.connect() as connection:
         corpus.stage(connection, rows)
         measure = partial(_measure, connection, rows)
@@ -108,7 +108,7 @@ def _without_books() -> Iterator[None]:
             (KeptVectors, "keep", lambda self, vectors: None),
             (ProviderRate, "take", lambda self, embedder, texts, limits, *, background: len(texts)),
             (ProviderRate, "correct", lambda self, embedder: None),
-            (InFlight, "enter", lambda self, embedder, texts: set()),
+            (InFlight, "enter", lambda self, embedder, texts, *, fingerprint: set()),
             (InFlight, "leave", lambda self: None),
         ):
             stack.enter_context(mock.patch.object(owner, name, value))
