@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import httpx2
 import openai
@@ -242,7 +243,8 @@ def test_client_that_goes_before_the_answer(asgi, settings, library, users, mode
 
 def test_streams_of_a_caller_are_bounded(ann, model, settings):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "API": {**settings.PGKNOWBASE["API"], "MAX_STREAMS": 1}}
-    model.answer = lambda body: "word " * 20_000
+    refused_all = threading.Event()
+    model.answer = lambda body: "word " * 20_000 if refused_all.wait(120) else ""
     asked = {"model": CHAT, "messages": [said(ASKED)]}
     with ann.chat.completions.create(**asked, stream=True) as stream:
         next(iter(stream))
@@ -250,4 +252,5 @@ def test_streams_of_a_caller_are_bounded(ann, model, settings):
             with pytest.raises(openai.RateLimitError) as refused:
                 ann.chat.completions.create(**asked, **more)
             assert refused.value.code == "rate_limit_exceeded"
-    wait_until(is_cancelled)
+    refused_all.set()
+    wait_until(lambda: not open_streams._open)
