@@ -2,6 +2,8 @@
 -- prefix*, in any combination such as -title:"a phrase". No rows for a text that has none of these: it is just words.
 -- Whatever has no such form is words, too, as in '5" - or 10*3', and -40 is a number, so every text has a meaning. 10,000
 -- characters are read.
+-- A text with more than ten other words is prose, such as a question or a message of an error: quotes and signs in it are meant
+-- as they stand there, so it is just words. Of scripts without spaces two letters count as a word.
 --
 --   clause    parts of one clause are alternatives, which OR joins
 --   required  an object has to satisfy the clause; else its words only count
@@ -15,6 +17,8 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM C
 SET standard_conforming_strings = on -- a session may read the backslashes below in another way
 AS $pgknowbase$
 DECLARE
+    _word CONSTANT text := '[\u3040-\u30FF\u3400-\u9FFF]{1,2}|[^\s\u3040-\u30FF\u3400-\u9FFF]+';
+    _most_others CONSTANT integer := 10;
     -- Telephones turn the quotes that are typed into the quotes of typesetters.
     _text CONSTANT text := translate(left(query, 10000), '“”„‟', '""""');
 BEGIN
@@ -44,11 +48,18 @@ BEGIN
         SELECT n.*, sum(CASE WHEN n.follows OR n.joins THEN 0 ELSE 1 END) OVER (ORDER BY n.place) AS number
         FROM (SELECT j.*, lag(j.joins, 1, false) OVER (ORDER BY j.place) AS follows FROM joined AS j) AS n
     )
-    SELECT n.number::integer, CASE WHEN n.is_prefix THEN rtrim(n.content, '*') ELSE n.content END,
-        n.excluded OR n.in_title OR n.is_prefix OR n.is_phrase OR count(*) OVER (PARTITION BY n.number) > 1,
-        n.excluded, n.in_title, n.is_prefix, n.is_phrase
-    FROM numbered AS n
-    WHERE NOT n.joins
-    ORDER BY n.place;
+    SELECT c.clause, c.content, c.required, c.excluded, c.in_title, c.is_prefix, c.is_phrase
+    FROM (
+        SELECT r.*, sum(CASE WHEN r.required THEN 0 ELSE regexp_count(r.content, _word) END) OVER () AS others
+        FROM (
+            SELECT n.place, n.number::integer AS clause,
+                CASE WHEN n.is_prefix THEN rtrim(n.content, '*') ELSE n.content END AS content,
+                n.excluded OR n.in_title OR n.is_prefix OR n.is_phrase OR count(*) OVER (PARTITION BY n.number) > 1 AS required,
+                n.excluded, n.in_title, n.is_prefix, n.is_phrase
+            FROM numbered AS n WHERE NOT n.joins
+        ) AS r
+    ) AS c
+    WHERE c.others <= _most_others
+    ORDER BY c.place;
 END
 $pgknowbase$;

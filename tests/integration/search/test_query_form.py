@@ -54,6 +54,17 @@ EXPECTED = {
     "zebra -0.9": list(TEXTS),  # a number, of which all have a part
     "zebra - river": ["Running shoes", "The zebra", "Rivers"],
     'zebra "unclosed': ["Running shoes", "The zebra", "Rivers"],
+    # Ten other words, and eleven: prose, in which a phrase is quoted and a sign stands by itself.
+    'which one of them was seen at night by people "the river crosses"': [],
+    'which one of them was ever seen at night by people "a pond crosses" -toad': [
+        "Running shoes",
+        "The zebra",
+        "Rivers",
+        "Toads",
+    ],
+    # Alternatives are no other words.
+    " OR ".join(["toad", *"bcefghijklmnopq"]): ["Toads"],
+    "向量数据库和关系数据库有什么区别以及“索引向量”": ["数据库"],
 }
 
 
@@ -68,6 +79,7 @@ HYBRID = {
     "-zebra": [],
     '"the"': [title for title in TEXTS if title != "数据库"],  # a stop word is not looked for where it is one
     **{text: list(TEXTS) for text in ("zebra OR", "zebra -0.9", "zebra - river", 'zebra "unclosed')},
+    **{text: list(TEXTS) for text in EXPECTED if text.startswith(("which one of them was ever", "向量数据库和"))},
 }
 
 
