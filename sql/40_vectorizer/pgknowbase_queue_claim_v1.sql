@@ -2,7 +2,8 @@
 -- pgai's own column loading_retry_after, so pgai's worker leaves leased items alone, and an item that nobody gives back
 -- is due again by itself when it ends. Items without a document are dropped: pgai's trigger has removed their chunks.
 -- Fresh items (NULL) come first, then backfill ('epoch'), then those that are tried again. An eighth of a batch is kept
--- for backfill, which would never end where more is written than a worker can embed.
+-- for backfill, which would never end where more is written than a worker can embed, and another one for fresh items that are
+-- tried again, which would otherwise wait for the end of a backfill.
 -- only_source, only_id: take the items of this document alone.
 -- worker: who takes them; its row keeps the lease, so that whoever notices its death can give them back. A worker
 -- without a row was taken for dead and gets nothing until it has beaten again. What is left of its last lease, after a
@@ -85,6 +86,15 @@ BEGIN
                             AND ($1 >= 8 OR w.queued_at < $4 - interval '1 minute')
                         ORDER BY coalesce(w.loading_retry_after, '-infinity'), w.queued_at LIMIT $5 FOR UPDATE SKIP LOCKED
                     ) AS s
+                    UNION ALL
+                    SELECT r.ctid, 0
+                    FROM (
+                        SELECT w.ctid FROM %1$s AS w
+                        WHERE coalesce(w.loading_retry_after, '-infinity') > 'epoch'
+                            AND coalesce(w.loading_retry_after, '-infinity') <= $4 AND NOT w.backfill
+                            AND ($1 >= 8 OR w.queued_at < $4 - interval '1 minute')
+                        ORDER BY coalesce(w.loading_retry_after, '-infinity'), w.queued_at LIMIT $5 FOR UPDATE SKIP LOCKED
+                    ) AS r
                     UNION ALL
                     SELECT f.ctid, row_number() OVER ()
                     FROM (

@@ -66,6 +66,19 @@ def test_a_backfill_has_an_eighth_of_each_batch(provider):
     assert [len(batch) for batch in taken] == [80] * 5
 
 
+def test_documents_that_are_tried_again_do_not_wait_for_the_end_of_a_backfill(provider):
+    write(300)
+    make_backfill(250)
+    with Executor(batch_size=80) as executor:
+        taken = executor.leases.take(80)
+        fresh = [document for document in taken if not document.backfill]
+        assert len(fresh) == 50
+        executor.leases.release(fresh, delay=0.0, attempt=True)
+        taken = [[document.attempts for document in executor.leases.take(80)] for _ in range(2)]
+    assert [sum(batch) for batch in taken] == [10, 10]
+    assert [len(batch) for batch in taken] == [80, 80]
+
+
 def test_small_batches_come_to_a_backfill_that_waits(provider):
     write(150)
     make_backfill(2)
