@@ -610,6 +610,7 @@ class Migration(migrations.Migration):
             name="TextsInFlight",
             fields=[
                 ("executor", models.UUIDField(primary_key=True, serialize=False)),
+                ("worker", models.UUIDField(null=True)),
                 (
                     "keys",
                     django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), size=None),

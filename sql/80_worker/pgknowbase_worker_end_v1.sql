@@ -6,6 +6,7 @@ DECLARE
     _lease timestamptz;
 BEGIN
     DELETE FROM pgknowbase_worker AS w WHERE w.id = worker RETURNING w.lease INTO _lease;
+    DELETE FROM pgknowbase_in_flight AS f WHERE f.worker = pgknowbase_worker_end_v1.worker;
     RETURN CASE WHEN _lease IS NULL THEN 0 ELSE pgknowbase_lease_return(_lease) END;
 END
 $pgknowbase$;

@@ -17,6 +17,7 @@ from pgknowbase.core import gateway
 from pgknowbase.core.queries import find_query
 from pgknowbase.core.routing import is_same_database
 from pgknowbase.core.telemetry import active_provider, current_traceparent
+from pgknowbase.errors import ConfigurationError
 
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE)\b", re.IGNORECASE)
 
@@ -30,7 +31,10 @@ def follow_settings(using: str, **kwargs: Any) -> None:
 
 def wrap_statements(connection: Any, **kwargs: Any) -> None:
     """Let what a new connection writes carry the current span; a receiver of ``connection_created``."""
-    settings = get_settings()
+    try:
+        settings = get_settings()
+    except ConfigurationError:  # the system checks say so; a connection is needed by those who correct it, too
+        return
     wanted = settings.telemetry.trace_changes and is_same_database(connection.alias, settings.database)
     if wanted and carry_trace not in connection.execute_wrappers:
         connection.execute_wrappers.append(carry_trace)

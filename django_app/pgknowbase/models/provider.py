@@ -61,9 +61,13 @@ class ProviderRate(models.Model):
 
 
 class TextsInFlight(models.Model):
-    """The texts that one executor has with a provider at this moment, as 8 bytes of the hash of each."""
+    """The texts that one executor has with a provider at this moment, as 8 bytes of the hash of each.
+
+    ``worker``: the heartbeat with whose end the entry ends; null where nobody would notice.
+    """
 
     executor = models.UUIDField(primary_key=True)
+    worker = models.UUIDField(null=True)
     keys = ArrayField(models.BigIntegerField())
     expires_at = models.DateTimeField()
 

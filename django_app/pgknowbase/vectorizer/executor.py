@@ -114,7 +114,7 @@ class Executor:
         # Before anything is leased: a missing key is not the fault of a document, and must not count as an attempt.
         self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
-        self._in_flight = InFlight(self.using)
+        self._in_flight = InFlight(self.using, worker)
         self._model = ModelCheck(self.using, self.space, note=self.admission.rate.note)
         self._refused_in_a_row = 0
         self._sent_in_vain: set[str] = set()

@@ -1,14 +1,14 @@
 """Texts that are with a provider at this moment, so that two workers that meet one at once pay for it once.
 
 An executor says by one statement what it is about to send, and hears what others have sent and not yet stored. Its
-documents with such a text wait until it is stored, and take the vector from there. An executor that dies holds nobody
-up for longer than its entry lasts.
+documents with such a text wait until it is stored, and take the vector from there. What a worker that has died had in
+flight is forgotten with its heartbeat; an executor without one holds others up for as long as its entry lasts.
 """
 
 import time
 from collections.abc import Iterable
 from hashlib import sha256
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from pgknowbase.core import gateway
 from pgknowbase.embeddings.base import Embedder
@@ -23,13 +23,17 @@ LOOK_INTERVAL = 0.03
 class InFlight:
     """The texts that one executor has with its provider.
 
+    Args:
+        worker: the id of the heartbeat of its worker; None: it has none.
+
     >>> in_flight = InFlight("default")
     >>> of_others = in_flight.enter(embedder, texts, fingerprint="...")
     >>> in_flight.leave()
     """
 
-    def __init__(self, using: str) -> None:
+    def __init__(self, using: str, worker: UUID | None = None) -> None:
         self.using = using
+        self.worker = worker
         self._executor = uuid4()
         self._has_entered = False
         self._of_others: list[int] = []
@@ -43,7 +47,12 @@ class InFlight:
         if not embedder.provider or not by_key:
             return set()
         self._of_others = gateway.fetch_value(
-            self.using, "in_flight_enter", executor=self._executor, keys=list(by_key), seconds=ENTRY_SECONDS
+            self.using,
+            "in_flight_enter",
+            executor=self._executor,
+            keys=list(by_key),
+            seconds=ENTRY_SECONDS,
+            worker=self.worker,
         )
         self._has_entered = True
         return {by_key[key] for key in self._of_others}

@@ -107,7 +107,7 @@ SELECT pgknowbase_rate_correct_v1(
     %(provider)s, %(model)s, %(given)s::float8[], %(reported)s::float8[], %(remaining)s::float8[], %(throttled)s)
 
 -- in_flight_enter --
-SELECT pgknowbase_in_flight_enter_v1(%(executor)s, %(keys)s::bigint[], %(seconds)s)
+SELECT pgknowbase_in_flight_enter_v1(%(executor)s, %(keys)s::bigint[], %(seconds)s, %(worker)s)
 
 -- in_flight_leave --
 DELETE FROM pgknowbase_in_flight WHERE executor = %(executor)s RETURNING executor
