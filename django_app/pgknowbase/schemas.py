@@ -18,9 +18,8 @@ _MODULES = {
     "pgknowbase.costs.cap_status": ("CapStatus",),
     "pgknowbase.costs.report": ("CostReport", "CostRow"),
     "pgknowbase.search.service": ("FacetQuery", "ObjectQuery", "QueryFilters", "SearchQuery"),
-    "pgknowbase.search.schemas": (
-        *("Facet", "FacetValue", "Facets", "FetchedDocument", "KnownObject", "SearchPage", "SearchResult", "Span"),
-    ),
+    "pgknowbase.search.facets": ("Facet", "FacetValue", "Facets"),
+    "pgknowbase.search.schemas": ("FetchedDocument", "KnownObject", "SearchPage", "SearchResult", "Span"),
     "pgknowbase.api.problems": ("FieldProblem", "ProblemDetails"),
     "pgknowbase.api.knowledge": (
         *("CostParameters", "DocumentParameters", "FacetParameters", "FacetRequest", "SearchParameters"),

@@ -17,7 +17,8 @@ from pgknowbase.costs.report import CostReport, Dimension, cost_report
 from pgknowbase.errors import PgKnowbaseError, SearchError
 from pgknowbase.operations.status import IndexStatus, index_status
 from pgknowbase.search import service
-from pgknowbase.search.schemas import Facets, FetchedDocument, SearchPage
+from pgknowbase.search.facets import Facets
+from pgknowbase.search.schemas import FetchedDocument, SearchPage
 from pgknowbase.search.service import SearchQuery
 from pgknowbase.sources.registry import Source
 from pgknowbase.sync.backfill import sync_keys

@@ -10,7 +10,7 @@ from django.db import models
 
 from pgknowbase.core.text import short_repr
 from pgknowbase.errors import SearchError
-from pgknowbase.search.facets import FacetSpec, count_facets
+from pgknowbase.search.facets import Facets, FacetSpec, count_facets
 from pgknowbase.search.filters import MAX_MODELS, Filters, ObjectFilters, Options, SearchOptions, TextSearchOptions
 from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import PendingSearch
@@ -27,7 +27,6 @@ from pgknowbase.search.queries import (
 )
 from pgknowbase.search.queryset import AnyQuery, as_filterable, evaluated
 from pgknowbase.search.result_queryset import SearchedQuerySet
-from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_external_data
 from pgknowbase.search.similar import rows_to_compare, similar_query, visible_part
 from pgknowbase.search.typos import TypoTolerance

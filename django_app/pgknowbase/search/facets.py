@@ -9,13 +9,13 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db import models
 from django.utils import timezone
+from pydantic import BaseModel, ConfigDict
 
 from pgknowbase.core import gateway
 from pgknowbase.core.text import is_storable, short_repr
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import SearchError
 from pgknowbase.search.filters import Filters
-from pgknowbase.search.schemas import Facet, Facets, FacetValue
 from pgknowbase.sources.registry import Source
 
 MAX_FACETS = 10
@@ -24,6 +24,38 @@ MAX_VALUES = 100
 # Objects that one call counts, and documents with a word of its text that it looks at.
 MAX_COUNTED = 100_000
 _NAME = re.compile(r"tags|model|metadata\..+|(?:updated|created):(?:day|month|year)", re.DOTALL)
+
+
+class FacetValue(BaseModel):
+    """One value of a facet, and how many objects have it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: bool | int | float | str
+    count: int
+
+
+class Facet(BaseModel):
+    """The values that most objects have, or the latest periods in their order. ``distinct``: how many there are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    values: list[FacetValue]
+    distinct: int
+
+
+class Facets(BaseModel):
+    """Counts by facet.
+
+    ``documents``: how many objects were counted. ``is_complete``: false where there may be more, because the bound on
+    what one call counts was reached.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    documents: int
+    is_complete: bool
+    facets: dict[str, Facet]
 
 
 @dataclass(frozen=True)

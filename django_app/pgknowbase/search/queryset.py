@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import models
 
 from pgknowbase.core.keys import key_text
-from pgknowbase.search.facets import FacetSpec, count_facets
+from pgknowbase.search.facets import Facets, FacetSpec, count_facets
 from pgknowbase.search.filters import Filters, ObjectFilters, Options, SearchOptions, TextSearchOptions
 from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import PendingSearch
@@ -26,7 +26,6 @@ from pgknowbase.search.queries import (
     with_synonyms,
 )
 from pgknowbase.search.result_queryset import Row, SearchedQuerySet
-from pgknowbase.search.schemas import Facets
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_object_keys
 from pgknowbase.search.similar import rows_to_compare, similar_query, visible_part
 from pgknowbase.search.typos import TypoTolerance

@@ -77,38 +77,6 @@ class SearchPage(BaseModel):
     did_you_mean: str | None = None
 
 
-class FacetValue(BaseModel):
-    """One value of a facet, and how many objects have it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    value: bool | int | float | str
-    count: int
-
-
-class Facet(BaseModel):
-    """The values that most objects have, or the latest periods in their order. ``distinct``: how many there are."""
-
-    model_config = ConfigDict(frozen=True)
-
-    values: list[FacetValue]
-    distinct: int
-
-
-class Facets(BaseModel):
-    """Counts by facet.
-
-    ``documents``: how many objects were counted. ``is_complete``: false where there may be more, because the bound on
-    what one call counts was reached.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    documents: int
-    is_complete: bool
-    facets: dict[str, Facet]
-
-
 class FetchedDocument(KnownObject):
     """An object with a part of its text. ``next_start``: where the rest begins; null where there is none."""
 

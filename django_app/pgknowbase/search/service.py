@@ -17,7 +17,7 @@ from pgknowbase.core.text import is_storable
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import ConfigurationError, NotFoundError, SearchError
 from pgknowbase.search.external import SearchMode, external_data
-from pgknowbase.search.facets import MAX_FACETS, MAX_VALUES
+from pgknowbase.search.facets import MAX_FACETS, MAX_VALUES, Facets
 from pgknowbase.search.filters import (
     MAX_CURSOR,
     MAX_MODELS,
@@ -29,7 +29,7 @@ from pgknowbase.search.filters import (
     SearchOptions,
 )
 from pgknowbase.search.queries import MAX_QUERY_CHARACTERS
-from pgknowbase.search.schemas import Facets, FetchedDocument, SearchPage, described, results_of
+from pgknowbase.search.schemas import FetchedDocument, SearchPage, described, results_of
 from pgknowbase.search.visibility import Viewer, is_anonymous, visible_data
 from pgknowbase.sources.registry import Source, content_type_ids, source_by_label, source_of, sources
 
