@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-matrix lint format docs first-minute bench bench-quality release release-sql clean
+.PHONY: help demo test test-fast test-matrix lint format docs typescript first-minute bench bench-quality release release-sql clean
 
 PYTHON ?= python3
 # A Postgres for each process, and each file of tests as a whole in one of them; a third uses what the waits of two leave.
@@ -32,6 +32,8 @@ STATIC_WEIGHTS := wordllama
 PGSPOT := --ignore PS002 --ignore PS015 --proc-without-search-path 'pgknowbase_trigger_secure_v1(trigger_function text)'
 # pgspot cannot read a function whose body is a bare RETURN. The names in one are resolved when it is created.
 BARE := pgknowbase_load_vector|pgknowbase_vector_key|pgknowbase_tokenize_ascii|pgknowbase_meets_conditions|pgknowbase_filter_v1|pgknowbase_matches_filter|pgknowbase_chunk_offsets|pgknowbase_ef_search_v1|pgknowbase_index_column_v1
+
+CLIENT := django_app/pgknowbase/api/typescript
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -84,6 +86,12 @@ docs: .venv/.installed ## Write what the code says into docs/, and the documenta
 	@.venv/bin/python -m docs.row_diagram
 	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs build/site
 	@echo "build/site/index.html"
+
+typescript: .venv/.installed ## Write the types of the TypeScript client from the OpenAPI document
+	@rm -rf build/typescript && mkdir -p build && cp -r $(CLIENT) build/typescript
+	@PYTHONPATH=django_app:. DJANGO_SETTINGS_MODULE=tests.settings .venv/bin/python -m django pgknowbase_openapi --prefix / --output build/typescript/openapi.json
+	@cd build/typescript && npm install --no-audit --no-fund --silent && npm run --silent generate
+	@cp build/typescript/src/schema.ts $(CLIENT)/src/
 
 first-minute: .venv/.installed ## Run the README's quick start in a new environment, and draw docs/images/first-minute.svg
 	@.venv/bin/python -m docs.first_minute

@@ -29,7 +29,8 @@ _MODULES = {
     "pgknowbase.api.orchestrator.schemas": (
         *("ActingFor", "AgentInfo", "AgentList", "Approval", "ApprovalFilter", "ApprovalPage", "DecisionRequest"),
         *("DecisionResult", "ExecutionDetail", "ExecutionFilter", "ExecutionPage", "ExecutionSummary", "RunFilter"),
-        *("RunRequest", "RunResult", "StepReport", "ToolCallDetail", "WorkflowDetail", "WorkflowFilter"),
+        *("RunPartial", "RunRequest", "RunResult", "RunStarted", "RunText", "StepReport", "ToolCallDetail"),
+        *("WorkflowDetail", "WorkflowFilter"),
         *("WorkflowInfo", "WorkflowList", "WorkflowPage", "WorkflowRequest", "WorkflowRunResult", "WorkflowSummary"),
     ),
     "pgknowbase.mcp.tools": ("FetchArguments", "SearchArguments", "SimilarArguments"),
@@ -41,8 +42,9 @@ _MODULES = {
         "VectorsUsage",
     ),
     "pgknowbase.chat.schemas": (
-        *("ChatCitation", "ChatEntry", "ChatMessagePage", "ChatPageParameters", "ChatQuestion", "ChatSessionDetail"),
-        *("ChatSessionPage", "ChatSessionSummary", "ChatUsage", "CitedPassage", "NewChatSession"),
+        *("ChatCitation", "ChatEntry", "ChatFound", "ChatMessagePage", "ChatPageParameters", "ChatQuestion"),
+        *("ChatSessionDetail", "ChatSessionPage", "ChatSessionSummary", "ChatText", "ChatUsage", "CitedPassage"),
+        "NewChatSession",
     ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

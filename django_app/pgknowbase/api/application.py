@@ -18,10 +18,13 @@ from ninja import NinjaAPI
 from ninja.operation import Operation
 from ninja.parser import Parser
 from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode
 
 from pgknowbase import __version__
 from pgknowbase.api.authentication import AUTHENTICATION
 from pgknowbase.api.error_handlers import HANDLERS
+from pgknowbase.api.events import EVENTS
+from pgknowbase.api.events import MEDIA_TYPE as EVENT_STREAM
 from pgknowbase.api.links import NAMESPACE
 from pgknowbase.api.problems import MEDIA_TYPE, Problem, ProblemDetails
 from pgknowbase.api.requests import check_body, non_atomic
@@ -35,6 +38,7 @@ from pgknowbase.sources.declaration import ExternalDataMetaConfig
 ORCHESTRATOR = "pgknowbase.api.orchestrator.router"
 # The app that must be installed for a router.
 APPS = {ORCHESTRATOR: "pgknowbase.agents", "pgknowbase.chat.routes.router": "pgknowbase.chat"}
+REFERENCE = "#/components/schemas/{model}"
 REFUSALS = {"4XX": "Refused: the problem says why.", "5XX": "Not possible now: the problem says why."}
 
 View = Callable[..., Any]
@@ -128,15 +132,19 @@ class GuardedAPI(NinjaAPI):
         schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
         schemas = schema["components"].setdefault("schemas", {})
         for model in self.exported:
-            described = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(described.pop("$defs", {}))
-            schemas[model.__name__] = described
+            _describe(model, schemas)
         media_type, refusal = self.refusal
         content = {media_type: {"schema": {"$ref": f"#/components/schemas/{refusal.__name__}"}}}
         for operations in schema["paths"].values():
             for operation in operations.values():
                 for status, description in REFUSALS.items():
                     operation["responses"][status] = {"description": description, "content": content}
+                if events := operation.pop(EVENTS, None):
+                    kinds = [
+                        _event(name, model, schemas) for name, model in {**events, "problem": ProblemDetails}.items()
+                    ]
+                    described = {"schema": {"oneOf": kinds}}
+                    operation["responses"][200].setdefault("content", {})[EVENT_STREAM] = described
                 if operation.pop("x-anonymous", False):
                     operation["security"] = [*operation.get("security", []), {}]
         return schema
@@ -161,6 +169,22 @@ class KnowbaseAPI(GuardedAPI):
             "default": ExternalDataType.MODEL.value,
         }
         return schema
+
+
+def _describe(model: type[BaseModel], schemas: dict[str, Any], mode: JsonSchemaMode = "validation") -> dict[str, Any]:
+    """A reference to the schema of ``model``, which is added to ``schemas``."""
+    described = model.model_json_schema(ref_template=REFERENCE, mode=mode)
+    for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
+        schemas.setdefault(name, schema)
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+def _event(name: str, model: type[BaseModel], schemas: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"event": {"const": name}, "data": _describe(model, schemas, "serialization")},
+        "required": ["event", "data"],
+    }
 
 
 def _reject_constant(constant: str) -> Any:

@@ -18,16 +18,9 @@ from pgknowbase.api.streams import CountedResponse, OpenStream, open_streams
 
 HEARTBEAT_SECONDS = 15.0
 MEDIA_TYPE = "text/event-stream"
-# The schema of an event in the OpenAPI document.
-CONTENT = {
-    MEDIA_TYPE: {
-        "schema": {
-            "type": "object",
-            "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
-            "required": ["event", "data"],
-        }
-    }
-}
+# In ``openapi_extra`` of a route that streams: its events by name, each with the pydantic model of its data. The
+# OpenAPI document then describes them, and one ``problem`` that may come last.
+EVENTS = "x-events"
 # A comment line: clients ignore it, and proxies do not close the connection as idle.
 HEARTBEAT = b":\n\n"
 # nginx would buffer events until it has enough of them.

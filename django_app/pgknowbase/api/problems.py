@@ -1,4 +1,4 @@
-"""Problem details (RFC 9457), the form of every refusal. typescript/problem.ts has the same fields."""
+"""Problem details (RFC 9457), the form of every refusal."""
 
 import json
 from collections.abc import Mapping

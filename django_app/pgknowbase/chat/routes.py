@@ -14,7 +14,7 @@ from ninja import Query, Router
 from ninja.responses import Status
 
 from pgknowbase.api.authentication import get_caller
-from pgknowbase.api.events import CONTENT, Event, event_stream
+from pgknowbase.api.events import EVENTS, Event, event_stream
 from pgknowbase.api.parameters import REPLAYED, IdempotencyKey, bound_key
 from pgknowbase.api.problems import Problem, unauthenticated
 from pgknowbase.chat import conversation, store
@@ -23,12 +23,14 @@ from pgknowbase.chat.models import ChatMessage, ChatSession
 from pgknowbase.chat.retrieval import resolved
 from pgknowbase.chat.schemas import (
     ChatEntry,
+    ChatFound,
     ChatMessagePage,
     ChatPageParameters,
     ChatQuestion,
     ChatSessionDetail,
     ChatSessionPage,
     ChatSessionSummary,
+    ChatText,
     ChatUsage,
     CitedPassage,
     NewChatSession,
@@ -50,12 +52,8 @@ from pgknowbase.errors import (
 
 CONTEXT_CHARACTERS = 400  # before and after a cited passage
 STREAMED = {
-    "responses": {
-        200: {
-            "description": "Events: found (query, passages), text (text), answered (the message); or problem.",
-            "content": CONTENT,
-        }
-    }
+    "responses": {200: {"description": "Events: what was found, the text in pieces, the message; or a problem."}},
+    EVENTS: {"found": ChatFound, "text": ChatText, "answered": ChatEntry},
 }
 
 logger = logging.getLogger("pgknowbase.chat")
@@ -167,9 +165,9 @@ async def _events(session: ChatSession, question: str) -> AsyncGenerator[Event]:
         with as_problems():
             async for part in parts:
                 if isinstance(part, Found):
-                    yield Event("found", {"query": part.query, "passages": passage_citations(part.passages)})
+                    yield Event("found", ChatFound(query=part.query, passages=passage_citations(part.passages)))
                 elif isinstance(part, Text):
-                    yield Event("text", {"text": part.text})
+                    yield Event("text", ChatText(text=part.text))
                 else:
                     yield Event("answered", await _described(part.message))
     finally:

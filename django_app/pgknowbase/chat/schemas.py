@@ -116,6 +116,19 @@ class ChatEntry(BaseModel):
         )
 
 
+class ChatFound(BaseModel):
+    """Event of a stream: what was searched for, and the passages that the answer may cite."""
+
+    query: str
+    passages: list[ChatCitation]
+
+
+class ChatText(BaseModel):
+    """Event of a stream: the next piece of the answer."""
+
+    text: str
+
+
 class ChatMessagePage(BaseModel):
     """Messages, in their order."""
 

@@ -157,7 +157,7 @@ async def agent_parts(
                 if event.name == "started":
                     yield Delta("")
                 elif event.name == "text":
-                    yield Delta(event.data["text"])
+                    yield Delta(event.data.text)
                 elif event.name == "waiting":
                     raise approval_needed(event.data.id)
                 elif event.name == "result":

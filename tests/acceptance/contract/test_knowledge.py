@@ -145,10 +145,11 @@ def test_shapes_and_their_interfaces():
         ],
         ExternalDataMetaConfig: list(ExternalDataMetaConfig.model_fields),
     }
-    client = (Path(pgknowbase.api.__path__[0]) / "typescript" / "client.ts").read_text()
+    types = (Path(pgknowbase.api.__path__[0]) / "typescript" / "src" / "schema.ts").read_text()
     for shape, names in fields.items():
         assert list(shape.model_fields) == names
-        interface = client.partition(f"export interface {shape.__name__} {{")[2].partition("\n}")[0]
+        assert f"\nexport type {shape.__name__} = components['schemas']['{shape.__name__}'];\n" in types
+        interface = types.partition(f"\n        {shape.__name__}: {{\n")[2].partition("\n        };")[0]
         found = [line.strip().partition(":")[0].rstrip("?") for line in interface.splitlines() if ":" in line]
         assert [name for name in found if name in names] == names
 

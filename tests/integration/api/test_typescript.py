@@ -1,60 +1,66 @@
-"""The TypeScript client: up to date, strictly typed, and working against a live server."""
+"""The npm package: its types are those of the document, it packs, and it works under Node against a live server."""
 
 import json
 import shutil
 import subprocess
+import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from pgknowbase.api import typescript_client
+from pgknowbase import __version__
+from pgknowbase.testing import ChatProvider, ToolCall
+from pgknowbase.testing.chat import repeat_last_message
 from tests.integration.api.conftest import token_of
+from tests.node import ROOT, needs_node, node, packages
 
-ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "django_app" / "pgknowbase" / "api" / "typescript"
-COMPILER = "typescript@5.9.3"
-OPTIONS = {
-    **dict.fromkeys(("strict", "noUncheckedIndexedAccess", "exactOptionalPropertyTypes", "noImplicitOverride"), True),
-    **dict.fromkeys(("noUnusedLocals", "noUnusedParameters", "noEmitOnError"), True),
-    **{"target": "es2022", "module": "nodenext", "lib": ["es2022", "dom", "dom.iterable"], "types": []},
-}
-
-needs_node = pytest.mark.skipif(shutil.which("npm") is None, reason="node and npm are not installed")
 
 
-@pytest.fixture(scope="session")
-def tsc():
-    """The compiler, kept in build/ from run to run."""
-    directory = ROOT / "build" / "typescript" / COMPILER
-    program = directory / "node_modules" / ".bin" / "tsc"
-    if not program.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund", "--prefix", directory, COMPILER]
-        subprocess.run(command, check=True, capture_output=True, timeout=300)
-    return program
+@pytest.fixture(scope="module")
+def package():
+    """A copy of the package's folder, where npm's packages are found."""
+    with tempfile.TemporaryDirectory(dir=packages()) as parent:
+        yield Path(shutil.copytree(SHIPPED, Path(parent) / "package"))
 
 
-@pytest.fixture(scope="session")
-def compiled(tsc, tmp_path_factory):
-    """A folder with the client and its usage, compiled."""
-    folder = tmp_path_factory.mktemp("typescript")
-    for path in (*SHIPPED.glob("*.ts"), Path(__file__).with_name("usage.ts")):
-        shutil.copy(path, folder)
-    (folder / "package.json").write_text('{"type": "module"}')
-    files = sorted(path.name for path in folder.glob("*.ts"))
-    assert files == ["client.ts", "problem.ts", "runtime.ts", "usage.ts"]
-    (folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": OPTIONS, "files": files}))
-    done = subprocess.run([tsc], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout
-    return folder
+def run(folder, *command):
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-def test_shipped_client_is_what_the_document_gives(capsys, tmp_path):
-    call_command("pgknowbase_openapi", "--format", "typescript", "--output", tmp_path / "client.ts")
-    command = "manage.py pgknowbase_openapi --format typescript --output django_app/pgknowbase/api/typescript/client.ts"
-    assert (SHIPPED / "client.ts").read_text() == (tmp_path / "client.ts").read_text(), f"stale: run {command}"
+@pytest.fixture(scope="module")
+def program(package):
+    """usage.ts, compiled against the package as ``npm pack`` gives it to others."""
+    archive = package / json.loads(run(package, "npm", "pack", "--json", "--silent"))[0]["filename"]
+    consumer = package.parent / "consumer"
+    (consumer / "node_modules").mkdir(parents=True)
+    with tarfile.open(archive) as packed:
+        packed.extractall(consumer / "node_modules", filter="data")
+    (consumer / "node_modules" / "package").rename(consumer / "node_modules" / "pgknowbase")
+    shutil.copy(Path(__file__).with_name("usage.ts"), consumer)
+    (consumer / "package.json").write_text('{"type": "module"}')
+    options = json.loads((package / "tsconfig.json").read_text())["compilerOptions"]
+    options |= {"rootDir": ".", "outDir": ".", "declaration": False}
+    (consumer / "tsconfig.json").write_text(json.dumps({"compilerOptions": options, "files": ["usage.ts"]}))
+    run(consumer, "node", packages() / "node_modules" / "typescript" / "bin" / "tsc")
+    return consumer
+
+
+@needs_node
+def test_types_are_those_of_the_document(package):
+    call_command("pgknowbase_openapi", "--prefix", "/", "--output", package / "openapi.json")
+    committed = (package / "src" / "schema.ts").read_text()
+    run(package, "npm", "run", "generate")
+    assert committed == (package / "src" / "schema.ts").read_text(), "stale: run `make typescript`"
+
+
+def test_version_is_that_of_the_library():
+    assert json.loads((SHIPPED / "package.json").read_text())["version"] == __version__
 
 
 def test_document_is_exported(capsys):
@@ -70,58 +76,19 @@ def test_document_is_exported(capsys):
         call_command("pgknowbase_openapi", "--output", Path("/nowhere/at/all.json"))
 
 
-def test_paths_and_odd_schemas():
-    document = {
-        "paths": {
-            "/runs/{id}/": {
-                "delete": {
-                    "operationId": "cancel",
-                    "description": "Ends */ it.",
-                    "parameters": [{"in": "path", "name": "id", "schema": {"type": "string"}, "required": True}],
-                    "responses": {"204": {"description": "Gone"}},
-                }
-            }
-        },
-        "components": {
-            "schemas": {
-                **{name: {"enum": ["a", 1]} for name in typescript_client.ALWAYS},
-                "ModelIntegrationStatus": {
-                    "properties": {
-                        "a-b": {"type": ["string", "null"]},
-                        "map": {"type": "object", "additionalProperties": {"const": True}},
-                        "both": {"allOf": [{"$ref": "#/components/schemas/Other"}]},
-                        "any": {},
-                    },
-                    "required": ["map"],
-                },
-                "Other": {"type": "array", "items": {"type": "object", "properties": {"x": {"type": "integer"}}}},
-                "Unused": {"type": "string"},
-            }
-        },
-    }
-    text = typescript_client.client_of(document)
-    for line in (
-        '  "a-b"?: string | null;',
-        "  map: Record<string, true>;",
-        "  both?: Other;",
-        "  any?: unknown;",
-        "export type Other = Array<{ x?: number }>;",
-        "  /** Ends * / it. */",
-        "  cancel(path: { id: string }, options: PostOptions = {}): Promise<void> {",
-        '    return this.call<void>("DELETE", "runs/{id}/", { path, ...options });',
-    ):
-        assert line in text.splitlines()
-    assert "Unused" not in text
+def answer(body):
+    said = repeat_last_message(body)
+    return ToolCall("nothing") if said == "fail" else "It is near 0.9 [1]."
 
 
 @needs_node
 @pytest.mark.django_db(transaction=True)
-def test_client_works(compiled, library, users, live_server):
-    article = library["ann's"]
-    command = ["node", "usage.js", f"{live_server.url}/api", token_of(users["root"]), str(article.pk)]
-    done = subprocess.run(command, cwd=compiled, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+def test_client_works(program, library, users, live_server, settings):
+    with ChatProvider(answer=answer) as model:
+        agents = {"PROVIDERS": {"local": model.settings()}, "MODEL": "local:any"}
+        settings.PGKNOWBASE = {**settings.PGKNOWBASE, "AGENTS": agents}
+        arguments = f"{live_server.url}/api", token_of(users["root"]), str(library["ann's"].pk), "what is near 0.9?"
+        told = node(program / "usage.js", *arguments)
     assert told == {
         "titles": ["ann's", "bob's"],
         "similarity": pytest.approx(0.9, abs=1e-3),
@@ -129,8 +96,23 @@ def test_client_works(compiled, library, users, live_server):
         "years": [2020],
         "same": True,
         "models": told["models"],
+        "declared": {"watch_fields": ["title"], "source_type": "api"},
         "agents": ["echo"],
         "runs": 0,
-        "refused": [422, "/limit"],
+        "events": ["found", "text", "answered"],
+        "text": "It is near 0.9 [1].",
+        "passages": told["passages"],
+        "left": 1,
+        "failed": 502,
+        "gone": True,
+        "refused": [
+            True,
+            "urn:pgknowbase:problem:validation",
+            "/limit",
+            422,
+            [401, "Unauthorized"],
+            [404, "Not Found"],
+        ],
     }
     assert "blog.Article" in told["models"]
+    assert told["passages"][0] == "ann's"

@@ -20,10 +20,19 @@ from pgknowbase.agents.runs import store
 from pgknowbase.agents.runs.database import alias
 from pgknowbase.agents.runs.json_values import as_json
 from pgknowbase.api.error_handlers import problem_of_agent_error
-from pgknowbase.api.events import CONTENT, Event, event_stream
+from pgknowbase.api.events import EVENTS, Event, event_stream
 from pgknowbase.api.links import execution_url
 from pgknowbase.api.orchestrator.access import check_budgets, deps_for, require_user, router
-from pgknowbase.api.orchestrator.schemas import AgentInfo, AgentList, ExecutionSummary, RunRequest, RunResult
+from pgknowbase.api.orchestrator.schemas import (
+    AgentInfo,
+    AgentList,
+    ExecutionSummary,
+    RunPartial,
+    RunRequest,
+    RunResult,
+    RunStarted,
+    RunText,
+)
 from pgknowbase.api.orchestrator.serializers import result_of, result_of_row, summary_of
 from pgknowbase.api.parameters import REPLAYED, IdempotencyKey, bound_key
 from pgknowbase.api.problems import Problem
@@ -31,14 +40,20 @@ from pgknowbase.conf import get_settings
 from pgknowbase.core.text import is_storable, short_repr, to_storable
 from pgknowbase.errors import AgentError, ApprovalNeededError, NoModelError, RunCancelledError, UnknownAgentError
 
-EVENTS = {
+STREAMED = {
     "responses": {
         200: {
             "description": "The result; with `stream` the events `started`, `text` or `partial`, and at last `result`,"
-            " `waiting` or `problem`.",
-            "content": CONTENT,
+            " `waiting` or `problem`."
         }
-    }
+    },
+    EVENTS: {
+        "started": RunStarted,
+        "text": RunText,
+        "partial": RunPartial,
+        "result": RunResult,
+        "waiting": ExecutionSummary,
+    },
 }
 
 
@@ -53,7 +68,7 @@ def list_agents(request: HttpRequest) -> AgentList:
     "ai-agents/{agent_name}/run/",
     response={200: RunResult, 202: ExecutionSummary},
     operation_id="runAgent",
-    openapi_extra=EVENTS,
+    openapi_extra=STREAMED,
 )
 async def run_agent(
     request: HttpRequest,
@@ -192,14 +207,14 @@ async def _run_into(send: Callable[[Event], None], agent: Runnable, prompt: str,
     try:
         async with agent.run_stream(prompt, **options) as answer:
             key = answer.execution_id
-            send(Event("started", {"execution_id": str(key), "url": execution_url(key)}))
+            send(Event("started", RunStarted(execution_id=key, url=execution_url(key))))
             text = ""
             # Not stream_text(): it fails where the answer is a call that waits for a person.
             async for output in answer.stream_output():
                 if agent.output_type is not str:
-                    send(Event("partial", {"output": as_json(output)}))
+                    send(Event("partial", RunPartial(output=as_json(output))))
                 elif output != text:
-                    send(Event("text", {"text": to_storable(output[len(text) :])}))
+                    send(Event("text", RunText(text=to_storable(output[len(text) :]))))
                     text = output
     except ApprovalNeededError:
         send(Event("waiting", summary_of(await _row(key))))

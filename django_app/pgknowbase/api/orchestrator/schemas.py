@@ -162,6 +162,25 @@ class WorkflowList(BaseModel):
     results: list[WorkflowInfo]
 
 
+class RunStarted(BaseModel):
+    """Event of a stream: the run has started."""
+
+    execution_id: UUID
+    url: str = Field(description="Path of the execution.")
+
+
+class RunText(BaseModel):
+    """Event of a stream: the next piece of a text."""
+
+    text: str
+
+
+class RunPartial(BaseModel):
+    """Event of a stream: an output that is not text, as far as it is written."""
+
+    output: Any
+
+
 class RunResult(BaseModel):
     """The result of a run that completed."""
 

@@ -1,4 +1,4 @@
-"""``manage.py pgknowbase_openapi``: write the OpenAPI document of the API, or the TypeScript client made from it."""
+"""``manage.py pgknowbase_openapi``: write the OpenAPI document of the API."""
 
 from pathlib import Path
 from typing import Any
@@ -9,21 +9,16 @@ from pgknowbase.core.commands import KnowbaseCommand, as_json
 
 
 class Command(KnowbaseCommand):
-    help = "Write the OpenAPI document of the API, or the TypeScript client made from it."
+    help = "Write the OpenAPI document of the API."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--format", choices=("json", "typescript"), default="json")
-        parser.add_argument("--prefix", default="/api/", help="json: the path below which the project serves the API")
+        parser.add_argument("--prefix", default="/api/", help="the path below which the project serves the API")
         parser.add_argument("--output", type=Path, help="file to write, instead of stdout")
 
-    def handle(self, *, format: str, prefix: str, output: Path | None, **options: Any) -> None:
-        from pgknowbase.api.typescript_client import client_of
+    def handle(self, *, prefix: str, output: Path | None, **options: Any) -> None:
         from pgknowbase.api.urls import api
 
-        if format == "json":
-            text = as_json(api.get_openapi_schema(path_prefix=f"/{prefix.strip('/')}/".replace("//", "/")))
-        else:
-            text = client_of(api.get_openapi_schema(path_prefix="/"))
+        text = as_json(api.get_openapi_schema(path_prefix=f"/{prefix.strip('/')}/".replace("//", "/")))
         if output is None:
             self.stdout.write(text)
         else:
