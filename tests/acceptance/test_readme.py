@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 QUICK_START = README.partition("\n## Quick start\n")[2].partition("\n## ")[0]
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
+SEARCHING = (ROOT / "docs" / "searching.md").read_text()
 BLOCK = re.compile(r"^(?P<before>[^\n]*)\n\n?```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -70,6 +71,8 @@ def run_blocks(text, folder):
 
 def test_quick_start(folder):
     assert run_blocks(QUICK_START, folder) == "0.28 Bicycle\n"
+    psql, printed = re.search(r"^```sh\n(query=.*?)^```\n```\n(.*?)^```", SEARCHING, re.MULTILINE | re.DOTALL).groups()
+    assert shell(psql, folder / "work" / "mysite", folder)[0].strip() == printed.strip()
 
 
 def test_tutorial(folder):

@@ -10,6 +10,28 @@ Article.objects.create(title='Gzip files', body='How to read a compressed file l
 call_command('pgknowbase_worker', once=True, verbosity=0)
 print('found', [row.title for row in Article.objects.semantic_search('reading compressed files')])
 """
+# What a superuser of the service has done before the role comes.
+SERVICES = {
+    "owner of the database": "CREATE EXTENSION vector",
+    "extension in a schema of its own": """
+        CREATE SCHEMA extensions;
+        CREATE EXTENSION vector SCHEMA extensions;
+        GRANT USAGE ON SCHEMA extensions TO {role};
+        GRANT CREATE ON DATABASE {name} TO {role};
+        GRANT CREATE ON SCHEMA public TO {role};
+        ALTER ROLE {role} SET search_path = "$user", public, extensions;
+    """,
+}
+OPERATIONS = (
+    "pgknowbase_status",
+    "pgknowbase_doctor",
+    "sync_external_models --check",
+    "pgknowbase_space rebuild --yes",
+    "pgknowbase_worker --once -v0",
+    "pgknowbase_space index",
+    "pgknowbase_space indexes",
+    "pgknowbase_tune recall",
+)
 INSERT_ARTICLE = """
 INSERT INTO public.blog_article (title, body, status, views) VALUES ('a', 'b', 'c', 0), ('d', 'e', 'f', 0)
 """
@@ -17,16 +39,23 @@ EVENTS = "SELECT source, op FROM pgknowbase_outbox ORDER BY id"
 TRIGGER_FUNCTION = "SELECT oid::regproc::text FROM pg_proc WHERE proname LIKE 'pgtrigger_pgknowbase_insert%%' LIMIT 1"
 
 
-def test_owner_who_is_no_superuser_migrates_and_works(make_database, make_role):
-    owner = make_role()
-    database = make_database(owner=owner)
+@pytest.mark.parametrize("service", SERVICES)
+def test_role_of_a_managed_service_migrates_works_and_leaves(make_database, make_role, service):
+    """docs/managed-postgres.md: the role that the service gives, with an extension that is not its own."""
+    role = make_role()
+    database = make_database(owner=role if service != "extension in a schema of its own" else None)
     with database.connect() as superuser:
-        superuser.execute("CREATE EXTENSION vector")
-    assert database.value("SELECT rolsuper FROM pg_roles WHERE rolname = %s", owner) is False
-    printed = database.manage("migrate -v0", ["shell", "-c", WORK])
+        superuser.execute(
+            sql.SQL(SERVICES[service]).format(role=sql.Identifier(role), name=sql.Identifier(database.name))
+        )
+    database.role = role
+    assert database.value("SELECT rolsuper FROM pg_roles WHERE rolname = %s", role) is False
+    # The operations in the harder case alone: they take a while.
+    operations = OPERATIONS if service == "extension in a schema of its own" else ()
+    printed = database.manage("migrate -v0", ["shell", "-c", WORK], *operations)
     assert "found ['Gzip files']" in printed
     owners = "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relname LIKE 'pgknowbase%%'"
-    assert database.rows(owners) == [(owner,)]
+    assert database.rows(owners) == [(role,)]
     database.manage("migrate pgknowbase_agents zero", "migrate pgknowbase zero")
     assert not database.rows("SELECT 1 FROM pg_class WHERE relname LIKE 'pgknowbase%%'")
 

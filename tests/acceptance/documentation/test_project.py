@@ -1,0 +1,137 @@
+"""Examples of settings, tokens, servers and metrics."""
+
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+import yaml
+from django.contrib.auth.models import User
+from django.db import connection
+from ninja import Router
+from pydantic import BaseModel
+
+from pgknowbase.api.authentication import get_caller
+from pgknowbase.api.problems import Problem
+from pgknowbase.costs.tenants import Spender
+from pgknowbase.embeddings import get_embedder
+from pgknowbase.models import ExternalData
+from pgknowbase.testing import ChatProvider
+from tests.acceptance.documentation.examples import installed
+from tests.integration.api.conftest import token_of
+
+
+class Run(BaseModel):
+    user_id: int | None = None
+
+
+def test_settings(page, accepted):
+    assert accepted(**page.run({})["PGKNOWBASE"])["WORKER"]["CONCURRENCY"] == 4
+    names = page.run({})
+    assert names["DATABASES"]["kb"]["ENGINE"] == "django.db.backends.postgresql"
+    assert names["PGKNOWBASE"]["DATABASE"] == "kb"
+
+
+def test_commands(page, accepted):
+    names = page.run({"INSTALLED_APPS": [], "BASE_DIR": Path("/tmp")})
+    assert names["DATABASES"]["default"]["ENGINE"] == "django.db.backends.postgresql"
+    accepted(EMBEDDINGS=names["PGKNOWBASE"]["EMBEDDINGS"])
+
+
+@pytest.fixture
+def directory():
+    """An empty folder that Postgres may pass through."""
+    with tempfile.TemporaryDirectory(prefix="pgk-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+@pytest.mark.process
+def test_embedded(page, directory, capsys):
+    assert page.run({"BASE_DIR": directory})["DATABASES"]["default"]["ENGINE"] == "django.db.backends.postgresql"
+    code = page.take("python")
+    exec(code.replace("/tmp/try/pg", str(directory / "pg")), {})
+    assert capsys.readouterr().out.startswith("postgresql://postgres@/postgres?")
+
+
+def test_embeddings(page, accepted, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
+    monkeypatch.setenv("CO_API_KEY", "x")
+    accepted(**page.run({})["PGKNOWBASE"])
+    for _ in range(2):
+        accepted(EMBEDDINGS=page.entry(), SPACE={})
+        assert get_embedder("default").dimensions == 1536
+    mine = page.run({"my_model": lambda text: [float(len(text)), 0.0]})["MyEmbedder"](model="m", dimensions=2)
+    assert mine.embed_documents(["a", "bc"]).vectors == [[1.0, 0.0], [2.0, 0.0]]
+
+
+def test_worker(page, accepted, monkeypatch, db):
+    monkeypatch.setenv("CO_API_KEY", "x")
+    kept = accepted()
+    accepted(**page.entry(), SPACE={})
+    accepted(**kept)
+    page.run({"ExternalData": ExternalData})
+    with connection.cursor() as cursor:
+        for metrics in yaml.safe_load(page.take("yaml")).values():
+            cursor.execute(metrics["query"])
+            columns = [name for metric in metrics["metrics"] for name in metric]
+            assert [column.name for column in cursor.description] == columns
+
+
+def test_costs(page, accepted, settings):
+    accepted(**page.entry())
+    function = page.run({})["tenant_of"]
+    assert function(Spender(user_id="7", source="shop.product", object_key="1", metadata={})) == "7"
+    assert function(Spender(user_id="7", source="shop.product", object_key="1", metadata={"customer": "c"})) == "c"
+    accepted(**page.entry())
+
+
+def test_telemetry(page):
+    page.take("sh")
+    (route,) = installed(page)["urlpatterns"]
+    (job,) = yaml.safe_load(page.take("yaml"))["scrape_configs"]
+    # Prometheus asks for /metrics unless it is told otherwise.
+    assert (str(route.pattern), job.get("metrics_path"), job["authorization"]) == (
+        "metrics",
+        None,
+        {"credentials": "pgk_..."},
+    )
+
+
+def test_mcp(page):
+    page.take("sh")
+    installed(page)
+    (server,) = json.loads(page.take("json"))["mcpServers"].values()
+    assert server["args"][:2] == ["manage.py", "pgknowbase_mcp"]
+
+
+def curl(command, url, token):
+    """What curl is told to do, against the server of the test."""
+    environment = {**os.environ, "TOKEN": token}
+    done = subprocess.run(
+        ["sh", "-c", command.replace("https://example.org", url)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_api(page, live_server, transactional_db, settings):
+    page.take("sh")
+    installed(page)
+    token = token_of(User.objects.create_user("ann"), "search", "agents")
+    assert json.loads(curl(page.take("sh"), live_server.url, token))["results"] == []
+    with ChatProvider() as provider:
+        agents = {"MODEL": "openai:any", "PROVIDERS": {"openai": provider.settings()}}
+        settings.PGKNOWBASE = {**settings.PGKNOWBASE, "AGENTS": agents}
+        assert "event: " in curl(page.take("sh").replace("/writer/", "/echo/"), live_server.url, token)
+    page.take("ts")  # tests/integration/api/test_typescript.py
+    router = page.run({"Router": Router, "Run": Run, "RunRequest": Run, "get_caller": get_caller, "Problem": Problem})[
+        "router"
+    ]
+    assert list(router.path_operations) == ["runs/"]
