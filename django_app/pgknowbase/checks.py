@@ -28,6 +28,8 @@ E030           an unknown field of a reaction                   check_reactions
 E031           a condition that cannot be evaluated             check_reactions
 E032           a name that two reactions share                  check_reactions
 E040           an admin that searches a model not in the index  HybridSearchAdminMixin
+E050           a replica that is not in DATABASES               check_settings
+W051           replicas that no router sends searches to        check_settings
 ============== ================================================ ========================
 """
 
@@ -49,6 +51,7 @@ from pgknowbase.core.migration_operations import MINIMUM_PGVECTOR, MINIMUM_POSTG
 from pgknowbase.core.routing import is_same_database
 from pgknowbase.errors import ConfigurationError, PathNotSupportedError, PgKnowbaseError, SpaceMismatchError
 from pgknowbase.reactions.registry import declared_reactions
+from pgknowbase.replicas import ReplicaRouter
 from pgknowbase.sources.registry import candidates, source_of
 from pgknowbase.spaces.specification import active_space, described_space
 
@@ -78,7 +81,26 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     messages += _check_orm_tool_models(settings.agents.orm_tool_models)
     messages += _check_tenant(settings.costs.tenant)
     messages += _check_caps(settings)
+    messages += _check_replicas(settings)
     return messages
+
+
+def _check_replicas(settings: Settings) -> Iterator[CheckMessage]:
+    """Replicas are databases of the project, and searches find their way to them."""
+    for primary, replicas in settings.replicas.items():
+        for alias in [primary, *replicas]:
+            if alias not in connections or connections[alias].vendor != "postgresql":
+                yield Error(
+                    f"REPLICAS names {alias!r}, which is not a Postgres of DATABASES.",
+                    hint="Add it to DATABASES, or take it out of REPLICAS.",
+                    id="pgknowbase.E050",
+                )
+    if settings.replicas and not any(isinstance(each, ReplicaRouter) for each in router.routers):
+        yield Warning(
+            "REPLICAS names replicas, and no router sends searches to them.",
+            hint="Add 'pgknowbase.replicas.ReplicaRouter' to DATABASE_ROUTERS.",
+            id="pgknowbase.W051",
+        )
 
 
 def _check_caps(settings: Settings) -> Iterator[CheckMessage]:

@@ -266,6 +266,16 @@ class SearchSettings(_Section):
     )
 
 
+class FreshnessSettings(_Section):
+    """What a search with a freshness token does while a replica, or the index, is behind."""
+
+    timeout: float = Field(1, ge=0, le=30, description="seconds to wait for a replica and for the index, together")
+    if_stale: Literal["primary", "pending", "error"] = Field(
+        "primary",
+        description="what is done then: `primary` asks the primary, `pending` answers and says so, `error` raises",
+    )
+
+
 class ReactionSettings(_Section):
     """How the worker runs reactions."""
 
@@ -425,6 +435,14 @@ class Settings(_Section):
     )
     worker: WorkerSettings = Field(WorkerSettings(), description="the [worker](worker.md)")
     costs: CostSettings = Field(CostSettings(), description="prices and [what was used](costs.md)")
+    replicas: dict[str, list[Name]] = Field(
+        {},
+        description="aliases in `DATABASES` of [streaming replicas](scaling.md#replicas) that searches may ask: a list"
+        " of those of `DATABASE`, or a dict of such lists by alias of the primary",
+    )
+    freshness: FreshnessSettings = Field(
+        FreshnessSettings(), description="searches with a [freshness token](scaling.md#freshness)"
+    )
     search: SearchSettings = Field(SearchSettings(), description="limits of [search](searching.md)")
     reactions: ReactionSettings = Field(ReactionSettings(), description="how [reactions](reactions.md) run")
     agents: AgentsSettings = Field(AgentsSettings(), description="how [agents](agents.md) run and what they may use")
@@ -445,6 +463,22 @@ class Settings(_Section):
             raise ValueError(f"SPACE names {name!r}, which SPACES does not have")
         return {**raw, "SPACE": spaces[name]}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _replicas_of_the_database(cls, raw: Any) -> Any:
+        replicas = raw.get("REPLICAS") if isinstance(raw, dict) else None
+        if not isinstance(replicas, list | tuple):
+            return raw
+        return {**raw, "REPLICAS": {raw.get("DATABASE", "default"): list(replicas)}}
+
+    @model_validator(mode="after")
+    def _replicas_are_others(self) -> "Settings":
+        named = [alias for aliases in self.replicas.values() for alias in aliases]
+        for alias in named:
+            if named.count(alias) > 1 or alias in self.replicas or alias == self.database:
+                raise ValueError(f"REPLICAS names {alias!r} twice, or a primary: name each replica of one primary once")
+        return self
+
     @model_validator(mode="after")
     def _references_exist(self) -> "Settings":
         if self.space.embedding not in self.embeddings:
@@ -457,6 +491,10 @@ class Settings(_Section):
             if not SPACE_NAME.fullmatch(name):
                 raise ValueError(f"SPACES[{name!r}]: use up to 40 lowercase letters, digits, '_' and '-' as its name")
         return self
+
+    def primary_of(self, alias: str | None) -> str | None:
+        """The primary that ``alias`` is a replica of, as ``REPLICAS`` says; None where it is not one."""
+        return next((primary for primary, aliases in self.replicas.items() if alias in aliases), None)
 
     @property
     def space_name(self) -> str:

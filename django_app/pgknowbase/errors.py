@@ -142,6 +142,14 @@ class NotIndexedError(SearchError):
     """The object is not in the index, so nothing can be compared with it."""
 
 
+class FreshnessError(SearchError):
+    """A freshness token cannot be taken, or cannot be kept: it is malformed, of another cluster or of the future."""
+
+
+class NotYetFreshError(FreshnessError):
+    """No server had what a freshness token says within the time that the search could wait."""
+
+
 class AgentError(PgKnowbaseError):
     """An agent, a workflow or a tool set cannot do what it was asked to."""
 

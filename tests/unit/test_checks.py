@@ -179,3 +179,19 @@ def test_own_apps_without_migrations(settings):
         "'pgknowbase_chat'",
     ]
     assert len(found) == 2
+
+
+def test_replicas(settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REPLICAS": ["away"]}
+    found = {message.id: message.msg for message in check_settings()}
+    assert found == {
+        "pgknowbase.E050": "REPLICAS names 'away', which is not a Postgres of DATABASES.",
+        "pgknowbase.W051": "REPLICAS names replicas, and no router sends searches to them.",
+    }
+    settings.DATABASE_ROUTERS = ["pgknowbase.replicas.ReplicaRouter"]
+    assert {message.id for message in check_settings()} == {"pgknowbase.E050"}
+    for replicas in (["default"], ["away", "away"], {"default": ["away"], "away": []}):
+        settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REPLICAS": replicas}
+        ((number, told),) = [(message.id, message.msg) for message in check_settings()]
+        assert number == "pgknowbase.E001"
+        assert "twice, or a primary: name each replica of one primary once" in told

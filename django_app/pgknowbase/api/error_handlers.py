@@ -20,6 +20,7 @@ from pgknowbase.errors import (
     NoModelError,
     NotFoundError,
     NotIndexedError,
+    NotYetFreshError,
     QueryTimeoutError,
     RetryableEmbeddingError,
     RunCancelledError,
@@ -109,6 +110,10 @@ def _on_search_error(request: HttpRequest, error: Any) -> HttpResponse:
     return Problem(422, "search", str(error)).response
 
 
+def _on_not_yet_fresh(request: HttpRequest, error: Any) -> HttpResponse:
+    return Problem(503, "not-fresh", str(error), headers={"Retry-After": "1"}).response
+
+
 def _on_timeout(request: HttpRequest, error: Any) -> HttpResponse:
     logger.warning("A query was cancelled: %s", error)
     return Problem(503, "query-timeout", str(error)).response
@@ -155,6 +160,7 @@ HANDLERS: dict[type[Exception], Any] = {
     NotFoundError: _on_not_found,
     NotIndexedError: _on_not_indexed,
     QueryTimeoutError: _on_timeout,
+    NotYetFreshError: _on_not_yet_fresh,
     SearchError: _on_search_error,
     EmbeddingError: _on_embedding_error,
     SpaceMismatchError: _on_space_mismatch,

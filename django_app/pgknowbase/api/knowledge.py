@@ -8,7 +8,7 @@ from ninja import Query, Router
 from pydantic import BaseModel, Field, Json
 
 from pgknowbase.api.authentication import ANONYMOUS, get_caller
-from pgknowbase.api.parameters import reject_unknown_parameters
+from pgknowbase.api.parameters import reject_unknown_parameters, with_header
 from pgknowbase.conf import get_settings
 from pgknowbase.core.keys import object_key, parse_key
 from pgknowbase.core.strict import StrictModel
@@ -16,6 +16,7 @@ from pgknowbase.core.text import is_storable, short_repr
 from pgknowbase.costs.report import CostReport, Dimension, cost_report
 from pgknowbase.errors import PgKnowbaseError, SearchError
 from pgknowbase.operations.status import IndexStatus, index_status
+from pgknowbase.replicas.tokens import token_of_response
 from pgknowbase.search import service
 from pgknowbase.search.facets import Facets
 from pgknowbase.search.schemas import FetchedDocument, SearchPage
@@ -87,7 +88,7 @@ class CostParameters(BaseModel):
     by: Dimension = Field("day", description="What each row is about.")
 
 
-class DocumentParameters(BaseModel):
+class DocumentParameters(service.FreshQuery):
     """An object, and the part of its text to return."""
 
     model: str = Field(description="Its source model.", examples=["blog.Article"])
@@ -112,7 +113,10 @@ class SyncFailure(BaseModel):
 
 
 class SyncBatchResponse(BaseModel):
-    """Counts of rows by outcome; ``absent``: keys without a row. A worker embeds what is new and what is requeued."""
+    """Counts of rows by outcome; ``absent``: keys without a row. A worker embeds what is new and what is requeued.
+
+    ``fresh``: a freshness token, for searches that must see them; null inside a transaction.
+    """
 
     created: int
     updated: int
@@ -122,6 +126,7 @@ class SyncBatchResponse(BaseModel):
     requeued: int
     absent: list[str]
     failures: list[SyncFailure]
+    fresh: str | None = None
 
 
 @router.get("search/", response=SearchPage, operation_id="searchByUrl", openapi_extra=ANONYMOUS)
@@ -131,7 +136,7 @@ def search_by_url(request: HttpRequest, parameters: Query[SearchParameters]) -> 
     caller = get_caller(request)
     caller.require("search")
     _check_limit(parameters)
-    return service.search(parameters, viewer=caller.user)
+    return service.search(with_header(request, parameters), viewer=caller.user)
 
 
 @router.post("search/", response=SearchPage, operation_id="search", openapi_extra=ANONYMOUS)
@@ -140,7 +145,7 @@ def search(request: HttpRequest, body: SearchRequest) -> SearchPage:
     caller = get_caller(request)
     caller.require("search")
     _check_limit(body)
-    return service.search(body, viewer=caller.acting_as(body.user_id))
+    return service.search(with_header(request, body), viewer=caller.acting_as(body.user_id))
 
 
 @router.get("facets/", response=Facets, operation_id="facetsByUrl", openapi_extra=ANONYMOUS)
@@ -149,7 +154,7 @@ def facets_by_url(request: HttpRequest, parameters: Query[FacetParameters]) -> F
     reject_unknown_parameters(request, FacetParameters)
     caller = get_caller(request)
     caller.require("search")
-    return service.facets(parameters, viewer=caller.user)
+    return service.facets(with_header(request, parameters), viewer=caller.user)
 
 
 @router.post("facets/", response=Facets, operation_id="facets", openapi_extra=ANONYMOUS)
@@ -157,7 +162,7 @@ def facets(request: HttpRequest, body: FacetRequest) -> Facets:
     """How many objects the caller may see, by tag, model, value of a metadata key or period."""
     caller = get_caller(request)
     caller.require("search")
-    return service.facets(body, viewer=caller.acting_as(body.user_id))
+    return service.facets(with_header(request, body), viewer=caller.acting_as(body.user_id))
 
 
 @router.get("similar/", response=SearchPage, operation_id="similar", openapi_extra=ANONYMOUS)
@@ -167,7 +172,8 @@ def similar(request: HttpRequest, parameters: Query[SimilarParameters]) -> Searc
     caller = get_caller(request)
     caller.require("search")
     _check_limit(parameters)
-    return service.similar(parameters.model, parameters.key, parameters, viewer=caller.user)
+    asked = with_header(request, parameters)
+    return service.similar(parameters.model, parameters.key, asked, viewer=caller.user)
 
 
 @router.post("similar/", response=SearchPage, operation_id="similarToSeveral", openapi_extra=ANONYMOUS)
@@ -177,7 +183,7 @@ def similar_to_several(request: HttpRequest, body: SimilarRequest) -> SearchPage
     caller.require("search")
     _check_limit(body)
     objects = [service.parse_id(each) for each in body.ids]
-    return service.similar_to_several(objects, body, viewer=caller.acting_as(body.user_id))
+    return service.similar_to_several(objects, with_header(request, body), viewer=caller.acting_as(body.user_id))
 
 
 @router.get("document/", response=FetchedDocument, operation_id="document", openapi_extra=ANONYMOUS)
@@ -187,7 +193,12 @@ def document(request: HttpRequest, parameters: Query[DocumentParameters]) -> Fet
     caller = get_caller(request)
     caller.require("search")
     return service.fetch(
-        parameters.model, parameters.key, viewer=caller.user, start=parameters.start, length=parameters.length
+        parameters.model,
+        parameters.key,
+        viewer=caller.user,
+        start=parameters.start,
+        length=parameters.length,
+        fresh=with_header(request, parameters),
     )
 
 
@@ -206,7 +217,8 @@ def sync_batch(request: HttpRequest, body: SyncBatchRequest) -> SyncBatchRespons
     get_caller(request).require("sync", CHANGE)
     source = service.source_named(body.model_name)
     keys = [_key(source, one) for one in body.model_ids]
-    report = sync_keys(source, keys, get_settings().database, force=body.force_update)
+    using = get_settings().database
+    report = sync_keys(source, keys, using, force=body.force_update)
     return SyncBatchResponse(
         created=report.created,
         updated=report.updated,
@@ -216,6 +228,7 @@ def sync_batch(request: HttpRequest, body: SyncBatchRequest) -> SyncBatchRespons
         requeued=report.requeued,
         absent=report.absent,
         failures=[SyncFailure(object_key=key, error=error) for key, error in report.failures],
+        fresh=token_of_response(using, [(source, key) for key in keys]),
     )
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from django.http import HttpRequest
 from ninja import Header
@@ -11,9 +11,14 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel
 from pgknowbase.api.authentication import get_caller
 from pgknowbase.api.problems import Problem
 from pgknowbase.core.text import is_storable, short_repr
+from pgknowbase.search.service import FreshQuery
 
 # The header of a response that describes the run of an earlier request with the same Idempotency-Key.
 REPLAYED = "Idempotent-Replayed"
+
+# The header of a request whose answer must have what a freshness token stands for.
+FRESH = "Pgknowbase-Fresh"
+Query = TypeVar("Query", bound=FreshQuery)
 
 IdempotencyKey = Annotated[
     str | None,
@@ -48,6 +53,12 @@ def reject_unknown_parameters(request: HttpRequest, parameters: type[BaseModel])
     if unknown:
         known = ", ".join(parameters.model_fields)
         raise Problem(422, "validation", f"The parameter {short_repr(unknown[0])} is unknown: use some of {known}.")
+
+
+def with_header(request: HttpRequest, asked: Query) -> Query:
+    """``asked`` with the token of the header ``Pgknowbase-Fresh``, where it has none itself."""
+    token = request.headers.get(FRESH)
+    return asked if token is None or asked.fresh is not None else asked.model_copy(update={"fresh": token})
 
 
 def _storable(text: str) -> str:

@@ -56,8 +56,12 @@ def find_passages(query: str, user: Any) -> list[Passage]:
 
     A chunk without a place in the current text cannot be cited, and is left out.
     """
+    # What belongs to the passages is read where they are.
+    return service.reading(lambda using: _find_passages(query, user, using))
+
+
+def _find_passages(query: str, user: Any, using: str) -> list[Passage]:
     settings = get_settings()
-    using = settings.database
     asked = query[:MAX_QUERY_CHARACTERS]
     found = service.search_rows(
         service.SearchQuery(query=asked, mode="hybrid", limit=settings.chat.max_passages), viewer=user

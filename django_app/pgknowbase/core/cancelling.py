@@ -1,7 +1,7 @@
 """Cancelling the queries of a call in another thread, when nobody waits for its result any more."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Any
 
@@ -12,7 +12,7 @@ CANCEL_TIMEOUT = 5.0  # seconds to reach the server
 
 
 class CancellableQueries:
-    """The queries of one call, in the thread that makes it, which another thread can cancel.
+    """The queries of one call on these databases, in the thread that makes it, which another thread can cancel.
 
     >>> queries = CancellableQueries("default")
     >>> with queries.running():  # in the thread of the call
@@ -20,10 +20,10 @@ class CancellableQueries:
     >>> queries.cancel()  # in another thread
     """
 
-    def __init__(self, using: str) -> None:
+    def __init__(self, *using: str) -> None:
         self._using = using
         self._lock = Lock()
-        self._connection: Any = None
+        self._connections: list[Any] = []
         self._cancelled = False
 
     @contextmanager
@@ -33,23 +33,26 @@ class CancellableQueries:
         Raises:
             OperationalError: a query was cancelled.
         """
-        connection = connections[self._using]
-        with connection.execute_wrapper(self._execute):
-            self._connection = connection
+        with ExitStack() as wrappers:
+            asked = [connections[alias] for alias in self._using]
+            for connection in asked:
+                wrappers.enter_context(connection.execute_wrapper(self._execute))
+            self._connections = asked
             try:
                 yield
             finally:
-                # The next query on this connection is somebody else's.
+                # The next query on these connections is somebody else's.
                 with self._lock:
-                    self._connection = None
+                    self._connections = []
 
     def cancel(self) -> None:
         """Cancel the query that runs, and all that would follow it."""
         with self._lock:
             self._cancelled = True
-            raw = self._connection and self._connection.connection
-            if raw is not None:
-                raw.cancel_safe(timeout=CANCEL_TIMEOUT)
+            for connection in self._connections:
+                raw = connection.connection
+                if raw is not None and not raw.closed:
+                    raw.cancel_safe(timeout=CANCEL_TIMEOUT)
 
     def _execute(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
         if self._cancelled:

@@ -177,6 +177,12 @@ def rename_index(using: str, schema: str, name: str, to: str) -> None:
     _command(using, sql.SQL("ALTER INDEX {} RENAME TO {}").format(sql.Identifier(schema, name), sql.Identifier(to)))
 
 
+def wait_for_lsn(using: str, lsn: str, seconds: float) -> None:
+    """Wait until this standby has replayed ``lsn``, for ``seconds`` at most. From Postgres 19 on."""
+    timeout = sql.Literal(f"{max(1, round(seconds * 1000))}ms")
+    _command(using, sql.SQL("WAIT FOR LSN {} WITH (TIMEOUT {}, NO_THROW)").format(sql.Literal(lsn), timeout))
+
+
 def _command(using: str, statement: Any) -> None:
     connection = connections[using]
     connection.ensure_connection()

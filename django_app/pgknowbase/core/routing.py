@@ -26,7 +26,9 @@ class PinnedReads:
         using = _pinned.get()
         if using is None:
             return None
-        return using if is_same_database(router.db_for_write(model, **hints), using) else None
+        # A search that renders rows may read a replica.
+        written = get_settings().primary_of(using) or using
+        return using if is_same_database(router.db_for_write(model, **hints), written) else None
 
 
 @contextmanager

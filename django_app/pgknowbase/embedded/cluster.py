@@ -18,6 +18,7 @@ from pgknowbase.embedded.process import Account, advice, programs
 from pgknowbase.errors import EmbeddedPostgresError
 
 SUPERUSER = "postgres"
+KEEP_FILE = "pgknowbase.keep"
 _USERS_FILE = "pgknowbase.users"
 _PASSWORD_FILE = "pgknowbase.password"  # noqa: S105  (a file name)
 _HBA_FILE = "pgknowbase_hba.conf"
@@ -124,8 +125,10 @@ def _check_reach(data_dir: Path, account: Account) -> None:
     )
 
 
-def ensure_cluster(data_dir: Path, account: Account, version: int, *, lock: int, sync: bool = True) -> None:
-    """Make ``data_dir`` a Postgres cluster of ``version`` unless it is one.
+def ensure_cluster(
+    data_dir: Path, account: Account, version: int, *, lock: int, sync: bool = True, copy_of: str | None = None
+) -> None:
+    """Make ``data_dir`` a Postgres cluster of ``version`` unless it is one: a new one, or a replica of ``copy_of``.
 
     ``lock`` is the descriptor of ``exclusive``. initdb inherits it, so that nobody interferes with an initdb whose
     starter was killed. Without ``sync`` the files may not survive a crash of the machine.
@@ -133,7 +136,10 @@ def ensure_cluster(data_dir: Path, account: Account, version: int, *, lock: int,
     if not _is_cluster(data_dir):
         _check_empty(data_dir)
         if not (data_dir / _GROWN).exists():
-            _initdb(data_dir, account, version, lock=lock, sync=sync)
+            if copy_of is None:
+                _initdb(data_dir, account, version, lock=lock, sync=sync)
+            else:
+                _base_backup(data_dir, account, version, copy_of, lock=lock, sync=sync)
         _move_in(data_dir)
     found = (data_dir / "PG_VERSION").read_text().strip()
     if found != str(version):
@@ -175,6 +181,25 @@ def _initdb(data_dir: Path, account: Account, version: int, *, lock: int, sync: 
         raise EmbeddedPostgresError(
             f"initdb could not create a cluster in {str(data_dir)!r}: {made.stderr.strip()}{advice(made.stderr)}"
         )
+    workplace.rename(data_dir / _GROWN)
+
+
+def _base_backup(data_dir: Path, account: Account, version: int, primary: str, *, lock: int, sync: bool) -> None:
+    """Copy a running server, and let the copy follow it. ``primary``: a libpq connection string."""
+    workplace = data_dir / _GROWING
+    shutil.rmtree(workplace, ignore_errors=True)
+    # Its log follows in the same connection; a checkpoint at once, or the copy waits for the next one.
+    command: list[str | Path] = [programs(version, account) / "pg_basebackup", "-D", workplace, "-d", primary]
+    command += ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", *([] if sync else ["--no-sync"])]
+    made = account.run(command, cwd=data_dir, inherit=[lock])
+    if made.returncode != 0:
+        raise EmbeddedPostgresError(
+            f"pg_basebackup could not copy the primary into {str(data_dir)!r}: {made.stderr.strip()}"
+            f"{advice(made.stderr)}"
+        )
+    # They are of the primary's users, and of its last start.
+    for left in (workplace / _USERS_FILE, workplace / _HBA_FILE, workplace / KEEP_FILE, *workplace.glob(".s.PGSQL.*")):
+        left.unlink(missing_ok=True)
     workplace.rename(data_dir / _GROWN)
 
 

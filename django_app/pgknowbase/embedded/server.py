@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from pgknowbase.errors import EmbeddedPostgresError
 
@@ -19,7 +20,6 @@ if sys.platform != "win32":
 if TYPE_CHECKING:
     from pgknowbase.embedded.process import Account, Postmaster
 
-KEEP_FILE = "pgknowbase.keep"
 _RESERVED = frozenset(
     {
         "data_directory",
@@ -45,6 +45,8 @@ class EmbeddedPostgres:
         database: the database that ``url`` names; created if absent.
         keep: leave the server running when its last user leaves, until ``stop(force=True)``.
         timeout: seconds to wait for a start (crash recovery included) or for a stop.
+        replica_of: a running ``EmbeddedPostgres`` that a new directory becomes a streaming replica of: it is copied at
+            the first start, and followed from then on.
 
     Every process that started or joined the server counts as a user until it calls ``stop`` or dies.
     """
@@ -59,6 +61,7 @@ class EmbeddedPostgres:
         database: str = "postgres",
         keep: bool = False,
         timeout: float = 60.0,
+        replica_of: "EmbeddedPostgres | None" = None,
     ) -> None:
         if sys.platform == "win32":
             raise EmbeddedPostgresError("The embedded Postgres needs Linux or macOS: set DATABASE_URL to a server.")
@@ -68,6 +71,7 @@ class EmbeddedPostgres:
         self.database = database
         self.keep = keep
         self.timeout = timeout
+        self.replica_of = replica_of
         self.options = _checked_options(options or {})
         self._claim: int | None = None
 
@@ -87,7 +91,8 @@ class EmbeddedPostgres:
         cluster.ensure_directory(self.data_dir, account)
         with cluster.exclusive(self.data_dir, timeout=self.timeout) as lock:
             sync = self.options.get("fsync", "on") not in ("off", "false", "0", "no")
-            cluster.ensure_cluster(self.data_dir, account, self.version, lock=lock, sync=sync)
+            primary = None if self.replica_of is None else self.replica_of._own_address()
+            cluster.ensure_cluster(self.data_dir, account, self.version, lock=lock, sync=sync, copy_of=primary)
             if self._claim is None:
                 self._claim = cluster.claim(self.data_dir, account)
             try:
@@ -110,11 +115,11 @@ class EmbeddedPostgres:
             server = find_postmaster(self.data_dir)
             if server is None:
                 return False
-            if not force and ((self.data_dir / KEEP_FILE).exists() or cluster.in_use(self.data_dir)):
+            if not force and ((self.data_dir / cluster.KEEP_FILE).exists() or cluster.in_use(self.data_dir)):
                 return False
             process.halt(server, self.data_dir, self.timeout)
             cluster.remove_socket_directory(Path(server.socket_dir), self.data_dir)
-            (self.data_dir / KEEP_FILE).unlink(missing_ok=True)
+            (self.data_dir / cluster.KEEP_FILE).unlink(missing_ok=True)
         return True
 
     @property
@@ -147,6 +152,11 @@ class EmbeddedPostgres:
             os.close(self._claim)
             self._claim = None
 
+    def _own_address(self) -> str:
+        """By which its replicas reach it: a libpq connection string."""
+        server = self._running()
+        return make_conninfo(host=server.socket_dir, port=server.port, user=cluster.SUPERUSER)
+
     def _running(self) -> "Postmaster":
         server = find_postmaster(self.data_dir)
         if server is None:
@@ -158,7 +168,7 @@ class EmbeddedPostgres:
         if server is not None and server.status == "stopping":
             process.halt(server, self.data_dir, self.timeout)
             server = None
-        keep = self.data_dir / KEEP_FILE
+        keep = self.data_dir / cluster.KEEP_FILE
         if server is None:
             keep.unlink(missing_ok=True)
             server = self._launch(account)

@@ -38,6 +38,7 @@ from pgknowbase.core.text import short_repr
 from pgknowbase.errors import EmbeddingError, NotFoundError, PgKnowbaseError, SearchError
 from pgknowbase.mcp.identity import Identity
 from pgknowbase.mcp.tools import TOOLS
+from pgknowbase.replicas.servers import replicas_of
 from pgknowbase.search import service
 from pgknowbase.search.schemas import described
 from pgknowbase.sources.registry import sources
@@ -133,8 +134,11 @@ class _Handlers:
         return ListResourcesResult(resources=resources, next_cursor=following)
 
     def _documents(self, after: int) -> tuple[list[Any], list[dict[str, Any]]]:
-        rows = service.list_documents(viewer=self.identity.viewer(), after=after, limit=RESOURCES_PER_PAGE)
-        return rows, described(rows, get_settings().database)
+        def page(using: str) -> tuple[list[Any], list[dict[str, Any]]]:
+            rows = service.list_documents(viewer=self.identity.viewer(), after=after, limit=RESOURCES_PER_PAGE)
+            return rows, described(rows, using)
+
+        return service.reading(page)
 
     async def list_resource_templates(
         self, context: Context, asked: PaginatedRequestParams | None
@@ -171,7 +175,8 @@ class _Handlers:
 
     async def in_thread(self, call: Callable[[], Answer]) -> Answer:
         """Call ``call``, which asks the database, off the event loop. Its queries are cancelled with this task."""
-        queries = CancellableQueries(get_settings().database)
+        using = get_settings().database
+        queries = CancellableQueries(using, *replicas_of(using))
 
         def run() -> Answer:
             with queries.running():

@@ -235,6 +235,10 @@ SELECT pg_is_in_recovery() AS is_standby, current_setting('session_replication_r
     ARRAY(
         SELECT c.relname::text FROM pg_subscription_rel AS r JOIN pg_class AS c ON c.oid = r.srrelid) AS replicated
 
+-- doctor_replica --
+-- Seconds since the last transaction that this standby has replayed was committed, and whether its replay is paused.
+SELECT extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float, pg_is_wal_replay_paused()
+
 -- doctor_spaces --
 -- The embedding spaces beside what the catalogs say of their stores.
 SELECT s.name, s.is_active, s.dimensions, s.ef_search, s.storage, s.index, s.chunk_bytes, r.store::text AS store,

@@ -168,8 +168,11 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         """
         check_searchable(self)
         request = FacetSpec(names, None if query is None else checked_text(query), values)
-        chosen, using = Options(**options), self.db
+        chosen = Options(**options)
         searched = sources() if models is None else _sources(models)
+        return self._run(chosen.freshness, lambda using: self._count(request, searched, chosen, using))
+
+    def _count(self, request: FacetSpec, searched: Sequence[Source], chosen: Options, using: str) -> Facets:
         is_ruled = _is_ruled(searched, chosen.visible_to)
         among: Any = None
         if is_ruled or self.query.where or self.query.is_sliced or self.query.distinct_fields:
@@ -179,7 +182,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
         ids = content_type_ids(searched, using)
         viewer = None if is_ruled else viewer_param(chosen.visible_to)
         filters = Filters.of(chosen, sources=ids, visible_to=viewer)
-        filters = with_synonyms(filters, declared_synonyms(searched), query or "")
+        filters = with_synonyms(filters, declared_synonyms(searched), request.text or "")
         return count_facets(using, request, filters, searched, among)
 
     async def afacets(
@@ -243,6 +246,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             offset=options.offset,
             paging=Paging(query, options, [] if chosen is None else [source.label for source in chosen]),
             snippet_length=options.snippet_length,
+            freshness=options.freshness,
             typos=TypoTolerance(visible_objects if ruled else None) if options.correct_typos else None,
             key_column="external_data_id",
             restrict_to_keys=restrict_to_external_data,

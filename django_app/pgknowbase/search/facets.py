@@ -15,6 +15,7 @@ from pgknowbase.core import gateway
 from pgknowbase.core.text import is_storable, short_repr
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import SearchError
+from pgknowbase.replicas.freshness import State
 from pgknowbase.search.filters import Filters
 from pgknowbase.sources.registry import Source
 
@@ -48,7 +49,7 @@ class Facets(BaseModel):
     """Counts by facet.
 
     ``documents``: how many objects were counted. ``is_complete``: false where there may be more, because the bound on
-    what one call counts was reached.
+    what one call counts was reached. ``freshness``: as that of a search page.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,6 +57,7 @@ class Facets(BaseModel):
     documents: int
     is_complete: bool
     facets: dict[str, Facet]
+    freshness: State | None = None
 
 
 @dataclass(frozen=True)

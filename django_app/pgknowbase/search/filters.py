@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from math import isfinite
-from typing import Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict, get_args
 
 from django.conf import settings
 
@@ -15,6 +15,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.core.text import is_storable, short_repr
 from pgknowbase.core.times import aware
 from pgknowbase.errors import SearchError
+from pgknowbase.replicas.freshness import MAX_TIMEOUT, Freshness, IfStale
 from pgknowbase.search.visibility import UNRESTRICTED, Viewer
 
 MAX_OFFSET = 1000
@@ -47,6 +48,9 @@ class ObjectFilters(TypedDict, total=False):
         changed_before: the row's state in the index must have changed before.
         visible_to: a user; only rows that this user may see are found. An anonymous user or None sees public rows, a
             superuser all. Without this option, nothing is hidden.
+        fresh: a token of ``freshness_token()``: what it stands for is found, on whatever server the search runs.
+        fresh_timeout: seconds to wait for that, from 0 to 30; None: ``FRESHNESS["TIMEOUT"]``.
+        if_stale: what is done after them: ``primary``, ``pending`` or ``error``; None: ``FRESHNESS["IF_STALE"]``.
     """
 
     metadata: Metadata | None
@@ -54,6 +58,9 @@ class ObjectFilters(TypedDict, total=False):
     changed_from: datetime | None
     changed_before: datetime | None
     visible_to: Viewer
+    fresh: str | None
+    fresh_timeout: float | None
+    if_stale: IfStale | None
 
 
 class SearchFilters(ObjectFilters, total=False):
@@ -128,6 +135,9 @@ class Options:
     correct_typos: bool = False
     include_pending: bool = False
     snippet_length: int | None = None
+    fresh: str | None = None
+    fresh_timeout: float | None = None
+    if_stale: IfStale | None = None
     scored_by_words: bool = False
 
     def __post_init__(self) -> None:
@@ -144,6 +154,7 @@ class Options:
         if self.snippet_length is not None:
             _check_integer("snippet_length", self.snippet_length, MIN_SNIPPET, MAX_SNIPPET)
         self._check_paging()
+        self._check_freshness()
         self.metadata_filter  # noqa: B018 - refuses wrong metadata now, not when the search runs
 
     def _check_paging(self) -> None:
@@ -168,6 +179,20 @@ class Options:
                 raise SearchError("min_relevance bounds what order_by puts into order: pass both, or use threshold.")
         if self.include_pending and (self.cursor or self.order_by):
             raise SearchError("include_pending finds rows that have no score: leave out cursor and order_by.")
+
+    def _check_freshness(self) -> None:
+        if self.fresh_timeout is not None:
+            _check_number("fresh_timeout", self.fresh_timeout, 0, MAX_TIMEOUT)
+        if self.if_stale not in (None, *get_args(IfStale)):
+            raise SearchError(f"if_stale {short_repr(self.if_stale)} is unknown: pass 'primary', 'pending' or 'error'.")
+        if self.fresh is None and (self.fresh_timeout, self.if_stale) != (None, None):
+            raise SearchError("fresh_timeout and if_stale are for a search with a token: pass fresh too.")
+        self.freshness  # noqa: B018 - refuses a wrong token now, not when the search runs
+
+    @cached_property
+    def freshness(self) -> Freshness | None:
+        """What the search must see."""
+        return Freshness.of(self.fresh, self.fresh_timeout, self.if_stale)
 
     def check_without_text(self) -> None:
         """Refuse what a search by another row cannot do.
@@ -405,6 +430,11 @@ def _check_text(text: Any, what: str) -> None:
         raise SearchError(f"metadata has the {what} {short_repr(text)}, which is not text: pass a str.")
     if not is_storable(text):
         raise SearchError(f"metadata has the {what} {short_repr(text)} with a NUL or a lone surrogate: remove it.")
+
+
+def _check_number(name: str, value: float, least: float, largest: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= largest:
+        raise SearchError(f"{name} {short_repr(value)} is out of range: pass a number from {least:g} to {largest:g}.")
 
 
 def _check_integer(name: str, value: int, least: int, largest: int) -> None:

@@ -169,7 +169,11 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
         """
         check_searchable(self)
         request = FacetSpec(names, None if query is None else checked_text(query), values)
-        chosen, source, using = Options(**options), _source_of(self.model), self.db
+        chosen = Options(**options)
+        return self._run(chosen.freshness, lambda using: self._count(request, chosen, using))
+
+    def _count(self, request: FacetSpec, chosen: Options, using: str) -> Facets:
+        source = _source_of(self.model)
         is_ruled = visible_rows(self.model, chosen.visible_to) is not None
         given = self.query
         among: models.QuerySet[Any] | None = None
@@ -187,7 +191,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             sources=[source.content_type_id(using)],
             visible_to=None if is_ruled else viewer_param(chosen.visible_to),
         )
-        filters = with_synonyms(filters, declared_synonyms([source]), query or "")
+        filters = with_synonyms(filters, declared_synonyms([source]), request.text or "")
         return count_facets(using, request, filters, [source], among)
 
     async def afacets(
@@ -283,6 +287,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             offset=options.offset,
             paging=Paging(query, options, [source.label]),
             snippet_length=options.snippet_length,
+            freshness=options.freshness,
             typos=TypoTolerance(visible_objects if private else None) if options.correct_typos else None,
             key_column="object_key",
             restrict_to_keys=restrict_to_object_keys,

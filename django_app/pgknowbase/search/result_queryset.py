@@ -4,18 +4,22 @@ A search over all rows of a model needs no filter of Django's: the statement tha
 Any other queryset uses ``search.ranked_query``, with separate statements for the hits and for the rows.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from django.db import connections, models, transaction
+from django.db import connections, models, router, transaction
 from django.db.models.expressions import Expression
 from django.db.models.query import ModelIterable
 from django.db.models.sql import Query
 
+from pgknowbase.conf import get_settings
 from pgknowbase.core.time_limit import time_limit
+from pgknowbase.replicas.freshness import Freshness, State
+from pgknowbase.replicas.reading import Reading
+from pgknowbase.search.facets import Facets
 from pgknowbase.search.measured import measured
 from pgknowbase.search.queries import Hit, Page
 from pgknowbase.search.search import Search, check_field_names, ranked_query, search_of
@@ -64,6 +68,43 @@ class SearchedQuerySet(models.QuerySet[Row]):
         def query(self, value: Query) -> None:
             models.QuerySet.query.fset(self, value)
 
+        @property
+        def db(self) -> str:
+            # A search stays on the server on which it began, whatever is chained to it.
+            reading = self._reading()
+            return super().db if reading is None or self._for_write else reading.alias
+
+    def _reading(self) -> Reading | None:
+        """Where the search of this queryset runs."""
+        rows: Any = self
+        search = self._search or getattr(rows._query, "pgknowbase_search", None)
+        return None if search is None else search.reading(rows._db, rows._hints)
+
+    def _run(self, freshness: Freshness | None, call: Callable[[str], Facets]) -> Facets:
+        """What ``call`` counts on the server that a search of these rows would run on."""
+        rows: Any = self
+        first = rows._db or router.db_for_read(self.model, pgknowbase_search=True, **rows._hints)
+        reading = Reading(get_settings().database, first, freshness, alone=rows._db is not None)
+        return reading.run(call).model_copy(update={"freshness": reading.state})
+
+    @property
+    def freshness(self) -> State | None:
+        """What the result of a search with ``fresh`` is; None without it.
+
+        ``fresh``: it has what the token stands for. ``pending``: it may not have it yet. ``promoted``: another server
+        is the primary since; what survived of that write is in the result, and whether all of it did is not known.
+
+        >>> Note.objects.keyword_search("gears", fresh=token, if_stale="pending").freshness
+        'pending'
+
+        Raises:
+            SearchError: this queryset is not the result of a search.
+        """
+        self._fetch_all()
+        search_of(self)
+        reading = self._reading()
+        return None if reading is None else reading.state
+
     @property
     def next_cursor(self) -> str | None:
         """The cursor of the next page of this search; None on the last one, or more than 1,000 rows deep.
@@ -103,7 +144,14 @@ class SearchedQuerySet(models.QuerySet[Row]):
         return search_of(self)
 
     def _fetch_all(self) -> None:
-        if self._search is not None and self._result_cache is None:
+        if (reading := self._reading()) is None or self._result_cache is not None:
+            super()._fetch_all()
+        else:
+            reading.run(self._fetch_from)
+
+    def _fetch_from(self, using: str) -> None:
+        """Fetch from the server that ``reading`` has chosen, which ``db`` gives."""
+        if self._search is not None:
             self._result_cache = _fetch_with_rows(self, self._search)
         super()._fetch_all()
 

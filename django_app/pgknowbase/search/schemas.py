@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pgknowbase.core.keys import object_key, parse_keys
 from pgknowbase.core.times import Instant
+from pgknowbase.replicas.freshness import State
 
 if TYPE_CHECKING:
     from pgknowbase.models import ExternalData
@@ -64,7 +65,9 @@ class SearchPage(BaseModel):
     ``next_cursor``: pass it as ``cursor`` for the next page, which repeats and skips nothing while objects change;
     ``next_offset``: the same as an ``offset``. Both are null on the last page; a page with an offset has no cursor, and
     one with a cursor no offset. ``did_you_mean``: with ``correct_typos``, the query without its typos; null where it
-    has none.
+    has none. ``freshness``: of a search with ``fresh``, whether it has what that token stands for: ``fresh``;
+    ``pending``: it may not have it yet; ``promoted``: another server is the primary since, and the results have what
+    survived.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,15 +78,20 @@ class SearchPage(BaseModel):
     next_offset: int | None
     next_cursor: str | None
     did_you_mean: str | None = None
+    freshness: State | None = None
 
 
 class FetchedDocument(KnownObject):
-    """An object with a part of its text. ``next_start``: where the rest begins; null where there is none."""
+    """An object with a part of its text. ``next_start``: where the rest begins; null where there is none.
+
+    ``freshness``: as that of a search page.
+    """
 
     text: str
     start: int
     length: int = Field(description="Characters of the whole text.")
     next_start: int | None
+    freshness: State | None = None
 
 
 def results_of(found: Sequence[Any], using: str) -> list[SearchResult]:

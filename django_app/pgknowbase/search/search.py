@@ -11,13 +11,15 @@ from typing import Any
 
 from django.contrib.postgres.fields import IntegerRangeField
 from django.core.exceptions import EmptyResultSet
-from django.db import connections, models, transaction
+from django.db import connections, models, router, transaction
 from django.db.models.expressions import Expression, OrderBy
 
 from pgknowbase.conf import get_settings
 from pgknowbase.core.keys import key_text, object_key, parse_key
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import SearchError
+from pgknowbase.replicas.freshness import Freshness
+from pgknowbase.replicas.reading import Reading
 from pgknowbase.search.filters import Filters
 from pgknowbase.search.measured import measured
 from pgknowbase.search.nothing_found import NothingFound, nothing_found
@@ -53,6 +55,7 @@ class Search:
         paging: the order of the hits, and which of them earlier pages have shown.
         snippet_length: characters of the snippet that each hit gets; None: hits have none.
         typos: how typos of the text are corrected; None: they are not.
+        freshness: what the server that it runs on must have; None: anything.
     """
 
     base: "models.QuerySet[Any]"
@@ -66,6 +69,8 @@ class Search:
     pending: PendingSearch | None = None
     snippet_length: int | None = None
     typos: TypoTolerance | None = None
+    freshness: Freshness | None = None
+    _readings: dict[str | None, Reading] = field(default_factory=dict)
     _corrections: dict[str, Correction] = field(default_factory=dict)
     _results: dict[str, dict[str, Hit]] = field(default_factory=dict)
     _lock: Any = field(default_factory=Lock)
@@ -73,6 +78,15 @@ class Search:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Search":
         # Django copies the expressions of a query with each chained call. The copies share one search and its results.
         return self
+
+    def reading(self, chosen: str | None, hints: dict[str, Any]) -> Reading:
+        """Where the search runs: on the database that the caller has ``chosen``, else where the routers send it."""
+        with self._lock:
+            if chosen not in self._readings:
+                first = chosen or router.db_for_read(self.base.model, pgknowbase_search=True, **hints)
+                database = get_settings().database
+                self._readings[chosen] = Reading(database, first, self.freshness, alone=chosen is not None)
+            return self._readings[chosen]
 
     def key_of(self, hit: Hit) -> str:
         """The primary key, as text, that the row of a hit has in ``base``."""

@@ -4,9 +4,12 @@ The REST API, the MCP server, the chat and the tools of agents search through th
 the same in all of them.
 """
 
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
+from django.apps import apps
+from django.db import router
 from django.db.models import Model
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -16,6 +19,10 @@ from pgknowbase.core.strict import StrictModel
 from pgknowbase.core.text import is_storable
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import ConfigurationError, NotFoundError, SearchError
+from pgknowbase.replicas.freshness import MAX_TIMEOUT, Freshness, IfStale
+from pgknowbase.replicas.reading import Reading
+from pgknowbase.replicas.servers import replicas_of
+from pgknowbase.replicas.tokens import MAX_CHARACTERS
 from pgknowbase.search.external import SearchMode, external_data
 from pgknowbase.search.facets import MAX_FACETS, MAX_VALUES, Facets
 from pgknowbase.search.filters import (
@@ -33,13 +40,40 @@ from pgknowbase.search.schemas import FetchedDocument, SearchPage, described, re
 from pgknowbase.search.visibility import Viewer, is_anonymous, visible_data
 from pgknowbase.sources.registry import Source, content_type_ids, source_by_label, source_of, sources
 
+Answer = TypeVar("Answer")
+Page = TypeVar("Page", SearchPage, Facets, FetchedDocument)
 # Characters of a document that one ``fetch`` returns; the caller reads on from ``next_start``.
 LONGEST_TEXT = 100_000
 # Objects of a request for what is similar to several; each is looked up first.
 MAX_LIKE = 20
 
 
-class ObjectQuery(StrictModel):
+class FreshQuery(StrictModel):
+    """What the answer must have: see docs/scaling.md."""
+
+    fresh: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_CHARACTERS,
+        description="A freshness token: the answer has what was written before it was given. Over REST also as the"
+        " header Pgknowbase-Fresh.",
+    )
+    fresh_timeout: float | None = Field(
+        None, ge=0, le=MAX_TIMEOUT, description="Seconds to wait for that; none: as the server is set."
+    )
+    if_stale: IfStale | None = Field(
+        None,
+        description="What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the"
+        " server is set.",
+    )
+
+    @property
+    def freshness(self) -> Freshness | None:
+        """What the server that answers must have."""
+        return Freshness.of(self.fresh, self.fresh_timeout, self.if_stale)
+
+
+class ObjectQuery(FreshQuery):
     """Which objects there are, as ``ObjectFilters``: see docs/searching.md."""
 
     models: list[str] | None = Field(
@@ -150,11 +184,11 @@ def search(question: SearchQuery, *, viewer: Viewer) -> SearchPage:
 
     Raises:
         SearchError: something in the question is out of range or unknown.
+        FreshnessError: the token cannot be kept; ``NotYetFreshError``: not within the time that the search could wait.
         EmbeddingError: the text cannot be embedded.
     """
-    using, extra = get_settings().database, _extra(question)
-    with time_limit(using, anonymous=is_anonymous(viewer)):
-        return _page(_search(question, viewer, extra), question, using, extra)
+    extra = _extra(question)
+    return _read(question, viewer, lambda using: _page(_search(question, viewer, extra, using), question, using, extra))
 
 
 def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> list[Any]:
@@ -166,11 +200,11 @@ def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> lis
     Raises:
         SearchError, EmbeddingError: as in ``search``.
     """
-    return list(_search(question, viewer, extra))
+    return reading(lambda using: list(_search(question, viewer, extra, using)), question.freshness)
 
 
-def _search(question: SearchQuery, viewer: Viewer, extra: int) -> Any:
-    return external_data(get_settings().database).search(
+def _search(question: SearchQuery, viewer: Viewer, extra: int, using: str) -> Any:
+    return external_data(using).search(
         question.query,
         models=_models(question),
         mode=question.mode,
@@ -189,22 +223,22 @@ def facets(question: FacetQuery, *, viewer: Viewer) -> Facets:
     Raises:
         SearchError: something in the question is out of range or unknown.
     """
-    using = get_settings().database
-    with time_limit(using, anonymous=is_anonymous(viewer)):
-        return cast(
-            Facets,
-            external_data(using).facets(
-                *question.facets,
-                query=question.query,
-                models=_models(question),
-                values=question.values,
-                metadata=question.metadata,
-                tags=question.tags,
-                changed_from=question.changed_from,
-                changed_before=question.changed_before,
-                visible_to=viewer,
-            ),
+
+    def counted(using: str) -> Facets:
+        found: Facets = external_data(using).facets(
+            *question.facets,
+            query=question.query,
+            models=_models(question),
+            values=question.values,
+            metadata=question.metadata,
+            tags=question.tags,
+            changed_from=question.changed_from,
+            changed_before=question.changed_before,
+            visible_to=viewer,
         )
+        return found
+
+    return _read(question, viewer, counted)
 
 
 def similar(model: str, key: str, among: QueryFilters, *, viewer: Viewer) -> SearchPage:
@@ -233,10 +267,13 @@ def similar_to_several(objects: Sequence[tuple[str, str]], among: QueryFilters, 
     Raises:
         NotFoundError, NotIndexedError, SearchError: as in ``similar``.
     """
-    using, extra = get_settings().database, _extra(among)
-    with time_limit(using, anonymous=is_anonymous(viewer)):
+    extra = _extra(among)
+
+    def page(using: str) -> SearchPage:
         found = [find_object(model, key, viewer=viewer) for model, key in dict.fromkeys(objects)]
-        return _page(_similar(found, among, viewer, extra), among, using, extra)
+        return _page(_similar(found, among, viewer, extra, using), among, using, extra)
+
+    return _read(among, viewer, page)
 
 
 def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Viewer, extra: int = 0) -> list[Any]:
@@ -249,11 +286,11 @@ def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Vie
         NotIndexedError: the object has no chunks yet.
         SearchError: something in ``among`` is out of range or unknown.
     """
-    return list(_similar([(source, found)], among, viewer, extra))
+    return reading(lambda using: list(_similar([(source, found)], among, viewer, extra, using)), among.freshness)
 
 
-def _similar(found: Sequence[tuple[Source, Any]], among: QueryFilters, viewer: Viewer, extra: int) -> Any:
-    using, rows = get_settings().database, []
+def _similar(found: Sequence[tuple[Source, Any]], among: QueryFilters, viewer: Viewer, extra: int, using: str) -> Any:
+    rows = []
     for source, data in found:
         # The search needs the key of the row alone, so the row is not read.
         row: Model = source.model(pk=parse_key(source.model, data.object_key))
@@ -262,21 +299,35 @@ def _similar(found: Sequence[tuple[Source, Any]], among: QueryFilters, viewer: V
     return external_data(using).similar_to(rows, models=_models(among), **among.options(viewer, extra=extra))
 
 
-def fetch(model: str, key: str, *, viewer: Viewer, start: int = 0, length: int = LONGEST_TEXT) -> FetchedDocument:
+def fetch(
+    model: str,
+    key: str,
+    *,
+    viewer: Viewer,
+    start: int = 0,
+    length: int = LONGEST_TEXT,
+    fresh: FreshQuery | None = None,
+) -> FetchedDocument:
     """An object, with at most ``length`` characters of its text from the character ``start`` on, counted from 0.
+
+    Args:
+        fresh: what the server that answers must have.
 
     Raises:
         NotFoundError: there is no such object, or ``viewer`` may not see it.
+        FreshnessError: as in ``search``.
     """
-    using = get_settings().database
-    with time_limit(using, anonymous=is_anonymous(viewer)):
+
+    def document(using: str) -> FetchedDocument:
         _, found = find_object(model, key, viewer=viewer)
         text = found.content
         (known,) = described([found], using)
-    end = start + min(length, LONGEST_TEXT)
-    return FetchedDocument(
-        **known, text=text[start:end], start=start, length=len(text), next_start=end if end < len(text) else None
-    )
+        end = start + min(length, LONGEST_TEXT)
+        return FetchedDocument(
+            **known, text=text[start:end], start=start, length=len(text), next_start=end if end < len(text) else None
+        )
+
+    return _read(fresh or FreshQuery(), viewer, document)
 
 
 def list_documents(*, viewer: Viewer, after: int = 0, limit: int = 100) -> list[Any]:
@@ -285,10 +336,69 @@ def list_documents(*, viewer: Viewer, after: int = 0, limit: int = 100) -> list[
     Args:
         after: the primary key of the last row of the page before.
     """
-    using, known = get_settings().database, sources()
-    rows = external_data(using).filter(pk__gt=after, is_active=True, content_type_id__in=content_type_ids(known, using))
-    with time_limit(using):
-        return list(visible_data(rows, known, viewer).order_by("pk")[:limit])
+    known = sources()
+
+    def page(using: str) -> list[Any]:
+        ids = content_type_ids(known, using)
+        rows = external_data(using).filter(pk__gt=after, is_active=True, content_type_id__in=ids)
+        with time_limit(using):
+            return list(visible_data(rows, known, viewer).order_by("pk")[:limit])
+
+    return reading(page)
+
+
+# Where the answers are read
+
+# The server that the call in progress reads, with everything that belongs to it.
+_reads_from: ContextVar[str | None] = ContextVar("pgknowbase_service_reads_from", default=None)
+
+
+def reading(call: Callable[[str], Answer], freshness: Freshness | None = None) -> Answer:
+    """What ``call`` returns for the alias of the server that it is to read: a replica if there is one.
+
+    Calls of this module inside ``call`` read the same server.
+
+    >>> reading(lambda using: (search_rows(question, viewer=user), Chunk.objects.using(using).count()))
+
+    Raises:
+        FreshnessError: ``freshness`` cannot be kept.
+    """
+    chosen = _reads_from.get()
+    return call(chosen) if chosen is not None else _reading(freshness).run(_pinned(call))
+
+
+def _read(asked: FreshQuery, viewer: Viewer, call: Callable[[str], Page]) -> Page:
+    """The same within the time limit of ``viewer``, for what says how fresh it is."""
+
+    def limited(using: str) -> Page:
+        with time_limit(using, anonymous=is_anonymous(viewer)):
+            return call(using)
+
+    if _reads_from.get() is not None:
+        return reading(limited)
+    place = _reading(asked.freshness)
+    return place.run(_pinned(limited)).model_copy(update={"freshness": place.state})
+
+
+def _reading(freshness: Freshness | None) -> Reading:
+    database = get_settings().database
+    first = router.db_for_read(apps.get_model("pgknowbase", "ExternalData"), pgknowbase_search=True)
+    # The project's own routers may send its reads elsewhere; what users may see is read where it is kept.
+    return Reading(database, first if first in replicas_of(database) else database, freshness)
+
+
+def _pinned(call: Callable[[str], Answer]) -> Callable[[str], Answer]:
+    def run(using: str) -> Answer:
+        token = _reads_from.set(using)
+        try:
+            return call(using)
+        finally:
+            _reads_from.reset(token)
+
+    return run
+
+
+# Objects by their names
 
 
 def parse_id(identifier: str) -> tuple[str, str]:
@@ -350,11 +460,14 @@ def find_object(model: str, key: str, *, viewer: Viewer) -> tuple[Source, Any]:
         SearchError: ``model`` is not a source model.
     """
     source = source_named(model)
-    if is_storable(key):
-        using = get_settings().database
+
+    def row(using: str) -> Any:
         known = external_data(using).of_key(source, normal_key(source.model, key))
         with time_limit(using, anonymous=is_anonymous(viewer)):
-            found = visible_data(known.filter(is_active=True), [source], viewer).first()
+            return visible_data(known.filter(is_active=True), [source], viewer).first()
+
+    if is_storable(key):
+        found = reading(row)
         if found is not None:
             return source, found
     raise NotFoundError(f"There is no {source.label!r} with the key {key!r}: pass one that a search gave.")
@@ -366,13 +479,16 @@ def find_external_data(identifier: int, *, viewer: Viewer) -> tuple[Source, Any]
     Raises:
         NotFoundError: there is no such row, or ``viewer`` may not see it. The error does not tell which.
     """
-    using, known = get_settings().database, sources()
-    # Only source models: nobody's rule says who may see what the index still holds of a former one.
-    rows = external_data(using).filter(
-        pk=identifier, is_active=True, content_type_id__in=content_type_ids(known, using)
-    )
-    with time_limit(using, anonymous=is_anonymous(viewer)):
-        found = visible_data(rows, known, viewer).select_related("content_type").first()
+    known = sources()
+
+    def row(using: str) -> Any:
+        # Only source models: nobody's rule says who may see what the index still holds of a former one.
+        ids = content_type_ids(known, using)
+        rows = external_data(using).filter(pk=identifier, is_active=True, content_type_id__in=ids)
+        with time_limit(using, anonymous=is_anonymous(viewer)):
+            return visible_data(rows, known, viewer).select_related("content_type").first()
+
+    found = reading(row)
     if found is None:
         raise NotFoundError(f"There is no document {identifier}: use the id that a search returned.")
     return source_of(found.source_model), found

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connections, transaction
 from pgknowbase.core import gateway
 from pgknowbase.core.command_line import command_line
 from pgknowbase.core.database_errors import explain
-from pgknowbase.operations.doctor import server, storage, triggers, work
+from pgknowbase.operations.doctor import replicas, server, storage, triggers, work
 from pgknowbase.operations.doctor.findings import MOST_SEVERE_FIRST, Examination, Finding, Severity, warning
 
 TIMEOUT = "30s"
@@ -40,6 +40,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     work.unwatched,
     work.workers,
     server.replication,
+    replicas.replicas,
     storage.tables,
     storage.vacuum,
 )

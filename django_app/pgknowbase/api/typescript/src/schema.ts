@@ -578,6 +578,21 @@ export interface components {
          */
         SearchParameters: {
             /**
+             * Fresh
+             * @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh.
+             */
+            fresh?: string | null;
+            /**
+             * Fresh Timeout
+             * @description Seconds to wait for that; none: as the server is set.
+             */
+            fresh_timeout?: number | null;
+            /**
+             * If Stale
+             * @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set.
+             */
+            if_stale?: ("primary" | "pending" | "error") | null;
+            /**
              * Models
              * @description Labels of source models; none: all.
              * @example [
@@ -674,7 +689,9 @@ export interface components {
          *     ``next_cursor``: pass it as ``cursor`` for the next page, which repeats and skips nothing while objects change;
          *     ``next_offset``: the same as an ``offset``. Both are null on the last page; a page with an offset has no cursor, and
          *     one with a cursor no offset. ``did_you_mean``: with ``correct_typos``, the query without its typos; null where it
-         *     has none.
+         *     has none. ``freshness``: of a search with ``fresh``, whether it has what that token stands for: ``fresh``;
+         *     ``pending``: it may not have it yet; ``promoted``: another server is the primary since, and the results have what
+         *     survived.
          */
         SearchPage: {
             /** Results */
@@ -689,6 +706,8 @@ export interface components {
             next_cursor: string | null;
             /** Did You Mean */
             did_you_mean?: string | null;
+            /** Freshness */
+            freshness?: ("fresh" | "pending" | "promoted") | null;
         };
         /**
          * SearchResult
@@ -765,6 +784,21 @@ export interface components {
          * @description A search, and the user for whom it is done.
          */
         SearchRequest: {
+            /**
+             * Fresh
+             * @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh.
+             */
+            fresh?: string | null;
+            /**
+             * Fresh Timeout
+             * @description Seconds to wait for that; none: as the server is set.
+             */
+            fresh_timeout?: number | null;
+            /**
+             * If Stale
+             * @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set.
+             */
+            if_stale?: ("primary" | "pending" | "error") | null;
             /**
              * Models
              * @description Labels of source models; none: all.
@@ -873,6 +907,21 @@ export interface components {
          */
         FacetParameters: {
             /**
+             * Fresh
+             * @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh.
+             */
+            fresh?: string | null;
+            /**
+             * Fresh Timeout
+             * @description Seconds to wait for that; none: as the server is set.
+             */
+            fresh_timeout?: number | null;
+            /**
+             * If Stale
+             * @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set.
+             */
+            if_stale?: ("primary" | "pending" | "error") | null;
+            /**
              * Models
              * @description Labels of source models; none: all.
              * @example [
@@ -946,7 +995,7 @@ export interface components {
          * @description Counts by facet.
          *
          *     ``documents``: how many objects were counted. ``is_complete``: false where there may be more, because the bound on
-         *     what one call counts was reached.
+         *     what one call counts was reached. ``freshness``: as that of a search page.
          */
         Facets: {
             /** Documents */
@@ -957,12 +1006,29 @@ export interface components {
             facets: {
                 [key: string]: components["schemas"]["Facet"];
             };
+            /** Freshness */
+            freshness?: ("fresh" | "pending" | "promoted") | null;
         };
         /**
          * FacetRequest
          * @description What to count, and the user for whom it is done.
          */
         FacetRequest: {
+            /**
+             * Fresh
+             * @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh.
+             */
+            fresh?: string | null;
+            /**
+             * Fresh Timeout
+             * @description Seconds to wait for that; none: as the server is set.
+             */
+            fresh_timeout?: number | null;
+            /**
+             * If Stale
+             * @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set.
+             */
+            if_stale?: ("primary" | "pending" | "error") | null;
             /**
              * Models
              * @description Labels of source models; none: all.
@@ -1029,6 +1095,21 @@ export interface components {
          * @description A search for objects similar to a given one.
          */
         SimilarParameters: {
+            /**
+             * Fresh
+             * @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh.
+             */
+            fresh?: string | null;
+            /**
+             * Fresh Timeout
+             * @description Seconds to wait for that; none: as the server is set.
+             */
+            fresh_timeout?: number | null;
+            /**
+             * If Stale
+             * @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set.
+             */
+            if_stale?: ("primary" | "pending" | "error") | null;
             /**
              * Models
              * @description Labels of source models; none: all.
@@ -1108,6 +1189,21 @@ export interface components {
          * @description A search for objects similar to several together, and the user for whom it is done.
          */
         SimilarRequest: {
+            /**
+             * Fresh
+             * @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh.
+             */
+            fresh?: string | null;
+            /**
+             * Fresh Timeout
+             * @description Seconds to wait for that; none: as the server is set.
+             */
+            fresh_timeout?: number | null;
+            /**
+             * If Stale
+             * @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set.
+             */
+            if_stale?: ("primary" | "pending" | "error") | null;
             /**
              * Models
              * @description Labels of source models; none: all.
@@ -1197,6 +1293,21 @@ export interface components {
          */
         DocumentParameters: {
             /**
+             * Fresh
+             * @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh.
+             */
+            fresh?: string | null;
+            /**
+             * Fresh Timeout
+             * @description Seconds to wait for that; none: as the server is set.
+             */
+            fresh_timeout?: number | null;
+            /**
+             * If Stale
+             * @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set.
+             */
+            if_stale?: ("primary" | "pending" | "error") | null;
+            /**
              * Model
              * @description Its source model.
              * @example blog.Article
@@ -1222,6 +1333,8 @@ export interface components {
         /**
          * FetchedDocument
          * @description An object with a part of its text. ``next_start``: where the rest begins; null where there is none.
+         *
+         *     ``freshness``: as that of a search page.
          */
         FetchedDocument: {
             /**
@@ -1272,10 +1385,14 @@ export interface components {
             length: number;
             /** Next Start */
             next_start: number | null;
+            /** Freshness */
+            freshness?: ("fresh" | "pending" | "promoted") | null;
         };
         /**
          * ExternalDataSyncResponse
          * @description What was done. ``processing_time`` is in seconds; ``chunks_created`` counts chunks that got a new vector.
+         *
+         *     ``fresh``: a freshness token, for searches that must see it; null inside a transaction.
          *
          *     ``success`` is false where the row could not be rendered, and where neither a row nor an object of it was there.
          */
@@ -1290,6 +1407,8 @@ export interface components {
             processing_time: number;
             /** Chunks Created */
             chunks_created: number;
+            /** Fresh */
+            fresh?: string | null;
         };
         /**
          * ExternalDataSyncRequest
@@ -1314,6 +1433,8 @@ export interface components {
         /**
          * SyncBatchResponse
          * @description Counts of rows by outcome; ``absent``: keys without a row. A worker embeds what is new and what is requeued.
+         *
+         *     ``fresh``: a freshness token, for searches that must see them; null inside a transaction.
          */
         SyncBatchResponse: {
             /** Created */
@@ -1332,6 +1453,8 @@ export interface components {
             absent: string[];
             /** Failures */
             failures: components["schemas"]["SyncFailure"][];
+            /** Fresh */
+            fresh?: string | null;
         };
         /**
          * SyncFailure
@@ -2891,6 +3014,12 @@ export interface operations {
     searchByUrl: {
         parameters: {
             query: {
+                /** @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh. */
+                fresh?: string | null;
+                /** @description Seconds to wait for that; none: as the server is set. */
+                fresh_timeout?: number | null;
+                /** @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set. */
+                if_stale?: ("primary" | "pending" | "error") | null;
                 /**
                  * @description Labels of source models; none: all.
                  * @example [
@@ -3014,6 +3143,12 @@ export interface operations {
     facetsByUrl: {
         parameters: {
             query: {
+                /** @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh. */
+                fresh?: string | null;
+                /** @description Seconds to wait for that; none: as the server is set. */
+                fresh_timeout?: number | null;
+                /** @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set. */
+                if_stale?: ("primary" | "pending" | "error") | null;
                 /**
                  * @description Labels of source models; none: all.
                  * @example [
@@ -3122,6 +3257,12 @@ export interface operations {
     similar: {
         parameters: {
             query: {
+                /** @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh. */
+                fresh?: string | null;
+                /** @description Seconds to wait for that; none: as the server is set. */
+                fresh_timeout?: number | null;
+                /** @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set. */
+                if_stale?: ("primary" | "pending" | "error") | null;
                 /**
                  * @description Labels of source models; none: all.
                  * @example [
@@ -3243,6 +3384,12 @@ export interface operations {
     document: {
         parameters: {
             query: {
+                /** @description A freshness token: the answer has what was written before it was given. Over REST also as the header Pgknowbase-Fresh. */
+                fresh?: string | null;
+                /** @description Seconds to wait for that; none: as the server is set. */
+                fresh_timeout?: number | null;
+                /** @description What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the server is set. */
+                if_stale?: ("primary" | "pending" | "error") | null;
                 /**
                  * @description Its source model.
                  * @example blog.Article
