@@ -14,7 +14,7 @@ import random
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
@@ -32,7 +32,7 @@ REFERENCE = {
     "xquad-ar": (0.932, 0.038),
     "xquad-zh": (0.107, 0.243),
 }
-MODELS = ("minilm", "static")
+MODELS = ("minilm", "e5", "static")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,11 @@ def main(arguments: list[str]) -> int:
         print("| set | documents | queries | search | nDCG@10 | MRR@10 | recall@100 | reference nDCG@10 |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
         for folder in folders:
-            for line in _lines(load(folder, options.queries), typos=options.typos):
+            labelled = load(folder, options.queries)
+            if options.documents:
+                other = load(options.folder / options.documents)
+                labelled = replace(labelled, name=f"{labelled.name} over {other.name}", documents=other.documents)
+            for line in _lines(labelled, typos=options.typos):
                 print(line, flush=True)
         _close()
     return 0
@@ -87,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("only", nargs="*", help="names of sets; default: all")
     parser.add_argument("--model", choices=MODELS, default="minilm", help="which local embedding model")
     parser.add_argument("--whole", action="store_true", help="one chunk per document, cut where the model ends")
+    parser.add_argument("--documents", metavar="NAME", help="search the documents of this set, parallel by id, instead")
     parser.add_argument("--queries", type=int, metavar="N", help="at most N queries of a set, evenly chosen")
     parser.add_argument("--typos", action="store_true", help="search with a typo in a random word of each query, too")
     return parser
@@ -142,11 +147,11 @@ def _lines(labelled: Labelled, *, typos: bool) -> Iterator[str]:
     from benchmarks.catalog.models import Passage
     from pgknowbase.worker import Worker
 
-    Passage.objects.all().delete()
-    Passage.objects.bulk_create(
-        [Passage(name=name, title=title, text=text) for name, title, text in labelled.documents], batch_size=1000
-    )
-    Worker().run_until_idle()
+    rows = [Passage(name=name, title=title, text=text) for name, title, text in labelled.documents]
+    if sorted(Passage.objects.values_list("name", "text")) != sorted((row.name, row.text) for row in rows):
+        Passage.objects.all().delete()
+        Passage.objects.bulk_create(rows, batch_size=1000)
+        Worker().run_until_idle()
     bm25s, minilm = REFERENCE.get(labelled.name, (None, None))
     searches: dict[str, tuple[Callable[[str], Sequence[Passage]], float | None]] = {
         "keyword": (lambda text: Passage.objects.keyword_search(text, limit=DEPTH), bm25s),

