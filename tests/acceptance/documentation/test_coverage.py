@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 # Pages whose examples other tests run.
 ELSEWHERE = {
     "admin.md": "tests/integration/admin/test_docs.py",
+    "scaling.md": "tests/integration/replicas/test_replicas.py",
     "search-pages.md": "tests/integration/pages/test_docs.py",
     "tenants.md": "tests/acceptance/databases/test_tenants.py",
     "testing.md": "tests/reliability/test_testing_kit.py",

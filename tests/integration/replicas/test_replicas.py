@@ -5,6 +5,8 @@ import os
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -22,7 +24,8 @@ from pgknowbase.search import service
 from pgknowbase.search.service import FacetQuery, QueryFilters, SearchQuery
 from pgknowbase.search.visibility import UNRESTRICTED
 from pgknowbase.testing import drain
-from tests.integration.replicas.conftest import ask, caught_up, follow, pause, resume, until
+from tests.acceptance.documentation.examples import Page
+from tests.integration.replicas.conftest import ROUTERS, ask, caught_up, follow, pause, resume, until
 from tests.projects.blog.models import Article, Category
 
 pytestmark = pytest.mark.skipif("DATABASE_URL" in os.environ, reason="needs the embedded Postgres")
@@ -366,6 +369,22 @@ def test_the_doctor_names_replicas_that_cannot_be_read(rice, two, alias, setting
     gone = type("Gone", (), {"data_dir": two[0].data_dir / "nowhere"})
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REPLICAS": [alias("gone", gone)]}
     assert "The replica 'gone' does not answer" in findings()["replica.unreachable"].what
+
+
+def test_the_examples_of_scaling_md(rice, replicas, capsys):
+    page = Page("docs/scaling.md")
+    names = page.run({"POSTGRES": connections["default"].settings_dict})
+    assert names["DATABASE_ROUTERS"] == ROUTERS
+    assert names["PGKNOWBASE"]["REPLICAS"] == ["replica_1", "replica_2"]
+    found = page.run({"article": rice, "Article": Article})["found"]
+    assert found.freshness == "fresh"
+    with connections["default"].cursor() as cursor:
+        cursor.execute(f"CREATE ROLE app; {page.take('sql')} DROP ROLE app")
+    with TemporaryDirectory(prefix="pgk-") as place:
+        Path(place).chmod(0o711)
+        exec(page.take("python").replace("/tmp/try", place), {})
+    assert "replica&port=" in capsys.readouterr().out
+    assert not page.left
 
 
 # Promotion, last because a promoted replica follows nobody
