@@ -19,6 +19,7 @@ BY_PLACE = {
         "integration/embedded",
         "integration/mcp",
         "integration/openai/test_javascript.py",
+        "integration/ui/test_front_ends.py::test_clients",
         "integration/migrations",
         "integration/operations/doctor/test_server.py",
         "integration/worker/test_processes.py",

@@ -375,9 +375,10 @@ class ApiSettings(_Section):
             "knowledge/": "pgknowbase.api.knowledge.router",
             "orchestrator/": "pgknowbase.api.orchestrator.router",
             "chat/": "pgknowbase.chat.routes.router",
+            "ui/": "pgknowbase.ui.routes.router",
         },
-        description="django-ninja routers by path prefix; the default leaves out those of `pgknowbase.agents` and"
-        " `pgknowbase.chat` where these apps are not installed",
+        description="django-ninja routers by path prefix; the default leaves out those whose apps"
+        " (`pgknowbase.agents`, `pgknowbase.chat`) or extras are not installed",
     )
     anonymous_search: bool = Field(True, description="whether anonymous callers may search public rows")
     anonymous_rate: Rate = Field("60/minute", description="requests of one address without a valid token or session")

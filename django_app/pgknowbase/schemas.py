@@ -46,6 +46,7 @@ _MODULES = {
         *("ChatSessionDetail", "ChatSessionPage", "ChatSessionSummary", "ChatText", "ChatUsage", "CitedPassage"),
         "NewChatSession",
     ),
+    "pgknowbase.ui.schemas": ("MessagesForAGUI", "MessagesForVercelAI", "VercelAIParameters"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

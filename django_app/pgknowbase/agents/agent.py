@@ -178,6 +178,7 @@ class DjangoAgent(Generic[Deps, Output]):
         model_settings: Mapping[str, Any] | None = None,
         idempotency_key: str = "",
         step: StepRef | None = None,
+        on_event: Callable[[Any], None] | None = None,
     ) -> AgentResult[Output]:
         """Run it to the end. Its row is committed as RUNNING before the provider is asked.
 
@@ -191,6 +192,7 @@ class DjangoAgent(Generic[Deps, Output]):
             idempotency_key: kept on the row; the database refuses a second run of the agent with that key that is
                 active or completed.
             step: the step of a workflow that the run belongs to.
+            on_event: called with each of pydantic-ai's events while they come, ``AgentRunResultEvent`` last.
 
         Raises:
             NoModelError: no model is configured, or it cannot be reached with these settings.
@@ -207,6 +209,7 @@ class DjangoAgent(Generic[Deps, Output]):
             timeout=timeout,
             history=message_history,
             model_settings=model_settings,
+            on_event=on_event,
         )
 
     def run_sync(self, prompt: str, **options: Any) -> AgentResult[Output]:
@@ -266,7 +269,9 @@ class DjangoAgent(Generic[Deps, Output]):
             async for piece in answer.stream_text(delta=True):
                 yield piece
 
-    async def resume(self, execution_id: UUID, *, deps: Deps | None = None) -> AgentResult[Output] | None:
+    async def resume(
+        self, execution_id: UUID, *, deps: Deps | None = None, on_event: Callable[[Any], None] | None = None
+    ) -> AgentResult[Output] | None:
         """Do a pending run: one of the background, or one whose requests for approval are all decided.
 
         ``deps``: by default ``DjangoDeps`` of the row's user and session data. Returns None if the run is not pending,
@@ -280,7 +285,7 @@ class DjangoAgent(Generic[Deps, Output]):
         known: Any = DjangoDeps(user_id=row.user_id, session_data=row.session_data) if deps is None else deps
         # With decisions the paused conversation is continued; without, the run starts from its prompt.
         prompt, history = (None, row.messages) if decisions else (row.input_prompt, None)
-        return await self._execute(run, prompt, known, history=history, decisions=decisions)
+        return await self._execute(run, prompt, known, history=history, decisions=decisions, on_event=on_event)
 
     async def run_for_change(self, change: Change) -> Output:
         """Run it for a change of a row, once per ``idempotency_key``, and pass the output to ``on_output``.
@@ -328,6 +333,7 @@ class DjangoAgent(Generic[Deps, Output]):
         history: list[Any] | None = None,
         decisions: Mapping[str, bool | str] | None = None,
         model_settings: Mapping[str, Any] | None = None,
+        on_event: Callable[[Any], None] | None = None,
     ) -> AgentResult[Output]:
         execution_id = run.execution.pk
         with heartbeat.run(execution_id) as register_cancel:
@@ -341,6 +347,7 @@ class DjangoAgent(Generic[Deps, Output]):
                 decisions,
                 model_settings=model_settings,
                 register_cancel=register_cancel,
+                on_event=on_event,
             )
             outcome = await self._engine.run(request)
         await _finish(run, outcome)
@@ -368,6 +375,7 @@ class DjangoAgent(Generic[Deps, Output]):
         *,
         model_settings: Mapping[str, Any] | None = None,
         register_cancel: Any,
+        on_event: Callable[[Any], None] | None = None,
     ) -> RunRequest:
         settings = get_settings().agents
         retry = settings.retry
@@ -390,6 +398,7 @@ class DjangoAgent(Generic[Deps, Output]):
             permissions=self.permissions,
             model_settings=dict(model_settings or {}),
             register_cancel=register_cancel,
+            on_event=on_event,
         )
 
     def _chosen_model(self, model: Any) -> Any:

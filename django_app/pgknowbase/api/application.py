@@ -36,8 +36,14 @@ from pgknowbase.operations.status import ModelIntegrationStatus
 from pgknowbase.sources.declaration import ExternalDataMetaConfig
 
 ORCHESTRATOR = "pgknowbase.api.orchestrator.router"
-# The app that must be installed for a router.
-APPS = {ORCHESTRATOR: "pgknowbase.agents", "pgknowbase.chat.routes.router": "pgknowbase.chat"}
+FRONT_ENDS = "pgknowbase.ui.routes.router"
+# The apps that must be installed for a router, and the packages of its extras.
+APPS = {
+    ORCHESTRATOR: ("pgknowbase.agents",),
+    "pgknowbase.chat.routes.router": ("pgknowbase.chat",),
+    FRONT_ENDS: ("pgknowbase.agents", "pgknowbase.chat"),
+}
+PACKAGES = {ORCHESTRATOR: ("pydantic_ai",), FRONT_ENDS: ("pydantic_ai", "ag_ui")}
 REFERENCE = "#/components/schemas/{model}"
 REFUSALS = {"4XX": "Refused: the problem says why.", "5XX": "Not possible now: the problem says why."}
 
@@ -77,9 +83,10 @@ def routers() -> dict[str, str]:
     """
     settings = get_settings().api
     configured = "routers" in settings.model_fields_set
-    for router in settings.routers.values():
-        app = APPS.get(router)
-        if configured and app is not None and not apps.is_installed(app):
+    for router in settings.routers.values() if configured else ():
+        for app in APPS.get(router, ()):
+            if apps.is_installed(app):
+                continue
             raise ConfigurationError(
                 f"API['ROUTERS'] has {router!r} and {app!r} is not installed: add it to INSTALLED_APPS, or take the"
                 " router out."
@@ -88,10 +95,8 @@ def routers() -> dict[str, str]:
 
 
 def _can_run(router: str) -> bool:
-    app = APPS.get(router)
-    if router == ORCHESTRATOR and find_spec("pydantic_ai") is None:
-        return False
-    return app is None or apps.is_installed(app)
+    installed = all(map(apps.is_installed, APPS.get(router, ())))
+    return installed and all(map(find_spec, PACKAGES.get(router, ())))
 
 
 class StrictParser(Parser):

@@ -4,9 +4,11 @@ from typing import Any
 from urllib.parse import quote, unquote, urljoin
 from uuid import UUID
 
+from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
+from pgknowbase.api.problems import Problem
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import NotFoundError
 from pgknowbase.search.service import parse_id
@@ -30,6 +32,18 @@ def absolute_url(request: HttpRequest | None, path: str) -> str:
     if site := get_settings().api.public_url:
         return urljoin(site, path)
     return path if request is None else request.build_absolute_uri(path)
+
+
+def site_of(request: HttpRequest) -> str:
+    """The address that paths of the site are joined to.
+
+    Raises:
+        Problem: 400, the request names another host.
+    """
+    try:
+        return absolute_url(request, "/")
+    except DisallowedHost as error:
+        raise Problem(400, "host", "The host is not one of this site: correct the address.") from error
 
 
 def resource_uri(identifier: str) -> str:

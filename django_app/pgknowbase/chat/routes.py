@@ -70,7 +70,7 @@ def chat_sessions(request: HttpRequest, asked: Query[ChatPageParameters]) -> Cha
 @router.post("sessions/", response={201: ChatSessionSummary}, operation_id="startChat")
 def start_chat(request: HttpRequest, asked: NewChatSession) -> Status[ChatSessionSummary]:
     """Start a chat."""
-    user = _user(request)
+    user = chat_user(request)
     with as_problems():
         return Status(201, ChatSessionSummary.of(store.start(user, title=asked.title)))
 
@@ -78,21 +78,21 @@ def start_chat(request: HttpRequest, asked: NewChatSession) -> Status[ChatSessio
 @router.get("sessions/{session_id}/", response=ChatSessionDetail, operation_id="chatSession")
 def chat_session(request: HttpRequest, session_id: UUID) -> ChatSessionDetail:
     """One of the caller's chats, with the tokens and cost of its answers."""
-    session = _session(request, session_id)
+    session = own_session(request, session_id)
     return ChatSessionDetail(session=ChatSessionSummary.of(session), usage=ChatUsage.of(session.usage))
 
 
 @router.delete("sessions/{session_id}/", response={204: None}, operation_id="deleteChat")
 def delete_chat(request: HttpRequest, session_id: UUID) -> Status[None]:
     """Delete one of the caller's chats with its messages. The rows of its runs stay."""
-    _session(request, session_id).delete()
+    own_session(request, session_id).delete()
     return Status(204, None)
 
 
 @router.get("sessions/{session_id}/messages/", response=ChatMessagePage, operation_id="chatMessages")
 def chat_messages(request: HttpRequest, session_id: UUID, asked: Query[ChatPageParameters]) -> ChatMessagePage:
     """The messages of a chat, oldest first."""
-    messages = _session(request, session_id).messages.select_related("execution", "rewriting")
+    messages = own_session(request, session_id).messages.select_related("execution", "rewriting")
     rows, following = _page(messages, asked)
     return ChatMessagePage(results=[ChatEntry.of(row) for row in rows], next_offset=following)
 
@@ -106,7 +106,7 @@ def ask_chat(
     idempotency_key: IdempotencyKey = None,
 ) -> ChatEntry:
     """Ask a question and wait for the whole answer. Heeds Idempotency-Key."""
-    session = _session(request, session_id)
+    session = own_session(request, session_id)
     key = bound_key(request, idempotency_key)
     if key and (earlier := store.earlier_question(session, key)):
         response.headers[REPLAYED] = "true"
@@ -121,7 +121,7 @@ def ask_chat(
 @router.post("sessions/{session_id}/messages/stream/", operation_id="streamChat", openapi_extra=STREAMED)
 def stream_chat(request: HttpRequest, session_id: UUID, asked: ChatQuestion) -> StreamingHttpResponse:
     """Ask a question and read the answer while it is written, as server-sent events."""
-    session = _session(request, session_id)
+    session = own_session(request, session_id)
     with as_problems():
         store.check_question(asked.question)
     return event_stream(request, _events(session, asked.question))
@@ -134,7 +134,7 @@ def stream_chat(request: HttpRequest, session_id: UUID, asked: ChatQuestion) -> 
 )
 def chat_citation(request: HttpRequest, session_id: UUID, message_id: int, number: int) -> CitedPassage:
     """The passage that a marker names, in the current text of its object, if the caller may see it."""
-    session = _session(request, session_id)
+    session = own_session(request, session_id)
     message = session.messages.filter(pk=message_id).first()
     stored = next((each for each in message.citations if each["number"] == number), None) if message else None
     if stored is None:
@@ -178,7 +178,7 @@ async def _described(message: ChatMessage) -> ChatEntry:
     return await sync_to_async(ChatEntry.of)(message)
 
 
-def _user(request: HttpRequest) -> Any:
+def chat_user(request: HttpRequest) -> Any:
     caller = get_caller(request)
     caller.require("chat")
     if caller.user is None:
@@ -187,10 +187,10 @@ def _user(request: HttpRequest) -> Any:
 
 
 def _sessions(request: HttpRequest) -> QuerySet[ChatSession]:
-    return ChatSession.objects.using(get_settings().database).filter(user=_user(request))
+    return ChatSession.objects.using(get_settings().database).filter(user=chat_user(request))
 
 
-def _session(request: HttpRequest, session_id: UUID) -> ChatSession:
+def own_session(request: HttpRequest, session_id: UUID) -> ChatSession:
     """A chat of the caller. That of another user is answered like one that does not exist: ids tell nothing."""
     session = _sessions(request).filter(pk=session_id).select_related("user").first()
     if session is None:

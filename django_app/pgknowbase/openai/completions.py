@@ -5,27 +5,23 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-from urllib.parse import urljoin
 
 from asgiref.sync import sync_to_async
 
 from pgknowbase.agents.models import AgentExecution
 from pgknowbase.agents.runs.json_values import as_json
-from pgknowbase.api.links import resource_uri
 from pgknowbase.api.problems import Problem
 from pgknowbase.chat import conversation
 from pgknowbase.chat.citations import marker_spans
 from pgknowbase.chat.conversation import Text
+from pgknowbase.chat.links import citation_id, citation_url
 from pgknowbase.chat.llm import configured_model, task_agent
 from pgknowbase.chat.models import ChatMessage, ChatSession, Usage
 from pgknowbase.chat.prompt import as_messages
 from pgknowbase.chat.routes import as_problems
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import NotFoundError, SearchError
 from pgknowbase.openai.messages import Conversation
 from pgknowbase.openai.schemas import CompletionAnnotation, CompletionUsage, UrlCitation
-from pgknowbase.search import service
-from pgknowbase.search.schemas import described
 
 FINISH_REASONS = {"length": "length", "content_filter": "content_filter"}
 
@@ -89,31 +85,21 @@ def _finished(message: ChatMessage, text: str, ends: list[int], user: Any, site:
     else:
         spans = marker_spans(text)
     cited = {each["number"]: each for each in message.citations}
-    urls = {number: _url(citation, user, site) for number, citation in cited.items()}
+    urls = {number: citation_url(citation, user, site) for number, citation in cited.items()}
     annotations = [
         CompletionAnnotation(
             url_citation=UrlCitation(
-                start_index=start, end_index=end, url=urls[number], title=cited[number]["title"], id=_id(cited[number])
+                start_index=start,
+                end_index=end,
+                url=urls[number],
+                title=cited[number]["title"],
+                id=citation_id(cited[number]),
             )
         )
         for number, start, end in spans
         if number in cited
     ]
     return Finished(annotations, usage_of(message.runs), finish_reason(message.execution))
-
-
-def _id(citation: dict[str, Any]) -> str:
-    return f"{citation['model']}:{citation['object_key']}"
-
-
-def _url(citation: dict[str, Any], user: Any, site: str) -> str:
-    """The page of the row that is cited, or the URI of its document."""
-    try:
-        _, row = service.find_object(citation["model"], citation["object_key"], viewer=user)
-        (known,) = described([row], get_settings().database)
-    except (NotFoundError, SearchError):  # it was there a moment ago
-        known = {"url": None}
-    return urljoin(site, known["url"]) if known["url"] else resource_uri(_id(citation))
 
 
 async def task_parts(user: Any, asked: Conversation, settings: dict[str, Any]) -> AsyncGenerator[Part]:

@@ -11,7 +11,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 from ninja import Router
@@ -19,7 +18,7 @@ from ninja import Router
 from pgknowbase.agents.registry import agents_for
 from pgknowbase.api.authentication import Caller, get_caller
 from pgknowbase.api.events import event_stream
-from pgknowbase.api.links import absolute_url
+from pgknowbase.api.links import site_of
 from pgknowbase.api.problems import Problem
 from pgknowbase.api.streams import open_streams
 from pgknowbase.chat.models import ChatSession
@@ -146,7 +145,7 @@ def answer_parts(request: HttpRequest, body: CompletionRequest) -> AsyncGenerato
         Problem: 400, 403, 404 or 429.
     """
     caller, asked = get_caller(request), read_conversation(body.messages)
-    site = _site(request)
+    site = site_of(request)
     if body.model == CHAT:
         caller.require("chat")
         return _chat_parts(caller.user, asked, body, site)
@@ -185,13 +184,6 @@ def _agent_parts(user: Any, asked: Conversation, body: CompletionRequest) -> Asy
         raise unknown_model(body.model) from None
     check_budgets(agent.name, user.pk)
     return agent_parts(agent, user, asked, body.model_settings, streamed=bool(body.stream))
-
-
-def _site(request: HttpRequest) -> str:
-    try:
-        return absolute_url(request, "/")
-    except DisallowedHost as error:
-        raise Problem(400, "host", "The host is not one of this site: correct the address.") from error
 
 
 def _uuid(text: str) -> UUID | None:

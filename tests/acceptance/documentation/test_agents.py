@@ -142,6 +142,13 @@ def test_openai(page, user, live_server):
     assert names["answer"].choices[0].message.content
 
 
+def test_front_ends(page):
+    page.take("sh")
+    installed(page)
+    page.take("jsx")  # a component of React
+    page.take("js")  # tests/integration/ui/test_front_ends.py
+
+
 def change_of(row):
     return Change(
         reaction="shop.example",

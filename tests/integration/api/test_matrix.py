@@ -49,6 +49,12 @@ chatMessages    | 401    | 403    | 404 | 200 | 404   | 404   | 404    | 404
 askChat         | 401    | 403    | 404 | 200 | 404   | 404   | 404    | 404
 streamChat      | 401    | 403    | 404 | 200 | 404   | 404   | 404    | 404
 chatCitation    | 401    | 403    | 404 | 200 | 404   | 404   | 404    | 404
+chatByVercelAI  | 401    | 403    | 404 | 200 | 404   | 404   | 404    | 404
+chatByAGUI      | 401    | 403    | 404 | 200 | 404   | 404   | 404    | 404
+chatHistoryForVercelAI | 401 | 403 | 404 | 200 | 404  | 404   | 404    | 404
+chatHistoryForAGUI | 401 | 403    | 404 | 200 | 404   | 404   | 404    | 404
+agentByVercelAI | 401    | 403    | 200 | 200 | 200   | 200   | 200    | 200
+agentByAGUI     | 401    | 403    | 200 | 200 | 200   | 200   | 200    | 200
 """
 HEAD, *LINES = [[cell.strip() for cell in line.split("|")] for line in TABLE.strip("\n").splitlines()]
 EXPECTED = {name: dict(zip(HEAD[1:], map(int, cells), strict=True)) for name, *cells in LINES}
@@ -90,9 +96,19 @@ def things(library, users):
     return make
 
 
+MESSAGE = {"id": "m", "role": "user", "parts": [{"type": "text", "text": QUERY}]}
+VERCEL_AI = {"trigger": "submit-message", "id": "c", "messages": [MESSAGE]}
+AG_UI = {
+    **{"threadId": "t", "runId": "r", "state": {}, "tools": [], "context": [], "forwardedProps": {}},
+    "messages": [{"id": "m", "role": "user", "content": QUERY}],
+}
+
+
 def body_of(name, made):
     model, key = made["row"].values()
     return {
+        **dict.fromkeys(("chatByVercelAI", "agentByVercelAI"), VERCEL_AI),
+        **dict.fromkeys(("chatByAGUI", "agentByAGUI"), AG_UI),
         "search": {"query": QUERY},
         "facets": {"facets": ["tags"]},
         "similarToSeveral": {"ids": [f"{model}:{key}"]},

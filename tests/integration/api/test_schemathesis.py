@@ -63,6 +63,8 @@ def test_no_request_breaks_it(library, provider, users, live_server, monkeypatch
         *("listAgents", "runAgent", "listExecutions", "execution", "cancelExecution", "retryExecution"),
         *("chatSessions", "startChat", "chatSession", "deleteChat", "chatMessages", "askChat", "streamChat"),
         "chatCitation",
+        *("chatByVercelAI", "chatByAGUI", "chatHistoryForVercelAI", "chatHistoryForAGUI"),
+        *("agentByVercelAI", "agentByAGUI"),
         *("listDefinedWorkflows", "executeWorkflow", "listWorkflows", "workflow", "cancelWorkflow", "resumeWorkflow"),
         *("listApprovals", "decideApproval"),
     }

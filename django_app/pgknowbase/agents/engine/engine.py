@@ -13,12 +13,13 @@ from pydantic_ai import Agent, CancellationToken, capture_run_messages
 from pydantic_ai.models import Model
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.result import StreamedRunResult
+from pydantic_ai.run import AgentRunResultEvent
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.toolsets import AbstractToolset
 from pydantic_ai.usage import UsageLimits
 
-from pgknowbase.agents.engine.hooks import RunHooks
+from pgknowbase.agents.engine.hooks import EventHook, RunHooks
 from pgknowbase.agents.engine.models import model_label, open_model
 from pgknowbase.agents.engine.results import as_decisions, as_history, set_error, set_messages, set_output
 from pgknowbase.agents.engine.tools import adapt_function, as_tool, check_toolset
@@ -79,6 +80,8 @@ class Engine:
             if run.result is None:
                 raise RuntimeError("pydantic-ai ended the run without a result")
             set_output(outcome, run.result.output)
+            if request.on_event is not None:
+                request.on_event(AgentRunResultEvent(run.result))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - however it ends, it is recorded
             set_error(outcome, error)
         if run is not None:
@@ -137,7 +140,7 @@ class Engine:
                 cost_limit=request.cost_limit,
                 tool_calls_limit=request.tool_calls_limit,
             ),
-            "capabilities": [RunHooks(request)],
+            "capabilities": [RunHooks(request), *([EventHook(request.on_event)] if request.on_event else [])],
         }
 
 

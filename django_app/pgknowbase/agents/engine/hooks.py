@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
@@ -22,7 +22,7 @@ from pydantic_ai.exceptions import (
     ToolFailedError,
     ToolRetryError,
 )
-from pydantic_ai.messages import ModelResponse, ToolCallPart
+from pydantic_ai.messages import AgentStreamEvent, ModelResponse, ToolCallPart
 from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.tools import ToolDefinition
 
@@ -45,6 +45,21 @@ def is_transient(error: Exception) -> bool:
     """
     unreadable = isinstance(error, ModelAPIError) and isinstance(error.__cause__, JSONDecodeError)
     return unreadable or isinstance(error, TRANSIENT)
+
+
+@dataclass
+class EventHook(AbstractCapability[Any]):
+    """Passes the events of one run on while they come. With it pydantic-ai asks the model for a stream."""
+
+    send: Callable[[Any], None]
+
+    async def wrap_run_event_stream(
+        self, ctx: RunContext[Any], *, stream: AsyncIterable[AgentStreamEvent]
+    ) -> AsyncIterator[AgentStreamEvent]:
+        """Every event goes to ``send`` and then to whoever reads the run."""
+        async for event in stream:
+            self.send(event)
+            yield event
 
 
 @dataclass

@@ -55,6 +55,7 @@ class RunRequest:
         permissions: by tool name; a tool that is left out is allowed.
         model_settings: of this run, over those of the agent.
         register_cancel: called once with a function that stops the run, from any thread.
+        on_event: called with each event of pydantic-ai, and at last with its ``AgentRunResultEvent``.
     """
 
     prompt: str | None
@@ -72,6 +73,7 @@ class RunRequest:
     permissions: Mapping[str, Permission] = field(default_factory=dict)
     model_settings: dict[str, Any] = field(default_factory=dict)
     register_cancel: Callable[[Callable[[], None]], None] = lambda cancel: None
+    on_event: Callable[[Any], None] | None = None
 
 
 @dataclass(kw_only=True)

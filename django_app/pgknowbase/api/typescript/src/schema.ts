@@ -568,6 +568,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/ui/chats/{session_id}/vercel-ai/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Chat History For Vercel Ai
+         * @description The messages of a chat, for `useChat` to begin with; its latest if there are many.
+         */
+        get: operations["chatHistoryForVercelAI"];
+        put?: never;
+        /**
+         * Chat By Vercel Ai
+         * @description Ask a chat, for `useChat` of the Vercel AI SDK. The chat has its history: the last message counts.
+         */
+        post: operations["chatByVercelAI"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/chats/{session_id}/ag-ui/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Chat History For Ag Ui
+         * @description The messages of a chat, as the `initialMessages` of a client of AG-UI; its latest if there are many.
+         */
+        get: operations["chatHistoryForAGUI"];
+        put?: never;
+        /**
+         * Chat By Ag Ui
+         * @description Ask a chat, for clients of AG-UI. The chat has its history: the last message counts.
+         */
+        post: operations["chatByAGUI"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/agents/{agent_name}/vercel-ai/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Agent By Vercel Ai
+         * @description Run an agent, for `useChat` of the Vercel AI SDK; or decide on its calls of tools and resume it.
+         */
+        post: operations["agentByVercelAI"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ui/agents/{agent_name}/ag-ui/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Agent By Ag Ui
+         * @description Run an agent, for clients of AG-UI; or resume it with decisions on its calls of tools.
+         */
+        post: operations["agentByAGUI"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2749,6 +2837,44 @@ export interface components {
             after: string;
         };
         /**
+         * VercelAIParameters
+         * @description Which front end asks.
+         */
+        VercelAIParameters: {
+            /**
+             * Version
+             * @description Major version of the Vercel AI SDK; 5 knows no approvals.
+             * @default 6
+             */
+            version?: number;
+        };
+        /**
+         * MessagesForVercelAI
+         * @description Messages of a chat, oldest first: the `messages` of `useChat`.
+         */
+        MessagesForVercelAI: {
+            /**
+             * Messages
+             * @description `UIMessage` of the Vercel AI SDK.
+             */
+            messages: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
+         * MessagesForAGUI
+         * @description Messages of a chat, oldest first: the `initialMessages` of a client of AG-UI.
+         */
+        MessagesForAGUI: {
+            /**
+             * Messages
+             * @description `Message` of AG-UI.
+             */
+            messages: {
+                [key: string]: unknown;
+            }[];
+        };
+        /**
          * FieldProblem
          * @description What is wrong with one part of the request.
          */
@@ -2999,6 +3125,9 @@ export type ChatEntry = components['schemas']['ChatEntry'];
 export type ChatMessagePage = components['schemas']['ChatMessagePage'];
 export type ChatQuestion = components['schemas']['ChatQuestion'];
 export type CitedPassage = components['schemas']['CitedPassage'];
+export type VercelAiParameters = components['schemas']['VercelAIParameters'];
+export type MessagesForVercelAi = components['schemas']['MessagesForVercelAI'];
+export type MessagesForAgui = components['schemas']['MessagesForAGUI'];
 export type FieldProblem = components['schemas']['FieldProblem'];
 export type ProblemDetails = components['schemas']['ProblemDetails'];
 export type ModelIntegrationStatus = components['schemas']['ModelIntegrationStatus'];
@@ -4566,6 +4695,268 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["CitedPassage"];
+                };
+            };
+            /** @description Refused: the problem says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not possible now: the problem says why. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    chatHistoryForVercelAI: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesForVercelAI"];
+                };
+            };
+            /** @description Refused: the problem says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not possible now: the problem says why. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    chatByVercelAI: {
+        parameters: {
+            query?: {
+                /** @description Major version of the Vercel AI SDK; 5 knows no approvals. */
+                version?: number;
+            };
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The events of the protocol. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Refused: the problem says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not possible now: the problem says why. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    chatHistoryForAGUI: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagesForAGUI"];
+                };
+            };
+            /** @description Refused: the problem says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not possible now: the problem says why. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    chatByAGUI: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The events of the protocol. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Refused: the problem says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not possible now: the problem says why. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    agentByVercelAI: {
+        parameters: {
+            query?: {
+                /** @description Major version of the Vercel AI SDK; 5 knows no approvals. */
+                version?: number;
+            };
+            header?: never;
+            path: {
+                agent_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The events of the protocol. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description Refused: the problem says why. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+            /** @description Not possible now: the problem says why. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDetails"];
+                };
+            };
+        };
+    };
+    agentByAGUI: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                agent_name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description The events of the protocol. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
                 };
             };
             /** @description Refused: the problem says why. */
