@@ -7,9 +7,10 @@
 --   corrected      what to search for
 --   did_you_mean   the same, and words that hardly any document has are in the spelling of one that twenty times as many have
 --
--- Words of four letters or more count; those in scripts without spaces, excluded ones and prefixes do not, nor any of which one
--- edit makes a stop word, nor those of most_candidates documents or more, of which nobody has looked whether the viewer may see
--- one. Four words at most are corrected, with the five languages that most documents are in.
+-- Words of four to 24 letters count, for each letter more is fifty spellings more to look for; those in scripts without spaces,
+-- excluded ones and prefixes do not, nor any of which one edit makes a stop word, nor those of most_candidates documents or more,
+-- of which nobody has looked whether the viewer may see one. Four words at most are corrected, with the five languages that most
+-- documents are in.
 --
 --   SELECT * FROM pgknowbase_correct_v1('reapir -"botom braket" gears', pgknowbase_filter_v1(visible_to => ''));
 CREATE OR REPLACE FUNCTION pgknowbase_correct_v1(
@@ -63,12 +64,12 @@ BEGIN
     FOR _word IN
         SELECT n.word, min(w.place) AS place
         FROM pgknowbase_read_query(left(query, 2000)) AS r
-        CROSS JOIN LATERAL regexp_matches(r.words, format('%s{4,40}', _letter), 'g') WITH ORDINALITY AS w (found, place)
+        CROSS JOIN LATERAL regexp_matches(r.words, format('%s{4,}', _letter), 'g') WITH ORDINALITY AS w (found, place)
         CROSS JOIN LATERAL (
             SELECT CASE WHEN octet_length(w.found[1]) = length(w.found[1]) THEN lower(w.found[1])
                 ELSE pgknowbase_part_words(w.found[1]) END AS word
         ) AS n
-        WHERE w.place <= 100 AND length(n.word) >= 4 AND n.word NOT LIKE '% %' AND pgknowbase_bigrams(n.word) = n.word
+        WHERE w.place <= 100 AND length(n.word) BETWEEN 4 AND 24 AND n.word NOT LIKE '% %' AND pgknowbase_bigrams(n.word) = n.word
         GROUP BY n.word ORDER BY 2
     LOOP
         _present := 0;

@@ -65,6 +65,8 @@ def test_what_is_corrected(library):
         "gea": None,
         "x1y2z": None,
         "数据裤": None,
+        # Too long for a word, and no part of it is one.
+        "q" * 40 + "databsae": None,
         "'; -- %s": None,
     }
     assert {typed: correct(typed) for typed in expected} == {typed: (meant, meant) for typed, meant in expected.items()}
