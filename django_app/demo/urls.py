@@ -1,4 +1,4 @@
-"""The search page at /, the chat at /chat/, the admin at /admin/, the API at /api/docs."""
+"""The search page at /, the chat at /chat/ and /chat/react/, the admin at /admin/, the API at /api/docs."""
 
 from django.contrib import admin
 from django.urls import include, path

@@ -56,6 +56,14 @@ def chat(request: HttpRequest) -> HttpResponse:
     return render(request, "library/chat.html")
 
 
+@login_required(login_url="admin:login")
+@ensure_csrf_cookie
+@require_safe
+def react_chat(request: HttpRequest) -> HttpResponse:
+    """The chat with the React hooks of the Vercel AI SDK: see docs/front-ends.md."""
+    return render(request, "library/react_chat.html")
+
+
 def _search(query: dict[str, str]) -> dict[str, Any]:
     started = time.perf_counter()
     hits = find(query["q"], library=query["library"], kind=query["kind"], limit=MAX_RESULTS)

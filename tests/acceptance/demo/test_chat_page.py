@@ -1,5 +1,12 @@
 """The chat page in headless Chromium, by mouse and by keyboard, with a model and without."""
 
+import json
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
 import pydantic_ai.models
 import pytest
 from django.conf import settings as django_settings
@@ -10,8 +17,10 @@ from django.urls import reverse
 
 from demo.library.loading import load_records
 from pgknowbase.testing import ChatProvider
+from pgknowbase.testing.provider import Fault
 from tests.acceptance.browser.conftest import CHROMIUM
 from tests.acceptance.demo.test_demo_site import PYTHON
+from tests.node import ROOT, needs_node, packages
 
 pydantic_ai.models.ALLOW_MODEL_REQUESTS = True
 QUESTION = "How is a compressed archive read line by line?"
@@ -193,3 +202,38 @@ def test_every_control_has_a_name(page):
         ).map((each) => each.outerHTML)"""
     )
     assert unnamed == []
+
+
+@pytest.fixture
+def react(settings):
+    """The page of React's hooks, compiled from npm's packages into a folder of static files."""
+    source = ROOT / "django_app" / "demo" / "frontend"
+    with tempfile.TemporaryDirectory(dir=packages()) as parent:
+        folder = Path(shutil.copytree(source, Path(parent) / "frontend"))
+        command = shlex.split(json.loads((folder / "package.json").read_text())["scripts"]["build"])
+        program = packages() / "node_modules" / ".bin" / command[0]
+        subprocess.run([program, *command[1:]], cwd=folder, check=True, capture_output=True, timeout=300)
+        settings.STATICFILES_DIRS = [folder.parent / "library" / "static"]
+        yield
+
+
+@needs_chromium
+@needs_node
+def test_react(model, react, page, live_server):
+    page.goto(live_server.url + reverse("library:react-chat"))
+    model.say("Line by line [1]. <img src=x onerror=alert(1)>")
+    page.get_by_label("Question").fill(QUESTION)
+    page.get_by_role("button", name="Ask").click()
+    page.get_by_text("[1] zips.read").wait_for()
+    answer = page.get_by_role("region", name="assistant")
+    assert "Line by line [1]. <img src=x" in answer.inner_text()
+    assert answer.locator("img").count() == 0
+    page.get_by_role("status").get_by_text("ready").wait_for()
+    # What the server keeps comes back after a reload, with its sources; then the answer never ends, and is stopped.
+    page.reload()
+    page.get_by_text("[1] zips.read").wait_for()
+    model.fail_always(Fault("good", seconds=600))
+    page.get_by_label("Question").fill("And then?")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("status").get_by_text("ready").wait_for()
