@@ -11,7 +11,7 @@ from benchmarks.database import Database, bench_database
 from benchmarks.growth import draw
 from benchmarks.report import Figure, hardware, table, write
 
-NAMES = ("vectors", "copies", "write-tax", "relay", "end-to-end", "lag", "rate", "bookkeeping", "agents")
+NAMES = ("vectors", "copies", "write-tax", "relay", "end-to-end", "first-load", "lag", "rate", "bookkeeping", "agents")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
             module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
-            more = {"sizes": options.sizes} if name == "vectors" else {}
+            more = {"sizes": options.sizes} if name in ("vectors", "first-load") else {}
             figures += module.run(database, quick=options.quick, **more)
         _close()
     print(" | ".join(f"{key} {value}" for key, value in machine.items()))

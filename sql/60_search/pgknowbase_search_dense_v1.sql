@@ -7,7 +7,7 @@
 --   skip          how many of the best to leave out
 --   exact_search_max_chunks   an index of about as many chunks is searched exactly, because the vector index can miss a vector that
 --                 lies far from all others; in a larger one, as many objects are where the filters let fewer than one in twelve
---                 pass
+--                 pass. All are compared as long as there is no vector index, which a worker builds after a load
 --   space_model   raise PK001 unless the active space is of this model
 --   record_plan   record what was done, and why, in the setting pgknowbase.search_plan of this transaction, as JSON
 --   spans         false leaves them out
@@ -73,7 +73,10 @@ BEGIN
     -- By its size, because counting would cost more than the search.
     SELECT s.model, s.template, s.ef_search, s.index, s.store_schema, s.store_table,
         exact_search_max_chunks::bigint * s.chunk_bytes AS small,
-        CASE _plan WHEN 'walk' THEN pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass) END AS size
+        CASE _plan WHEN 'walk' THEN pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass) END AS size,
+        _plan = 'walk' AND EXISTS (
+            SELECT FROM pg_index AS i
+            WHERE i.indexrelid = to_regclass(format('%I.%I', s.store_schema, s.store_table || '_hnsw')) AND i.indisvalid) AS indexed
     INTO _space FROM pgknowbase_space AS s WHERE s.is_active;
     IF _space.model IS DISTINCT FROM coalesce(space_model, _space.model) THEN
         RAISE EXCEPTION 'the active embedding space is not of model %', space_model USING ERRCODE = 'PK001';
@@ -93,6 +96,9 @@ BEGIN
             -- The planner takes an index of one source only where it knows that source.
             PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
         END IF;
+    END IF;
+    IF _plan IN ('walk', 'walk_binary') AND _source IS NULL AND NOT _space.indexed THEN
+        _plan := 'exact_unindexed'; -- a load is under way: see pgknowbase_indexes_due_v1
     END IF;
     IF _plan IN ('walk', 'walk_binary') THEN
         -- The clause above puts it back when the function returns. The setting is that of a measurement, for a transaction.

@@ -249,7 +249,9 @@ SELECT s.name, s.is_active, s.dimensions, s.ef_search, s.storage, s.index, s.chu
     pgknowbase_index_column_v1(s.index, s.dimensions) AS index_column,
     EXISTS (
         SELECT 1 FROM pgknowbase_indexes AS i
-        WHERE i.space_id = s.id AND i.source IS NULL AND i.kind = s.index AND i.dimensions = s.dimensions) AS has_index,
+        WHERE i.space_id = s.id AND i.name = s.store_table || '_hnsw' AND i.kind = s.index
+            AND i.dimensions = s.dimensions) AS has_index,
+    EXISTS (SELECT FROM pgknowbase_worker) AND ai.vectorizer_queue_pending(v.id) > 100 AS is_loading,
     ARRAY(
         SELECT i.name || ' of ' || i.kind || '(' || i.dimensions || ')' FROM pgknowbase_indexes AS i
         WHERE i.space_id = s.id AND (i.kind <> s.index OR i.dimensions <> s.dimensions) ORDER BY i.name) AS unused

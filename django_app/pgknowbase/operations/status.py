@@ -13,6 +13,7 @@ from pgknowbase.reactions.registry import reactions
 from pgknowbase.relay.availability import unavailable
 from pgknowbase.relay.hook_costs import rendering_costs
 from pgknowbase.sources.registry import Source, sources
+from pgknowbase.spaces.indexes import index_state
 
 # A count reads the whole table, so larger ones are estimated from the planner's statistics.
 MAX_COUNTED_ROWS = 100_000
@@ -106,6 +107,9 @@ class ReactionStatus(BaseModel):
 class SpaceStatus(BaseModel):
     """The active embedding space. ``queue`` counts the documents that wait for their embeddings.
 
+    ``vector_index``: 'valid'; 'being built'; 'missing', so that searches compare every chunk until a worker builds it
+    after a load; or 'not needed', where there are few chunks.
+
     Since ``model_changed_at`` another model answers by the name of its model, and nothing is embedded; else it is None.
     """
 
@@ -115,6 +119,7 @@ class SpaceStatus(BaseModel):
     model: str
     dimensions: int
     queue: int
+    vector_index: str
     model_changed_at: Instant | None = None
 
 
@@ -172,6 +177,7 @@ def index_status(using: str) -> IndexStatus:
             model=space.model,
             dimensions=space.dimensions,
             queue=gateway.fetch_value(using, "queue_pending", vectorizer=space.vectorizer_id),
+            vector_index=index_state(using, space),
             model_changed_at=probe.changed_at if probe else None,
         ),
         outages=outage_statuses(using),

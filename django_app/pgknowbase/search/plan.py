@@ -8,6 +8,7 @@ from pgknowbase.search.nothing_found import NothingFound
 
 DESCRIPTIONS = {
     "exact_index": "exact over the index: small, {store_bytes:,} bytes of at most {small_bytes:,}",
+    "exact_unindexed": "exact over the index: {store_bytes:,} bytes, and its vector index is not built yet",
     "exact_filtered": "exact over the filtered rows: {passing:,} pass, of at most {exact_search_max_chunks:,}",
     "walk": "index walk: {walked:,} chunks from the nearest on, ef_search {ef_search}",
     "walk_binary": "binary index walk: {walked:,} chunks, ef_search {ef_search}, {reranked:,} compared by vectors",
@@ -25,7 +26,8 @@ class DenseStep:
     """One search by vectors.
 
     Attributes:
-        plan: ``exact_index``, ``exact_filtered``, ``walk``, ``walk_binary`` or ``retried_exactly``.
+        plan: ``exact_index``, ``exact_unindexed``, ``exact_filtered``, ``walk``, ``walk_binary`` or
+            ``retried_exactly``.
         requested: hits that were asked for; ``found``: those that there were.
         exact_search_max_chunks: as the setting ``EXACT_SEARCH_MAX_CHUNKS``.
         walked: chunks read along the vector index, ``ef_search`` at a time.

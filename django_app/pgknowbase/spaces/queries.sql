@@ -39,6 +39,33 @@ SELECT * FROM pgknowbase_indexes ORDER BY space_id, source NULLS FIRST, name
 SELECT phase, blocks_done, blocks_total, tuples_done, tuples_total FROM pg_stat_progress_create_index
 WHERE pid = %(pid)s
 
+-- index_builders --
+-- The server's processes that build an index on a store, other than this one.
+SELECT p.pid FROM pg_stat_progress_create_index AS p
+WHERE p.datname = current_database() AND p.pid <> pg_backend_pid()
+    AND p.relid = to_regclass(quote_ident(%(schema)s) || '.' || quote_ident(%(table)s))
+
+-- index_settings --
+-- Memory for a whole graph, as far as twice shared_buffers, which says how large the server is; more where the role or
+-- the server has more. pgvector before 0.8.2 must not build in parallel: CVE-2026-3172.
+SELECT set_config('maintenance_work_mem', greatest(
+        pg_size_bytes(current_setting('maintenance_work_mem')),
+        least(2 * pg_size_bytes(current_setting('shared_buffers')),
+            pg_table_size(to_regclass(quote_ident(%(schema)s) || '.' || quote_ident(%(table)s)))
+                / %(chunk_bytes)s * %(element_bytes)s)) / 1024 || 'kB', false),
+    set_config('max_parallel_maintenance_workers', CASE
+        WHEN %(parallel)s AND string_to_array(x.extversion, '.')::integer[] >= ARRAY[0, 8, 2]
+            THEN current_setting('max_parallel_maintenance_workers') ELSE '0' END, false),
+    set_config('statement_timeout', '0', false), set_config('lock_timeout', '0', false)
+FROM pg_extension AS x WHERE x.extname = 'vector'
+
+-- index_settings_reset --
+SELECT set_config(s.name, s.reset_val, false) FROM pg_settings AS s
+WHERE s.name IN ('maintenance_work_mem', 'max_parallel_maintenance_workers', 'statement_timeout', 'lock_timeout')
+
+-- indexes_due --
+SELECT * FROM pgknowbase_indexes_due_v1(%(worker)s, %(exact_search_max_chunks)s)
+
 -- queue_lengths --
 SELECT s.id, ai.vectorizer_queue_pending(s.vectorizer_id) FROM pgknowbase_space AS s
 

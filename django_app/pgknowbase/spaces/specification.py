@@ -85,7 +85,8 @@ def create_space(using: str, name: str, wanted: SpaceSettings, *, indexed: bool)
 
 
 def _create_active(using: str, name: str) -> EmbeddingSpace:
-    space = create_space(using, name, get_settings().space, indexed=True)
+    # Its vector index comes when searches need one: see spaces/keeper.py.
+    space = create_space(using, name, get_settings().space, indexed=False)
     gateway.fetch(using, "space_activate", space=space.pk)
     space.refresh_from_db(using=using)
     return space

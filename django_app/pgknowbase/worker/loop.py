@@ -30,6 +30,7 @@ from pgknowbase.reactions.registry import valid_reactions
 from pgknowbase.reactions.run import Outcome
 from pgknowbase.relay.relay import RELAY_BATCH_SIZE, Relay
 from pgknowbase.relay.writing import SyncReport
+from pgknowbase.spaces.keeper import IndexKeeper
 from pgknowbase.vectorizer.executor import Executor, ExecutorBatch
 from pgknowbase.vectorizer.runners import ActiveSpaceRunner, BackgroundSpaceRunner
 from pgknowbase.worker.heartbeat import Figures, Heartbeat
@@ -144,6 +145,7 @@ class Worker:
         self._keywords_size = PortionSize(self.batch_size)
         self._completion = CompletionSweep(self.using)
         self._usage = UsageFold(self.using)
+        self._indexes: IndexKeeper | None = None
         self._stopping = threading.Event()
         self._wake = {name: threading.Event() for name in STAGES}
         self._shares_thread: set[str] = set()
@@ -167,8 +169,11 @@ class Worker:
             allotment = allot_connections(self._stage_names(), self._reaction_runs(), self.using)
             self._shares_thread = {name for shared in allotment.stages if len(shared) > 1 for name in shared}
             with self._heartbeat() as heartbeat, self._stages(heartbeat.worker, runs=allotment.runs) as stages:
+                self._indexes = IndexKeeper(self.using, heartbeat.worker, has_connection=allotment.has_spare)
                 self._run_threads(stages, allotment.stages)
         finally:
+            if self._indexes is not None:
+                self._indexes.stop()
             connections[self.using].close()
         if self._failure is not None:
             raise self._failure
@@ -262,6 +267,8 @@ class Worker:
                     break
                 self._stopping.wait(min(self._rate_wait, MAX_RATE_PAUSE))
             self._completion.run()
+            if worker is not None:
+                IndexKeeper(self.using, worker).finish()
 
     # What the stages are
 
@@ -324,6 +331,8 @@ class Worker:
         return batch.idle
 
     def _run_keywords(self) -> bool:
+        if self._indexes is not None:
+            self._indexes.run_if_due()  # in this stage, because every worker has it
         size = self._keywords_size
         try:
             with transaction.atomic(using=self.using) if size.value == 1 else nullcontext():

@@ -28,10 +28,12 @@ class Allotment:
     """How the connections of a worker are shared out, beside the one of its heartbeat.
 
     ``stages``: names of stages by thread. ``runs``: threads that run reactions; 0: the thread of their stage does.
+    ``has_spare``: whether one more is left, for the build of a vector index.
     """
 
     stages: list[list[str]]
     runs: int
+    has_spare: bool = True
 
 
 def available_connections(using: str) -> int | None:
@@ -52,7 +54,8 @@ def allot(stages: Sequence[str], runs: int, available: int | None) -> Allotment:
         ConfigurationError: fewer than two connections: a batch would keep the heartbeat from its connection.
     """
     if available is None or available >= 1 + len(stages) + runs:
-        return Allotment([[name] for name in stages], runs)
+        has_spare = available is None or available > 1 + len(stages) + runs
+        return Allotment([[name] for name in stages], runs, has_spare)
     if available < 2:
         raise ConfigurationError(
             "A worker needs two connections at least, one of them for its heartbeat, and may have only one: raise"
@@ -60,7 +63,7 @@ def allot(stages: Sequence[str], runs: int, available: int | None) -> Allotment:
         )
     threads = available - 1
     runs = min(runs, max(threads - len(stages), 1 if threads > 2 else 0))
-    return Allotment(_merged(stages, threads - runs), runs)
+    return Allotment(_merged(stages, threads - runs), runs, has_spare=False)
 
 
 def allot_connections(stages: Sequence[str], runs: int, using: str) -> Allotment:

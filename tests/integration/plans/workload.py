@@ -16,6 +16,7 @@ from pgknowbase.worker import Worker
 from tests.projects.blog.models import Article, Category, Note
 from tests.projects.newsroom.models import Story
 from tests.projects.shapes.models import Essay, Topic
+from tests.vector_index import make_vector_index
 
 
 def fill(size, start=0):
@@ -67,6 +68,7 @@ def searches():
         list(Article.hybrid_search("gear turned", include_pending=True, **options))
     list(Article.semantic_search("machine", threshold=-1, limit=100))
     list(Article.objects.filter(year__lt=1950).semantic_search("machine"))
+    make_vector_index()
     with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": 1}}):
         list(ExternalData.objects.search("gear wheel", limit=20))  # along the vector index
         list(Article.semantic_search("machine", visible_to=author, limit=20))

@@ -10,6 +10,7 @@ from pgknowbase.models import EmbeddingSpace, OutboxEvent
 from pgknowbase.relay.relay import Relay
 from pgknowbase.vectorizer.executor import Executor
 from tests.fakes import RecordingEmbedder
+from tests.vector_index import make_vector_index
 
 QUERY = "near 1.0"
 
@@ -47,6 +48,7 @@ def index(db, provider):
     # Into new files, which go with the test: the dead vectors of other tests would make a worse index.
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {store()}")
+    make_vector_index()
 
     def run():
         relay, executor = Relay(), Executor()

@@ -7,13 +7,10 @@ from pgknowbase.errors import SearchError
 from pgknowbase.models import ExternalData
 from tests.integration.search.conftest import QUERY, store
 from tests.projects.blog.models import Article
+from tests.vector_index import make_vector_index
 
 pytestmark = pytest.mark.django_db
 ROWS = 3000
-HNSW = """
-SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index
-WHERE indrelid = %s::regclass AND pg_get_indexdef(indexrelid) LIKE '%%USING hnsw%%'
-"""
 FILL = """
 WITH source AS (SELECT id AS ct FROM django_content_type WHERE app_label = 'blog' AND model = 'article'), row AS (
     INSERT INTO blog_article (title, body, status, views, year)
@@ -45,11 +42,9 @@ def many(index):
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {store()}")
         # An index is made of many rows in less time than it takes in one after the other.
-        cursor.execute(HNSW, [store()])
-        ((name, definition),) = cursor.fetchall()
-        cursor.execute(f"DROP INDEX {name}")
+        cursor.execute(f'DROP INDEX "{make_vector_index()}"')
         cursor.execute(FILL.replace("STORE", store()), {"rows": ROWS})
-        cursor.execute(definition)
+        make_vector_index()
         cursor.execute("ANALYZE blog_article, pgknowbase_externaldata")
 
 

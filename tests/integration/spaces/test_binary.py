@@ -68,7 +68,7 @@ def clustered(store, *, owner):
         " WHERE t.app_label = 'blog' AND t.model = 'article'",
         [owner.pk, ROWS - 1],
     )
-    sql(f"DROP INDEX {store}_hnsw")
+    sql(f"DROP INDEX IF EXISTS {store}_hnsw")
     # Each object has two chunks, the second one far from the first.
     for seq, shift in ((0, 0), (1, 31)):
         sql(

@@ -33,6 +33,7 @@ def test_filled_space_gets_its_index_afterwards():
 
 def test_other_parameters_and_invalid_ones_are_built_anew():
     work()
+    assert ": built" in run("pgknowbase_space", "index")
     assert "already" in run("pgknowbase_space", "index")
     assert ": built" in run("pgknowbase_space", "index", m=8, ef_construction=32)
     found = listed()["default", "all"]
@@ -55,6 +56,7 @@ def rollback_when_dropping(writer):
 def test_interrupted_build_leaves_nothing():
     Note.notes.bulk_create([Note(text=f"note {n}") for n in range(300)])
     work()
+    assert build_index("default", IndexSpec(space()))
     spec = IndexSpec(space(), m=24)
 
     def interrupt(phase, done, total):
@@ -78,6 +80,7 @@ def test_index_of_one_model_is_used_by_searches_of_it():
     Note.notes.bulk_create([Note(text=f"note {n}") for n in range(300)])
     Article.objects.bulk_create([Article(title=f"article {n}", body="b") for n in range(300)])
     work()
+    assert ": built" in run("pgknowbase_space", "index")
     assert ": built" in run("pgknowbase_space", "index", model="blog.Note")
     found = listed()["default", "blog.note"]
     (source,) = {one.source for one in indexes("default") if one.source is not None}

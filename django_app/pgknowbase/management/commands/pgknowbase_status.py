@@ -62,6 +62,8 @@ class Command(KnowbaseCommand):
             else f"none: run {command_line('migrate', using)}"
         )
         self.stdout.write(f"\nActive space: {named}; {space.queue if space else 0} documents in its queue.\n")
+        if space and space.vector_index in ("missing", "being built"):
+            self.stdout.write(f"Its vector index is {space.vector_index}: searches compare every chunk until then.\n")
         if space and space.model_changed_at:
             self.stdout.write(
                 f"Since {space.model_changed_at:%Y-%m-%d %H:%M:%S} another model answers by the name of {space.model}:"

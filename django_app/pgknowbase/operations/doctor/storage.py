@@ -93,7 +93,14 @@ def _vector_index(row: dict[str, Any]) -> Iterator[Finding]:
     A small store needs none. The size that counts as large is the one by which the dense search decides.
     """
     large = row["bytes"] > get_settings().search.exact_search_max_chunks * row["chunk_bytes"]
-    if large and not row["has_index"]:
+    if large and not row["has_index"] and row["is_loading"]:
+        yield info(
+            "index.missing",
+            f"The chunk store {row['store']} has {row['bytes'] / 1e6:,.0f} MB and no vector index: searches compare"
+            " every chunk until the load is over, or ten minutes; then a worker builds it.",
+            "Wait for it.",
+        )
+    elif large and not row["has_index"]:
         yield (error if row["is_active"] else warning)(
             "index.missing",
             f"The chunk store {row['store']} has {row['bytes'] / 1e6:,.0f} MB and no vector index: searches compare"

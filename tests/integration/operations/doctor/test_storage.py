@@ -9,6 +9,7 @@ from pgknowbase.operations.doctor import server
 from pgknowbase.operations.doctor.findings import Severity
 from pgknowbase.spaces.specification import active_space
 from tests.integration.operations.doctor.conftest import findings, repair, sql, the, value
+from tests.vector_index import make_vector_index
 
 pytestmark = pytest.mark.usefixtures("healthy")
 
@@ -44,7 +45,7 @@ def test_vector_index_is_missing(settings):
         "INSERT INTO pgknowbase_store_1 (source, id, chunk_seq, chunk, embedding) SELECT 0, 'x', 0, 'x',"
         " array_agg(1)::vector(256) FROM generate_series(1, 256)".replace("pgknowbase_store_1", space.store_table)
     )
-    sql(f"DROP INDEX {space.store_table}_hnsw")
+    sql(f"DROP INDEX IF EXISTS {space.store_table}_hnsw")
     finding = the("index.missing")
     repair(finding)
     assert findings("index.missing") == []
@@ -53,6 +54,7 @@ def test_vector_index_is_missing(settings):
 
 
 def test_vector_index_of_another_kind():
+    make_vector_index()
     sql("UPDATE pgknowbase_space SET index = 'binary'")
     finding = the("index.kind")
     assert "compare binary(256), so they do not use" in finding.what

@@ -6,6 +6,7 @@ from django.db import connection
 
 from pgknowbase.spaces.specification import active_space
 from tests.projects.blog.models import Article, Note
+from tests.vector_index import make_vector_index
 
 CHUNKS = 10_000
 # As benchmarks/vectors_data.sql: a vector is a centre and two pieces of noise, each drawn from a pool.
@@ -46,13 +47,11 @@ def store(django_db_setup, django_db_blocker):
         space = active_space("default")
         note, article = (ContentType.objects.get_for_model(model).pk for model in (Note, Article))
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_get_indexdef(%s::regclass)", [f"{space.store_table}_hnsw"])
-            (definition,) = cursor.fetchone()
             cursor.execute("SELECT setseed(0.42)")
             cursor.execute(POOL)
-            cursor.execute(f"DROP INDEX {space.store_table}_hnsw")
+            cursor.execute(f"DROP INDEX IF EXISTS {space.store_table}_hnsw")
             cursor.execute(CHUNK.format(store=space.store_table, chunks=CHUNKS), [note, article])
-            cursor.execute(definition)
+            make_vector_index()
             cursor.execute(OBJECT.format(store=space.store_table) % ())
             cursor.execute(f"ANALYZE {space.store_table}")
             cursor.execute("ANALYZE pgknowbase_externaldata")

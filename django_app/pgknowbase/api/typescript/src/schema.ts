@@ -1882,6 +1882,9 @@ export interface components {
          * SpaceStatus
          * @description The active embedding space. ``queue`` counts the documents that wait for their embeddings.
          *
+         *     ``vector_index``: 'valid'; 'being built'; 'missing', so that searches compare every chunk until a worker builds it
+         *     after a load; or 'not needed', where there are few chunks.
+         *
          *     Since ``model_changed_at`` another model answers by the name of its model, and nothing is embedded; else it is None.
          */
         SpaceStatus: {
@@ -1893,6 +1896,8 @@ export interface components {
             dimensions: number;
             /** Queue */
             queue: number;
+            /** Vector Index */
+            vector_index: string;
             /** Model Changed At */
             model_changed_at?: string | null;
         };
