@@ -83,6 +83,7 @@ format: .venv/.installed ## Format the Python code and repair what ruff can
 
 docs: .venv/.installed ## Write what the code says into docs/, and the documentation as a site into build/site
 	@PYTHONPATH=django_app .venv/bin/python -m docs.settings_tables
+	@PYTHONPATH=django_app .venv/bin/python -m docs.command_tables
 	@.venv/bin/python -m docs.row_diagram
 	@.venv/bin/python -m sphinx -W --keep-going -q -b html docs build/site
 	@echo "build/site/index.html"

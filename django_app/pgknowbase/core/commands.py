@@ -73,12 +73,12 @@ class ActionCommand(KnowbaseCommand):
 
 def add_format(parser: CommandParser) -> None:
     """Add ``--format``: ``table`` for people, or ``json``."""
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: %(default)s")
+    parser.add_argument("--format", choices=("table", "json"), default="table", help="'table' or 'json'")
 
 
 def add_database(parser: CommandParser) -> None:
     """Add ``--database``, the alias of the database with the index. Without it, see ``database_alias``."""
-    parser.add_argument("--database", metavar="ALIAS", help="key of DATABASES; default: PGKNOWBASE['DATABASE']")
+    parser.add_argument("--database", metavar="ALIAS", help="alias of the database, instead of DATABASE")
 
 
 def database_alias(alias: str | None) -> str:

@@ -37,15 +37,27 @@ class Command(KnowbaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", nargs="?", help="name of the vectorizer; alone: print a model and settings for it")
         parser.add_argument("--model", metavar="app.Model", help="source model of its table: adopt it")
-        parser.add_argument("--space", help="embedding space that gets the vectors; default: the active one")
+        parser.add_argument("--space", help="embedding space that gets the vectors, instead of the active one")
         parser.add_argument(
-            "--trust", action="store_true", help="keep vectors of texts or models that cannot be checked"
+            "--trust",
+            action="store_true",
+            help="keep vectors also where texts or models cannot be shown to be the same",
         )
-        parser.add_argument("--reembed", action="store_true", help="embed again what the space would send differently")
-        parser.add_argument("--dry-run", action="store_true", help="report what would be kept; change nothing")
+        parser.add_argument(
+            "--reembed",
+            action="store_true",
+            help="accept a space that makes other texts or has another model: what differs is embedded again",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="with --model: report what would be kept; change nothing"
+        )
         parser.add_argument("--undo", action="store_true", help="give an adopted vectorizer back to pgai")
-        parser.add_argument("--finish", action="store_true", help="drop what pgai has left of an adopted vectorizer")
-        parser.add_argument("--drop-store", action="store_true", help="with --finish: drop pgai's chunks and view too")
+        parser.add_argument(
+            "--finish", action="store_true", help="drop what pgai has left of an adopted vectorizer; no way leads back"
+        )
+        parser.add_argument(
+            "--drop-store", action="store_true", help="with --finish: its table of chunks and its view too"
+        )
         add_format(parser)
         add_database(parser)
 

@@ -18,9 +18,16 @@ class Command(KnowbaseCommand):
     help = "Show what embeddings, chats and agents have used at their providers, and what that costs."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--since", type=_day, metavar="DAY", help="a date, or 30d for so many days; default: ever")
-        parser.add_argument("--by", choices=DIMENSIONS, default="day", help="default: %(default)s")
-        parser.add_argument("--format", choices=("text", "json", "csv"), default="text", help="default: %(default)s")
+        parser.add_argument(
+            "--since", type=_day, metavar="DAY", help="a date, or '30d' for so many days; default: ever"
+        )
+        parser.add_argument(
+            "--by",
+            choices=DIMENSIONS,
+            default="day",
+            help="'day', 'month', 'kind', 'provider', 'model', 'space', 'source' or 'tenant'",
+        )
+        parser.add_argument("--format", choices=("text", "json", "csv"), default="text", help="'text', 'json' or 'csv'")
         add_database(parser)
 
     def handle(self, *, since: date | None, by: Dimension, format: str, database: str | None, **options: Any) -> None:

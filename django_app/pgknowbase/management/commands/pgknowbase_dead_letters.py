@@ -23,9 +23,15 @@ class Command(KnowbaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("names", nargs="*", metavar="app.Model", help="source models; default: all of them")
-        parser.add_argument("--retry", action="store_true", help="render them now, dead letters included; then list")
         parser.add_argument(
-            "--reactions", action="store_true", help="list deliveries to reactions instead; names are reactions' names"
+            "--retry",
+            action="store_true",
+            help="render them now, dead letters included, then list what still fails; the worker embeds",
+        )
+        parser.add_argument(
+            "--reactions",
+            action="store_true",
+            help="deliveries to reactions instead; names are those of reactions; --retry makes them due for a worker",
         )
         add_format(parser)
         add_database(parser)

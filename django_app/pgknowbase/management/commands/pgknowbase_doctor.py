@@ -25,7 +25,7 @@ class Command(KnowbaseCommand):
             "--fail-on",
             choices=(Severity.ERROR, Severity.WARNING),
             default=Severity.ERROR,
-            help="severity from which the exit code is not 0 (%(default)s)",
+            help="'error', or 'warning' to exit with 1 for warnings too",
         )
 
     def handle(self, *, format: str, database: str | None, fail_on: str, **options: Any) -> None:

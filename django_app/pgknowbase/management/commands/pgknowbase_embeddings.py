@@ -22,7 +22,7 @@ class Command(ActionCommand):
         self.actions = parser.add_subparsers(metavar="ACTION", required=True)
         test = self.add_action("test", self.handle_test, "Embed a text and show the vector, its norm and the time.")
         test.add_argument("text", help="text to embed")
-        test.add_argument("--embedding", metavar="ALIAS", help="entry of EMBEDDINGS; default: that of SPACE")
+        test.add_argument("--embedding", metavar="ALIAS", help="alias in EMBEDDINGS, instead of the one of SPACE")
         test.add_argument("--document", action="store_true", help="embed as a document instead of a query")
         add_format(test)
 

@@ -40,14 +40,32 @@ class Command(KnowbaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--no-input", "--noinput", action="store_false", dest="interactive", help="ask nothing")
+        parser.add_argument(
+            "--no-input",
+            "--noinput",
+            action="store_false",
+            dest="interactive",
+            help="ask nothing: take the server of DATABASE_URL or an embedded one, and the backend that is installed",
+        )
         parser.add_argument("--dry-run", action="store_true", help="print the lines; write nothing")
-        parser.add_argument("--postgres", choices=get_args(Postgres), help="which Postgres, if there is none yet")
-        parser.add_argument("--embedding", choices=list(EMBEDDINGS), help="what embeds")
-        parser.add_argument("--model", help="name of the model, for 'openai'; it needs --dimensions")
-        parser.add_argument("--dimensions", type=positive, help="length of the model's vectors, for 'openai'")
-        parser.add_argument("--base-url", help="address of a server with OpenAI's API, for 'openai'")
-        parser.add_argument("--api-key-env", metavar="NAME", help="variable with the key, for 'openai'; '': no key")
+        parser.add_argument(
+            "--postgres",
+            choices=get_args(Postgres),
+            help="'embedded' or 'url' (that of DATABASE_URL), where the project has no Postgres yet",
+        )
+        parser.add_argument(
+            "--embedding",
+            choices=list(EMBEDDINGS),
+            help="'local', 'multilingual', 'static' or 'openai'",
+        )
+        parser.add_argument("--model", help="for 'openai': the name of the model; it needs --dimensions")
+        parser.add_argument("--dimensions", type=positive, help="for 'openai': the length of its vectors")
+        parser.add_argument("--base-url", help="for 'openai': the address of a server with OpenAI's API")
+        parser.add_argument(
+            "--api-key-env",
+            metavar="NAME",
+            help="for 'openai': the variable with the key; an empty one: no key is sent",
+        )
 
     def handle(self, *, interactive: bool, dry_run: bool, **options: Any) -> None:
         project = read_project()

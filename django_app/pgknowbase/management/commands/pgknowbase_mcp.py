@@ -15,10 +15,10 @@ class Command(KnowbaseCommand):
     help = "Serve search, fetch and similar over MCP: on stdin and stdout for one user, or over HTTP for all tokens."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--transport", choices=("stdio", "http"), default="stdio")
-        parser.add_argument("--user", help="stdio: user on whose behalf to search; default: none, public rows only")
-        parser.add_argument("--host", default="127.0.0.1", help="http: address to listen on (%(default)s)")
-        parser.add_argument("--port", type=between(1, 65535), default=8766, help="http: port (%(default)s)")
+        parser.add_argument("--transport", choices=("stdio", "http"), default="stdio", help="'stdio' or 'http'")
+        parser.add_argument("--user", help="for 'stdio': user on whose behalf to search; without it, public rows only")
+        parser.add_argument("--host", default="127.0.0.1", help="for 'http': address to listen on, %(default)s")
+        parser.add_argument("--port", type=between(1, 65535), default=8766, help="for 'http': port, %(default)s")
 
     def handle(self, *, transport: str, user: str | None, host: str, port: int, **options: Any) -> None:
         try:

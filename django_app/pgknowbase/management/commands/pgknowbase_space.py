@@ -77,36 +77,41 @@ class Command(ActionCommand):
 
     def _add_add(self) -> None:
         add = self._action("add", self.handle_add, "Add a space beside the active one; the worker fills it.", name=True)
-        add.add_argument("--embedding", metavar="ALIAS", help="entry of EMBEDDINGS")
+        add.add_argument("--embedding", metavar="ALIAS", help="alias in EMBEDDINGS")
         add.add_argument("--chunk-size", type=int, help="largest number of characters in a chunk")
         add.add_argument("--chunk-overlap", type=int, help="characters that adjacent chunks share")
         add.add_argument("--template", help="text that is embedded for a chunk")
-        add.add_argument("--splitter", help="recursive, markdown, code, none, or JSON with SEPARATORS")
-        add.add_argument("--index", help="type of the vector index: halfvec or binary")
-        add.add_argument("--storage", help="type of the stored vectors: vector or halfvec")
+        add.add_argument("--splitter", help="'recursive', 'markdown' or 'code'")
+        add.add_argument("--index", help="'halfvec' or 'binary'")
+        add.add_argument("--storage", help="'vector' or 'halfvec'")
         add.add_argument("--estimate", action="store_true", help="say what filling it would cost, and create nothing")
-        add.add_argument("--sample", type=positive, help="with --estimate: split only so many documents, and scale up")
+        add.add_argument("--sample", type=positive, help="for --estimate: documents to split")
         add_format(add)
 
     def _add_compare(self) -> None:
         compare = self._action(
             "compare", self.handle_compare, "Compare the hits of a space with those of the active one.", name=True
         )
-        compare.add_argument("--queries", metavar="FILE", help="one query per line, or BEIR's JSON lines")
+        compare.add_argument("--queries", metavar="FILE", help="file of queries, instead of titles")
         compare.add_argument("--judgements", metavar="FILE", help="BEIR's qrels of these queries")
-        compare.add_argument("--sample", type=positive, default=100, help="titles to use as queries (%(default)s)")
+        compare.add_argument(
+            "--sample",
+            type=positive,
+            default=100,
+            help="titles to use as queries, %(default)s",
+        )
         add_format(compare)
 
     def _add_index(self) -> None:
         index = self._action("index", self.handle_index, "Build the vector index of a space.")
         index.add_argument("name", nargs="?", help="name of the space; default: the active one")
         index.add_argument("--model", metavar="app.Model", help="index the chunks of this source model alone")
-        index.add_argument("--m", type=between(2, 100), default=M, help="connections per chunk and layer (%(default)s)")
+        index.add_argument("--m", type=between(2, 100), default=M, help="connections per chunk and layer, %(default)s")
         index.add_argument(
             "--ef-construction",
             type=between(4, 1000),
             default=EF_CONSTRUCTION,
-            help="candidates per inserted chunk (%(default)s), at least twice --m",
+            help="candidates per inserted chunk, %(default)s; at least twice --m",
         )
         index.add_argument("--no-concurrently", action="store_true", help="lock out writers, which is faster")
 

@@ -67,7 +67,12 @@ class Command(ActionCommand):
         weight.add_argument("queries", help="text file: BEIR's JSON lines, or one query per line")
         weight.add_argument("judgements", help="BEIR's qrels: query-id, corpus-id, score, separated by tabs")
         weight.add_argument("models", nargs="*", metavar="app.Model", help="default: all source models together")
-        weight.add_argument("--save", action="store_true", help="let searches use the weight if it ranks better")
+        weight.add_argument(
+            "--save",
+            action="store_true",
+            help="let searches use the weight, from now on; refused (exit 1) unless it ranks held-out queries better"
+            " than the weight in use",
+        )
         add_format(weight)
         add_database(weight)
 
@@ -79,19 +84,36 @@ class Command(ActionCommand):
             " hnsw.ef_search that reaches a target recall.",
         )
         recall.add_argument("models", nargs="*", metavar="app.Model", help="default: each, and all together")
-        recall.add_argument("--queries", type=positive, default=100, metavar="N", help="sampled queries (%(default)s)")
-        recall.add_argument("--queries-file", type=Path, metavar="PATH", help="search texts instead, one per line")
-        recall.add_argument("--limit", type=positive, default=10, help="hits of each query (%(default)s)")
-        recall.add_argument("--target", type=fraction, default=0.99, help="recall to reach (%(default)s)")
         recall.add_argument(
-            "--selectivity", type=_fractions, default=SELECTIVITIES, help="shares of objects that filters let pass"
+            "--queries", type=positive, default=100, metavar="N", help="number of sampled queries, %(default)s"
         )
         recall.add_argument(
-            "--exact-search-max-chunks", type=int, metavar="N", help="instead of the setting; 0: always use the index"
+            "--queries-file",
+            type=Path,
+            metavar="PATH",
+            help="search texts instead, one per line, embedded by the backend",
         )
-        recall.add_argument("--seed", type=int, default=0, help="seed of the sample (%(default)s)")
-        recall.add_argument("--save", action="store_true", help="let searches use the hnsw.ef_search that was found")
-        recall.add_argument("--history", action="store_true", help="show earlier measurements instead")
+        recall.add_argument("--limit", type=positive, default=10, help="hits of each query, %(default)s")
+        recall.add_argument("--target", type=fraction, default=0.99, help="recall to reach, %(default)s")
+        recall.add_argument(
+            "--selectivity",
+            type=_fractions,
+            default=SELECTIVITIES,
+            help="shares of the objects that filters let pass, such as '1,0.5,0.1,0.01'",
+        )
+        recall.add_argument(
+            "--exact-search-max-chunks",
+            type=int,
+            metavar="N",
+            help="instead of EXACT_SEARCH_MAX_CHUNKS; 0 measures the vector index in a small store too",
+        )
+        recall.add_argument("--seed", type=int, default=0, help="seed of the sample, %(default)s")
+        recall.add_argument(
+            "--save",
+            action="store_true",
+            help="let searches use the largest 'needed', from now on; exit 1 if a case cannot reach the target",
+        )
+        recall.add_argument("--history", action="store_true", help="the latest 50 measurements instead of a new one")
         add_format(recall)
         add_database(recall)
 

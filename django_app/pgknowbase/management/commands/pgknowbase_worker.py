@@ -23,12 +23,16 @@ class Command(KnowbaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="process what is due, then exit")
-        parser.add_argument("--batch-size", type=positive, help="outbox events per transaction")
-        parser.add_argument("--concurrency", type=positive, help="concurrent calls to the provider")
+        parser.add_argument("--batch-size", type=positive, help="outbox events per transaction, 500")
         parser.add_argument(
-            "--relay-only", action="store_true", help="leave embedding to another worker, such as pgai's"
+            "--concurrency", type=positive, help="concurrent calls to the embedding provider, instead of CONCURRENCY"
         )
-        parser.add_argument("--no-progress", action="store_true", help="no progress bar")
+        parser.add_argument(
+            "--relay-only", action="store_true", help="render documents, and leave embedding to another worker"
+        )
+        parser.add_argument(
+            "--no-progress", action="store_true", help="no progress bar; there is none without a terminal either"
+        )
         add_database(parser)
 
     def handle(

@@ -51,26 +51,31 @@ class Command(KnowbaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("models", nargs="*", metavar="app.Model", help="default: every source model with auto_sync")
-        parser.add_argument("--batch-size", type=positive, default=500, help="rows per transaction (%(default)s)")
-        parser.add_argument("--force", action="store_true", help="embed every chunk again")
-        parser.add_argument("--after", metavar="KEY", help="leave out the first model's rows up to this primary key")
+        parser.add_argument("--batch-size", type=positive, default=500, help="rows per transaction, %(default)s")
+        parser.add_argument("--force", action="store_true", help="embed every chunk again, even of unchanged text")
+        parser.add_argument(
+            "--after", metavar="KEY", help="a primary key: leave out the first named model's rows up to it"
+        )
         mode = parser.add_mutually_exclusive_group()
-        mode.add_argument("--dry-run", action="store_true", help="count rows, write nothing")
-        mode.add_argument("--check", action="store_true", help="compare rows with the index, write nothing")
-        mode.add_argument("--repair", action="store_true", help="compare, and index again only what differs")
-        mode.add_argument("--estimate", action="store_true", help="say what it would cost, write and send nothing")
+        mode.add_argument("--dry-run", action="store_true", help="count rows; write nothing")
+        mode.add_argument("--check", action="store_true", help="compare rows with the index; write nothing")
+        mode.add_argument(
+            "--repair", action="store_true", help="compare rows with the index, and index again only what differs"
+        )
+        mode.add_argument("--estimate", action="store_true", help="say what it would cost; write and send nothing")
         parser.add_argument(
             "--sample",
             type=positive,
             metavar="ROWS",
-            help="with --estimate: render only so many rows of each model, and scale the figures up",
+            help="for --estimate: render only so many rows of each model, and scale the figures up",
         )
         parser.add_argument(
             "--embeddings",
             type=positive,
             default=0,
             metavar="SAMPLE",
-            help="with --check or --repair: also embed so many chunks of each model again, and compare the vectors",
+            help="for --check and --repair: how many chunks of each model, taken at random, are embedded again and"
+            " compared with their vectors",
         )
         add_format(parser)
         add_database(parser)

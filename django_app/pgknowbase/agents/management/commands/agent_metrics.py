@@ -20,7 +20,7 @@ class Command(KnowbaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--agent", help="only this agent")
-        parser.add_argument("--since", type=point_in_time, help="24h, 7d, or a date; default: all runs")
+        parser.add_argument("--since", type=point_in_time, help="'90m', '24h', '7d', '2w', or a date")
         add_format(parser)
 
     def handle(self, *, agent: str | None, since: datetime | None, format: str, **options: Any) -> None:

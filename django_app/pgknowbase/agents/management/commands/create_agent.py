@@ -20,15 +20,25 @@ class Command(KnowbaseCommand):
     help = "Store an agent in the database, with the instructions and tool sets of its type."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--name", required=True)
-        parser.add_argument("--type", required=True, choices=AgentKind.values, dest="kind")
-        parser.add_argument("--instructions", help="instead of those of its type")
-        parser.add_argument("--description", default="")
-        parser.add_argument("--model", default="", help="instead of AGENTS['MODEL']")
+        parser.add_argument("--name", required=True, help="of the agent: up to 200 printable characters except '/'")
         parser.add_argument(
-            "--toolset", action="append", choices=sorted(TOOLSETS), dest="toolsets", help="repeat for more"
+            "--type",
+            required=True,
+            choices=AgentKind.values,
+            dest="kind",
+            help="'content', 'data', 'business' or 'custom'",
         )
-        parser.add_argument("--owner", help="name or id of the user who may use it")
+        parser.add_argument("--instructions", help="instead of those of its type")
+        parser.add_argument("--description", default="", help="what the agent is for, shown in lists")
+        parser.add_argument("--model", default="", help='instead of AGENTS["MODEL"]')
+        parser.add_argument(
+            "--toolset",
+            action="append",
+            choices=sorted(TOOLSETS),
+            dest="toolsets",
+            help="tool set, instead of those of its type; repeat for more",
+        )
+        parser.add_argument("--owner", help="name or id of a user who may use it")
         parser.add_argument("--public", action="store_true", help="every signed-in user may use it")
 
     def handle(self, *, name: str, kind: str, owner: str | None, public: bool, **options: Any) -> None:

@@ -18,11 +18,19 @@ class Command(KnowbaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="name of the agent")
         parser.add_argument("prompt")
-        parser.add_argument("--user", help="name or id of the user to act for; default: none")
-        parser.add_argument("--model", help="instead of the agent's")
-        parser.add_argument("--timeout", type=positive_seconds, help="seconds, instead of the agent's")
-        parser.add_argument("--background", action="store_true", help="queue it and return at once")
-        parser.add_argument("--format", choices=("text", "json"), default="text")
+        parser.add_argument(
+            "--user", help="name or id of the user to act for, who must be allowed to use the agent; default: none"
+        )
+        parser.add_argument("--model", help="instead of the agent's; not with --background")
+        parser.add_argument(
+            "--timeout", type=positive_seconds, help="seconds, instead of the agent's; not with --background"
+        )
+        parser.add_argument(
+            "--background",
+            action="store_true",
+            help="leave the run to a worker of the task queue ('manage.py db_worker')",
+        )
+        parser.add_argument("--format", choices=("text", "json"), default="text", help="'text' or 'json'")
 
     def handle(
         self,

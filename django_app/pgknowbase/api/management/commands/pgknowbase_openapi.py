@@ -12,7 +12,9 @@ class Command(KnowbaseCommand):
     help = "Write the OpenAPI document of the API."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--prefix", default="/api/", help="the path below which the project serves the API")
+        parser.add_argument(
+            "--prefix", default="/api/", help="path below which the project serves the API, %(default)s"
+        )
         parser.add_argument("--output", type=Path, help="file to write, instead of stdout")
 
     def handle(self, *, prefix: str, output: Path | None, **options: Any) -> None:

@@ -23,9 +23,11 @@ class Command(ActionCommand):
         self.actions = parser.add_subparsers(metavar="ACTION", required=True)
         create = self.add_action("create", self.handle_create, "Create a token of a user, and print it once.")
         create.add_argument("username", help="user on whose behalf the token acts")
-        create.add_argument("--name", default="command line", help="purpose of the token (%(default)s)")
-        create.add_argument("--scope", action="append", choices=list(SCOPES), help="default: search; repeat for more")
-        create.add_argument("--days", type=positive, help="days until it expires; default: never")
+        create.add_argument("--name", default="command line", help="purpose of the token")
+        create.add_argument(
+            "--scope", action="append", choices=list(SCOPES), help="what it may do, default 'search'; repeat for more"
+        )
+        create.add_argument("--days", type=positive, help="days until it expires")
         add_format(self.add_action("list", self.handle_list, "List all tokens, without their secrets."))
         revoke = self.add_action("revoke", self.handle_revoke, "Revoke a token.")
         revoke.add_argument("prefix", help="first characters of the token, as 'list' shows them")
