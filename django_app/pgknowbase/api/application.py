@@ -26,6 +26,7 @@ from pgknowbase.api.error_handlers import HANDLERS
 from pgknowbase.api.events import EVENTS
 from pgknowbase.api.events import MEDIA_TYPE as EVENT_STREAM
 from pgknowbase.api.links import NAMESPACE
+from pgknowbase.api.oauth import with_metadata
 from pgknowbase.api.problems import MEDIA_TYPE, Problem, ProblemDetails
 from pgknowbase.api.requests import check_body, non_atomic
 from pgknowbase.conf import get_settings
@@ -207,7 +208,7 @@ def guarded(view: View) -> View:
         async def async_guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             try:
                 check_body(request)
-                return _as_problem(await view(request, *args, **kwargs))
+                return _as_problem(request, await view(request, *args, **kwargs))
             except Problem as problem:
                 return problem.response
             except Http404:
@@ -221,7 +222,7 @@ def guarded(view: View) -> View:
             try:
                 check_body(request)
                 with _limited(request):
-                    return _as_problem(view(request, *args, **kwargs))
+                    return _as_problem(request, view(request, *args, **kwargs))
             except Problem as problem:
                 return problem.response
             except Http404:
@@ -241,9 +242,9 @@ def no_route(request: HttpRequest, **kwargs: Any) -> HttpResponse:
     return Problem(404, "no-route", "There is no such route: see openapi.json.").response
 
 
-def _as_problem(response: HttpResponseBase) -> HttpResponseBase:
-    """django-ninja answers a wrong method by itself: the same as a problem."""
+def _as_problem(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """django-ninja answers a wrong method by itself: the same as a problem. A challenge names the metadata of OAuth."""
     if response.status_code != 405:
-        return response
+        return with_metadata(request, response)
     allowed = response.headers.get("Allow", "")
     return Problem(405, "method", f"Only {allowed} is allowed here: use that.", headers={"Allow": allowed}).response

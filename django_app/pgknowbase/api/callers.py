@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from pgknowbase.api.models import ApiToken
+from pgknowbase.api.oauth import OAuthToken, verify_access_token
 from pgknowbase.api.problems import Problem, unauthenticated
 from pgknowbase.api.throttling import client_address, throttle
 from pgknowbase.api.tokens import verify_token
@@ -25,7 +26,7 @@ class Caller:
     """
 
     user: Any | None = None
-    token: ApiToken | None = None
+    token: ApiToken | OAuthToken | None = None
 
     def require(self, scope: str, permission: str | None = None) -> None:
         """Check the scope of the token, where there is one, and the permission of the user.
@@ -96,12 +97,14 @@ def caller_of_token(request: HttpRequest, secret: str) -> Caller:
     Raises:
         Problem: 401 if the token is not valid, 429 beyond the rate.
     """
-    verified = verify_token(secret)
+    verified = verify_token(secret) or verify_access_token(request, secret)
     rates = get_settings().api
     if verified is None:
         # Guessing tokens costs the rate of the address.
         throttle(f"address:{client_address(request)}", rates.anonymous_rate)
-        raise unauthenticated("The token is unknown, expired or revoked: get a new one.", error="invalid_token")
+        raise unauthenticated(
+            "The token is unknown, expired, revoked or for another address: get a new one.", error="invalid_token"
+        )
     throttle(f"token:{verified.pk}", rates.token_rate)
     request.user = verified.user
     return Caller(verified.user, verified)

@@ -82,9 +82,15 @@ class Problem(Exception):
         return HttpResponse(self.body, status=self.status, content_type=MEDIA_TYPE, headers=self.headers)
 
 
-def unauthenticated(detail: str, *, error: str = "") -> Problem:
-    """The problem of a request without valid credentials. ``error``: the code that RFC 6750 has for bearer tokens."""
-    challenge = 'Bearer realm="pgknowbase"' + (f', error="{error}"' if error else "")
+def unauthenticated(detail: str, *, error: str = "", scope: str = "") -> Problem:
+    """The problem of a request without valid credentials.
+
+    Args:
+        error: the code that RFC 6750 has for bearer tokens.
+        scope: what the route needs, so that programs ask their user for no more.
+    """
+    told = {"error": error, "scope": scope}
+    challenge = 'Bearer realm="pgknowbase"' + "".join(f', {name}="{text}"' for name, text in told.items() if text)
     return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": challenge})
 
 

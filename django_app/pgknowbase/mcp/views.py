@@ -17,6 +17,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
 from pgknowbase.api.callers import Caller, bearer_secret, caller_of_token
+from pgknowbase.api.oauth import with_metadata
 from pgknowbase.api.problems import Problem, unauthenticated
 from pgknowbase.api.requests import check_body, non_atomic
 from pgknowbase.api.streams import open_streams
@@ -47,7 +48,7 @@ async def serve(request: HttpRequest) -> HttpResponseBase:
         request.auth = caller  # type: ignore[attr-defined]
         stream = open_streams.open(request)
     except Problem as problem:
-        return _refusal(problem)
+        return with_metadata(request, _refusal(problem), request.path)
     current_request.set(request)
     try:
         return await respond(request, _application(streamed=isinstance(request, ASGIRequest)), stream)
@@ -62,7 +63,7 @@ endpoint = csrf_exempt(non_atomic(serve))
 def _authenticated(request: HttpRequest) -> Caller:
     secret = bearer_secret(request)
     if secret is None:
-        raise unauthenticated("This needs a token: send one as Authorization: Bearer.")
+        raise unauthenticated("This needs a token: send one as Authorization: Bearer.", scope=SCOPE)
     caller = caller_of_token(request, secret)
     caller.require(SCOPE)
     return caller

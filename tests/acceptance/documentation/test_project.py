@@ -21,6 +21,7 @@ from pgknowbase.models import ExternalData
 from pgknowbase.testing import ChatProvider
 from tests.acceptance.documentation.examples import installed
 from tests.integration.api.conftest import token_of
+from tests.projects.oauth import settings as oauth_settings
 
 
 class Run(BaseModel):
@@ -103,6 +104,12 @@ def test_telemetry(page):
 def test_mcp(page):
     page.take("sh")
     installed(page)
+    page.take("sh")
+    settings = page.run({"INSTALLED_APPS": []})
+    assert {name: settings[name] for name in ("LOGIN_URL", "OAUTH2_PROVIDER")} == {
+        name: getattr(oauth_settings, name) for name in ("LOGIN_URL", "OAUTH2_PROVIDER")
+    }
+    page.take("python")  # tests/projects/oauth/urls.py
     (server,) = json.loads(page.take("json"))["mcpServers"].values()
     assert server["args"][:2] == ["manage.py", "pgknowbase_mcp"]
 
