@@ -1,7 +1,7 @@
 """``DjangoAgent``: an agent of pydantic-ai whose every run is a row."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
@@ -178,7 +178,7 @@ class DjangoAgent(Generic[Deps, Output]):
         model_settings: Mapping[str, Any] | None = None,
         idempotency_key: str = "",
         step: StepRef | None = None,
-        on_event: Callable[[Any], None] | None = None,
+        on_event: Callable[[Any], Awaitable[None]] | None = None,
     ) -> AgentResult[Output]:
         """Run it to the end. Its row is committed as RUNNING before the provider is asked.
 
@@ -192,7 +192,7 @@ class DjangoAgent(Generic[Deps, Output]):
             idempotency_key: kept on the row; the database refuses a second run of the agent with that key that is
                 active or completed.
             step: the step of a workflow that the run belongs to.
-            on_event: called with each of pydantic-ai's events while they come, ``AgentRunResultEvent`` last.
+            on_event: an async function that gets pydantic-ai's events while they come, ``AgentRunResultEvent`` last.
 
         Raises:
             NoModelError: no model is configured, or it cannot be reached with these settings.
@@ -270,7 +270,7 @@ class DjangoAgent(Generic[Deps, Output]):
                 yield piece
 
     async def resume(
-        self, execution_id: UUID, *, deps: Deps | None = None, on_event: Callable[[Any], None] | None = None
+        self, execution_id: UUID, *, deps: Deps | None = None, on_event: Callable[[Any], Awaitable[None]] | None = None
     ) -> AgentResult[Output] | None:
         """Do a pending run: one of the background, or one whose requests for approval are all decided.
 
@@ -333,7 +333,7 @@ class DjangoAgent(Generic[Deps, Output]):
         history: list[Any] | None = None,
         decisions: Mapping[str, bool | str] | None = None,
         model_settings: Mapping[str, Any] | None = None,
-        on_event: Callable[[Any], None] | None = None,
+        on_event: Callable[[Any], Awaitable[None]] | None = None,
     ) -> AgentResult[Output]:
         execution_id = run.execution.pk
         with heartbeat.run(execution_id) as register_cancel:
@@ -375,7 +375,7 @@ class DjangoAgent(Generic[Deps, Output]):
         *,
         model_settings: Mapping[str, Any] | None = None,
         register_cancel: Any,
-        on_event: Callable[[Any], None] | None = None,
+        on_event: Callable[[Any], Awaitable[None]] | None = None,
     ) -> RunRequest:
         settings = get_settings().agents
         retry = settings.retry

@@ -82,13 +82,16 @@ class Span(NoSpan):
 NO_SPAN = NoSpan()
 
 
-def span(name: str, attributes: Mapping[str, Any] | None = None, *, parent: Any = None) -> NoSpan:
+def span(
+    name: str, attributes: Mapping[str, Any] | None = None, *, parent: Any = None, started: int | None = None
+) -> NoSpan:
     """A span for a ``with`` block.
 
     Args:
         name: in words of few values, such as the name of an operation.
         attributes: without those that are None.
         parent: what ``current_context`` has returned in another thread.
+        started: in nanoseconds, as ``time.time_ns()`` tells them, for what turns out to be worth a span at its end.
 
     >>> with span("pgknowbase.relay") as made:
     ...     made.set({"pgknowbase.events": 3})
@@ -97,7 +100,7 @@ def span(name: str, attributes: Mapping[str, Any] | None = None, *, parent: Any 
     if provider is None:
         return NO_SPAN
     known = {key: value for key, value in (attributes or {}).items() if value is not None}
-    return Span(_tracer(provider), name, {"attributes": known, "context": parent})
+    return Span(_tracer(provider), name, {"attributes": known, "context": parent, "start_time": started})
 
 
 def active_provider() -> Any:

@@ -25,6 +25,8 @@ from pgknowbase.ui.protocols import FrontEnd, Source, as_json
 
 logger = logging.getLogger("pgknowbase.api")
 END: Any = object()
+# Events of a run that nobody has read yet.
+MOST_WAITING = 100
 
 
 @dataclass(kw_only=True)
@@ -97,10 +99,15 @@ async def agent_events(run: Callable[..., Awaitable[Any]]) -> AsyncGenerator[Any
         AgentError: the run did not complete. One that waits for a person ends without an error.
     """
     events: asyncio.Queue[Any] = asyncio.Queue()
+    room = asyncio.Semaphore(MOST_WAITING)
+
+    async def send(event: Any) -> None:
+        await room.acquire()  # a reader that is slow holds its run up, and not our memory
+        events.put_nowait(event)
 
     async def produce() -> None:
         try:
-            await run(on_event=events.put_nowait)
+            await run(on_event=send)
         except ApprovalNeededError:
             pass  # the last event has the calls
         finally:
@@ -110,6 +117,7 @@ async def agent_events(run: Callable[..., Awaitable[Any]]) -> AsyncGenerator[Any
     running = asyncio.create_task(produce())
     try:
         while (event := await events.get()) is not END:
+            room.release()
             yield event
         await running
     finally:

@@ -23,6 +23,7 @@ from pgknowbase.conf import activate_database, get_settings, use_database
 from pgknowbase.core import gateway
 from pgknowbase.core.backoff import exponential_backoff
 from pgknowbase.core.server_limits import PortionSize, can_go_smaller
+from pgknowbase.core.telemetry import span
 from pgknowbase.costs.ledger import UsageFold
 from pgknowbase.models import EmbeddingSpace, WorkerHeartbeat
 from pgknowbase.reactions.reactor import Reactor
@@ -333,7 +334,7 @@ class Worker:
     def _run_keywords(self) -> bool:
         if self._indexes is not None:
             self._indexes.run_if_due()  # in this stage, because every worker has it
-        size = self._keywords_size
+        size, started = self._keywords_size, time.time_ns()
         try:
             with transaction.atomic(using=self.using) if size.value == 1 else nullcontext():
                 if size.value == 1:
@@ -347,6 +348,8 @@ class Worker:
             return False
         if done:
             size.succeeded()
+            with span("pgknowbase.keywords", {"pgknowbase.documents.refreshed": done}, started=started):
+                pass
         return not done
 
     def _run_vectorizer(self, runner: ActiveSpaceRunner | Executor) -> bool:

@@ -14,6 +14,7 @@ from pgknowbase.embeddings import query_vectors
 from pgknowbase.errors import RetryableEmbeddingError, SearchError
 from pgknowbase.models import ExternalData
 from pgknowbase.testing import ChatProvider, ToolCall
+from pgknowbase.worker import Worker
 from tests.integration.search.conftest import QUERY
 from tests.projects.blog.models import Article
 
@@ -90,6 +91,18 @@ def test_worker(index, spans):
     assert "secret" not in spans.text()
     spans.exporter.clear()
     index()  # nothing is to be done, and nothing is told
+    assert spans.names() == []
+
+
+def test_words(spans, index):
+    Article.objects.create(title="secret", body="near 0.9")
+    spans.exporter.clear()
+    Worker().run_until_idle()
+    words = spans.one("pgknowbase.keywords")
+    assert words.attributes["pgknowbase.documents.refreshed"] == 1
+    assert spans.one("pgknowbase.relay").end_time <= words.start_time < words.end_time
+    spans.exporter.clear()
+    Worker().run_until_idle()
     assert spans.names() == []
 
 

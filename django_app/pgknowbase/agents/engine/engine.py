@@ -81,7 +81,7 @@ class Engine:
                 raise RuntimeError("pydantic-ai ended the run without a result")
             set_output(outcome, run.result.output)
             if request.on_event is not None:
-                request.on_event(AgentRunResultEvent(run.result))
+                await request.on_event(AgentRunResultEvent(run.result))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - however it ends, it is recorded
             set_error(outcome, error)
         if run is not None:

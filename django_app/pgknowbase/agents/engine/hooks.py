@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Any
@@ -51,14 +51,14 @@ def is_transient(error: Exception) -> bool:
 class EventHook(AbstractCapability[Any]):
     """Passes the events of one run on while they come. With it pydantic-ai asks the model for a stream."""
 
-    send: Callable[[Any], None]
+    send: Callable[[Any], Awaitable[None]]
 
     async def wrap_run_event_stream(
         self, ctx: RunContext[Any], *, stream: AsyncIterable[AgentStreamEvent]
     ) -> AsyncIterator[AgentStreamEvent]:
         """Every event goes to ``send`` and then to whoever reads the run."""
         async for event in stream:
-            self.send(event)
+            await self.send(event)
             yield event
 
 

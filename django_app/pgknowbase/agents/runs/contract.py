@@ -1,6 +1,6 @@
 """What the recorder of runs and the engine tell each other, in our own words: nothing here is pydantic-ai's."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -55,7 +55,8 @@ class RunRequest:
         permissions: by tool name; a tool that is left out is allowed.
         model_settings: of this run, over those of the agent.
         register_cancel: called once with a function that stops the run, from any thread.
-        on_event: called with each event of pydantic-ai, and at last with its ``AgentRunResultEvent``.
+        on_event: an async function that gets each event of pydantic-ai, and at last with its ``AgentRunResultEvent``;
+            the run waits for it.
     """
 
     prompt: str | None
@@ -73,7 +74,7 @@ class RunRequest:
     permissions: Mapping[str, Permission] = field(default_factory=dict)
     model_settings: dict[str, Any] = field(default_factory=dict)
     register_cancel: Callable[[Callable[[], None]], None] = lambda cancel: None
-    on_event: Callable[[Any], None] | None = None
+    on_event: Callable[[Any], Awaitable[None]] | None = None
 
 
 @dataclass(kw_only=True)
