@@ -11,7 +11,10 @@ from benchmarks.database import Database, bench_database
 from benchmarks.growth import draw
 from benchmarks.report import Figure, hardware, table, write
 
-NAMES = ("vectors", "copies", "write-tax", "relay", "end-to-end", "first-load", "lag", "rate", "bookkeeping", "agents")
+NAMES = (
+    *("vectors", "copies", "write-tax", "relay", "end-to-end", "first-load", "lag", "rate", "bookkeeping", "agents"),
+    "replicas",
+)
 RESULTS = Path(__file__).parent / "results"
 
 

@@ -35,10 +35,12 @@ CROSS JOIN LATERAL (
 SELECT pg_is_in_recovery()
 
 -- written_objects --
--- The changes of these objects that are not in the index yet; indirect: some are to become others.
+-- Those of these objects that are not in the index as they are, with their changes; indirect: some are to become others.
 SELECT o.label, o.key, s.events, coalesce(s.indirect, false)
 FROM jsonb_to_recordset(%(objects)s::jsonb) AS o (source int, label text, key text)
 CROSS JOIN LATERAL pgknowbase_object_state_v1(o.source, o.label, o.key, NULL) AS s
+WHERE s.events IS NOT NULL OR s.status <> 'completed'
+    OR EXISTS (SELECT 1 FROM pgknowbase_keywords AS k WHERE k.source = o.source AND k.id = o.key AND k.stale)
 
 -- have_indexed --
 -- Whether the committed state of all these objects is in the index of this server, with its words, or out of it as their

@@ -6,9 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, OperationalError, ProgrammingError, connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+    models,
+    router,
+)
 
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
@@ -44,6 +53,7 @@ class _Server:
 
 
 _servers: dict[str, _Server] = {}
+_systems: dict[str, str] = {}
 _lock = Lock()
 _turn = count()
 
@@ -61,6 +71,13 @@ def in_turn(database: str) -> Iterator[str]:
         alias = replicas[(first + place) % len(replicas)]
         if is_up(alias) and is_replica(alias, database):
             yield alias
+
+
+def chosen_by_routers(model: type[models.Model], **hints: Any) -> str:
+    """Where the project's routers send a search of this model's rows."""
+    # A router need not know the hint where there are no replicas.
+    searching = {"pgknowbase_search": True} if get_settings().replicas else {}
+    return str(router.db_for_read(model, **searching, **hints))
 
 
 def next_replica(database: str) -> str:
@@ -89,7 +106,7 @@ def is_replica(alias: str, database: str) -> bool:
     fault = None
     if not found.standby:
         fault = "is not a standby: it was promoted, or never was one"
-    elif _system_of(database) not in (None, found.system):
+    elif not _is_system_of(database, found.system):
         fault = f"follows another cluster than {database!r}"
     if fault:
         logger.error("The replica %r %s. Searches do not ask it: correct REPLICAS or the server.", alias, fault)
@@ -99,12 +116,14 @@ def is_replica(alias: str, database: str) -> bool:
     return True
 
 
-def _system_of(database: str) -> str | None:
-    """The cluster of the primary; None while it does not answer, when replicas are all there is."""
-    try:
-        return position(database).system
-    except (DatabaseError, InterfaceError):
-        return None
+def _is_system_of(database: str, system: str) -> bool:
+    """Whether this is the primary's cluster. It is asked once: replicas also answer while it does not."""
+    if _systems.get(database) != system:
+        try:
+            _systems[database] = position(database).system
+        except (DatabaseError, InterfaceError):
+            return True
+    return _systems[database] == system
 
 
 def position(alias: str) -> Position:
@@ -137,6 +156,7 @@ def forget() -> None:
     """Look at every server anew: for tests, and after REPLICAS has changed."""
     with _lock:
         _servers.clear()
+        _systems.clear()
 
 
 def _server(alias: str | None) -> _Server:

@@ -121,7 +121,7 @@ def take_token(using: str, objects: Sequence[tuple[Source, str]]) -> FreshnessTo
         )
     if gateway.fetch_value(using, "is_standby"):
         raise FreshnessError(f"The database {using!r} is a standby: take the token where rows are written.")
-    # The objects first: what is found of them is then a part of what the position covers.
+    # The objects first: what is found of them, also that they are indexed, is then a part of what the position covers.
     written = _written(using, objects) if objects else ()
     ((system, timeline, lsn),) = gateway.fetch(using, "written_position")
     token = FreshnessToken(system, timeline, lsn_number(lsn), written)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from django.db import connections, models, router, transaction
+from django.db import connections, models, transaction
 from django.db.models.expressions import Expression
 from django.db.models.query import ModelIterable
 from django.db.models.sql import Query
@@ -19,6 +19,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.replicas.freshness import Freshness, State
 from pgknowbase.replicas.reading import Reading
+from pgknowbase.replicas.servers import chosen_by_routers
 from pgknowbase.search.facets import Facets
 from pgknowbase.search.measured import measured
 from pgknowbase.search.queries import Hit, Page
@@ -83,7 +84,7 @@ class SearchedQuerySet(models.QuerySet[Row]):
     def _run(self, freshness: Freshness | None, call: Callable[[str], Facets]) -> Facets:
         """What ``call`` counts on the server that a search of these rows would run on."""
         rows: Any = self
-        first = rows._db or router.db_for_read(self.model, pgknowbase_search=True, **rows._hints)
+        first = rows._db or chosen_by_routers(self.model, **rows._hints)
         reading = Reading(get_settings().database, first, freshness, alone=rows._db is not None)
         return reading.run(call).model_copy(update={"freshness": reading.state})
 

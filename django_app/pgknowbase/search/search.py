@@ -11,7 +11,7 @@ from typing import Any
 
 from django.contrib.postgres.fields import IntegerRangeField
 from django.core.exceptions import EmptyResultSet
-from django.db import connections, models, router, transaction
+from django.db import connections, models, transaction
 from django.db.models.expressions import Expression, OrderBy
 
 from pgknowbase.conf import get_settings
@@ -20,6 +20,7 @@ from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import SearchError
 from pgknowbase.replicas.freshness import Freshness
 from pgknowbase.replicas.reading import Reading
+from pgknowbase.replicas.servers import chosen_by_routers
 from pgknowbase.search.filters import Filters
 from pgknowbase.search.measured import measured
 from pgknowbase.search.nothing_found import NothingFound, nothing_found
@@ -83,7 +84,7 @@ class Search:
         """Where the search runs: on the database that the caller has ``chosen``, else where the routers send it."""
         with self._lock:
             if chosen not in self._readings:
-                first = chosen or router.db_for_read(self.base.model, pgknowbase_search=True, **hints)
+                first = chosen or chosen_by_routers(self.base.model, **hints)
                 database = get_settings().database
                 self._readings[chosen] = Reading(database, first, self.freshness, alone=chosen is not None)
             return self._readings[chosen]

@@ -6,10 +6,10 @@ the same in all of them.
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from django.apps import apps
-from django.db import router
 from django.db.models import Model
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -21,7 +21,7 @@ from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import ConfigurationError, NotFoundError, SearchError
 from pgknowbase.replicas.freshness import MAX_TIMEOUT, Freshness, IfStale
 from pgknowbase.replicas.reading import Reading
-from pgknowbase.replicas.servers import replicas_of
+from pgknowbase.replicas.servers import chosen_by_routers, replicas_of
 from pgknowbase.replicas.tokens import MAX_CHARACTERS
 from pgknowbase.search.external import SearchMode, external_data
 from pgknowbase.search.facets import MAX_FACETS, MAX_VALUES, Facets
@@ -376,15 +376,22 @@ def _read(asked: FreshQuery, viewer: Viewer, call: Callable[[str], Page]) -> Pag
 
     if _reads_from.get() is not None:
         return reading(limited)
-    place = _reading(asked.freshness)
+    place = _reading(asked.freshness and _bounded(asked.freshness, viewer))
     return place.run(_pinned(limited)).model_copy(update={"freshness": place.state})
 
 
 def _reading(freshness: Freshness | None) -> Reading:
     database = get_settings().database
-    first = router.db_for_read(apps.get_model("pgknowbase", "ExternalData"), pgknowbase_search=True)
+    first = chosen_by_routers(apps.get_model("pgknowbase", "ExternalData"))
     # The project's own routers may send its reads elsewhere; what users may see is read where it is kept.
     return Reading(database, first if first in replicas_of(database) else database, freshness)
+
+
+def _bounded(freshness: Freshness, viewer: Viewer) -> Freshness:
+    """The same, with a wait that a caller may cause: as long as its queries may take."""
+    settings = get_settings()
+    limits = (settings.query_timeout, settings.anonymous_query_timeout if is_anonymous(viewer) else None)
+    return replace(freshness, timeout=min([freshness.timeout, *(each for each in limits if each is not None)]))
 
 
 def _pinned(call: Callable[[str], Answer]) -> Callable[[str], Answer]:

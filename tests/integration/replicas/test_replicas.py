@@ -259,13 +259,23 @@ def test_rest_takes_the_token_as_parameter_and_as_header(rice, replicas):
     assert "'x' is not a freshness token of this project" in wrong.json()["detail"]
 
 
+def test_a_caller_waits_no_longer_than_its_queries_may_take(rice, replicas, settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "ANONYMOUS_QUERY_TIMEOUT": 0.01}
+    query = SearchQuery(query="rice", fresh=change(rice), fresh_timeout=30, if_stale="error")
+    with pytest.raises(NotYetFreshError, match=r"after 0\.01 s"):
+        service.search(query, viewer=None)
+
+
 # Tokens
 
 
 def test_a_token_survives_its_text(rice):
-    token = freshness_token(rice)
+    token = change(rice)
     assert str(FreshnessToken.parse(token)).split(":")[0] == token.split(":")[0]
-    assert FreshnessToken.parse(token).objects[0].key == str(rice.pk)
+    assert [written.key for written in FreshnessToken.parse(token).objects] == [str(rice.pk)]
+    drain()
+    # What is indexed when the token is taken is a part of its position.
+    assert FreshnessToken.parse(freshness_token(rice)).objects == ()
 
 
 @pytest.mark.parametrize("text", ["", "x", "x" * 10_000, 7, "WyIxIiwxLDEsW11d:1:x"])
@@ -314,6 +324,16 @@ def test_an_old_snapshot_is_refused(rice, replicas):
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         with pytest.raises(FreshnessError, match="is 'repeatable read' and sees what was there when it began"):
             list(Article.objects.using("replica_0").keyword_search("rice", fresh=token))
+
+
+def test_routers_that_know_no_hint_are_not_given_one(transactional_db, settings):
+    class Old:
+        def db_for_read(self, model, instance=None):
+            return "default"
+
+    settings.DATABASE_ROUTERS = [Old()]
+    assert titles() == []
+    assert service.search(SearchQuery(query="rice"), viewer=UNRESTRICTED).results == []
 
 
 # Servers that fail
