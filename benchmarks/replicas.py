@@ -32,7 +32,7 @@ NAMES = ("fresh", "pending", "stale", "from replicas", "paused", "cut", "killed"
 THREADS = 8
 PAIRS, QUICK_PAIRS = int(os.environ.get("PGKNOWBASE_BENCH_PAIRS", "10000")), 40
 # Seconds that a replay is paused for, that pass between two pauses or cut connections, and between two servers killed.
-PAUSES, BETWEEN, KILLS = (0.02, 0.3), (0.05, 0.4), (8.0, 12.0)
+PAUSES, BETWEEN, KILLS = (0.02, 0.3), (0.05, 0.4), (15.0, 25.0)
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:

@@ -256,7 +256,8 @@ def launch(data_dir: Path, account: Account, version: int, settings: Mapping[str
     """
     if find_postmaster(data_dir) is None:
         # Postgres refuses to start while the number in a file left by a crash is that of any process of its account.
-        (data_dir / "postmaster.pid").unlink(missing_ok=True)
+        for left in (data_dir / "postmaster.pid", *data_dir.glob(".s.PGSQL.*.lock")):
+            left.unlink(missing_ok=True)
     log = data_dir / LOG_FILE
     if log.exists():
         log.replace(log.with_suffix(".log.1"))

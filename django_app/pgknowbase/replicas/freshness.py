@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
-from typing import Any, Literal
+from functools import lru_cache, partial
+from typing import Any, Literal, TypeVar
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -21,6 +21,7 @@ from pgknowbase.sources.registry import Source, source_by_label
 IfStale = Literal["primary", "pending", "error"]
 # What an answer is: it has what the token says; or not yet; or the primary was replaced since, and it has what is left.
 State = Literal["fresh", "pending", "promoted"]
+Answer = TypeVar("Answer")
 # The longest wait that a caller can ask for, in seconds.
 MAX_TIMEOUT = 30.0
 # Seconds between two looks at what a replica has replayed.
@@ -104,18 +105,20 @@ class FreshServer:
         while replicas:
             indexed_by, hopeless = None, True
             for alias in filter(servers.is_up, replicas):
-                has = self._has(alias)
+                has = _unless_it_fails(alias, partial(self._has, alias), _Has.CANNOT_TELL)
                 hopeless = hopeless and has is _Has.CANNOT_TELL
                 if has is _Has.YES:
-                    if self._is_indexed(alias):
+                    indexed = _unless_it_fails(alias, partial(self._is_indexed, alias), None)
+                    if indexed:
                         return self._answers(alias)
-                    indexed_by = alias
+                    indexed_by = alias if indexed is False else None
                     break
             left = end - time.monotonic()
             if left <= 0 or hopeless:
                 break
-            waits_for = indexed_by or next(filter(servers.is_up, replicas))
-            self._wait(waits_for, min(pause, left), left, for_index=indexed_by is not None)
+            if waits_for := next(filter(servers.is_up, replicas), None):
+                wait = partial(self._wait, waits_for, min(pause, left), left, for_index=indexed_by is not None)
+                _unless_it_fails(waits_for, wait, None)
             pause = min(2 * pause, LONGEST_PAUSE)
         return self._after_the_wait(replicas, indexed_by, end)
 
@@ -145,14 +148,8 @@ class FreshServer:
     def _has(self, alias: str) -> _Has:
         """Whether this server has replayed the position of the token."""
         token = self._token
-        try:
-            self._check_snapshot(alias)
-            found = servers.position(alias)
-        except (DatabaseError, InterfaceError) as error:
-            if not servers.can_ask_another(alias, error):
-                raise
-            servers.leave_alone(alias, error)
-            return _Has.CANNOT_TELL
+        self._check_snapshot(alias)
+        found = servers.position(alias)
         if found.system != token.system:
             raise _other_cluster(alias, found, token)
         if found.standby and found.timeline == token.timeline:
@@ -177,15 +174,9 @@ class FreshServer:
             FreshnessError: the token is of another cluster, or of the future.
         """
         token = self._token
-        try:
-            self._check_snapshot(self.database)
-            found = servers.position(self.database)
-        except (DatabaseError, InterfaceError) as error:
-            if not servers.can_ask_another(self.database, error):
-                raise
-            servers.leave_alone(self.database, error)
-            return None
-        if found.standby:
+        self._check_snapshot(self.database)
+        found = _unless_it_fails(self.database, partial(servers.position, self.database), None)
+        if found is None or found.standby:
             return None
         if found.system != token.system:
             raise _other_cluster(self.database, found, token)
@@ -222,6 +213,17 @@ class FreshServer:
             time.sleep(pause)
             return
         gateway.wait_for_lsn(alias, lsn_text(token.lsn), left)
+
+
+def _unless_it_fails(alias: str, ask: Callable[[], Answer], otherwise: Answer) -> Answer:
+    """What ``ask`` returns, or ``otherwise`` where the server of ``alias`` fails, and another one is to be asked."""
+    try:
+        return ask()
+    except (DatabaseError, InterfaceError) as error:
+        if not servers.can_ask_another(alias, error):
+            raise
+        servers.note_failure(alias, error)
+        return otherwise
 
 
 def _have_indexed(alias: str, written: Sequence[WrittenObject]) -> bool:

@@ -66,7 +66,7 @@ class Reading:
             return False
         if connections[alias].in_atomic_block:
             return False  # the caller's transaction has failed
-        servers.leave_alone(alias, error)
+        servers.note_failure(alias, error)
         with self._lock:
             self._failed.add(alias)
             self._alias = None

@@ -101,7 +101,7 @@ def is_replica(alias: str, database: str) -> bool:
     try:
         found = position(alias)
     except (DatabaseError, InterfaceError) as error:
-        leave_alone(alias, error)
+        note_failure(alias, error)
         return False
     fault = None
     if not found.standby:
@@ -132,13 +132,15 @@ def position(alias: str) -> Position:
     return Position(system, standby, lsn_number(lsn or "0/0"), timeline, started_on)
 
 
-def leave_alone(alias: str, error: BaseException) -> None:
-    """Ask this server no more for some seconds, and connect anew then."""
-    logger.warning("The server of %r does not answer, and is left alone for %g s: %s", alias, LEFT_ALONE, error)
-    server = _server(alias)
-    server.trusted_until, server.left_alone_until = 0.0, time.monotonic() + LEFT_ALONE
-    connection = connections[alias]
-    if not connection.in_atomic_block:
+def note_failure(alias: str, error: BaseException) -> None:
+    """Connect anew to this server before it is asked again; where it cannot be reached at all, in some seconds."""
+    server, connection = _server(alias), connections[alias]
+    server.trusted_until = 0.0
+    if connection.connection is None:
+        logger.warning("The server of %r does not answer, and is left alone for %g s: %s", alias, LEFT_ALONE, error)
+        server.left_alone_until = time.monotonic() + LEFT_ALONE
+    elif not connection.in_atomic_block:
+        logger.warning("The server of %r has failed to answer: %s", alias, error)
         connection.close()
 
 
