@@ -152,6 +152,8 @@ class FreshServer:
         found = servers.position(alias)
         if found.system != token.system:
             raise _other_cluster(alias, found, token)
+        if found.lsn is None:
+            return _Has.CANNOT_TELL  # it reads the primary's own files, as Aurora's do, and replays nothing
         if found.standby and found.timeline == token.timeline:
             return _Has.YES if found.lsn >= token.lsn else _Has.NOT_YET
         # The server is on another timeline, or does not say on which. The position alone then says nothing: after a
@@ -180,16 +182,16 @@ class FreshServer:
             return None
         if found.system != token.system:
             raise _other_cluster(self.database, found, token)
-        timeline = found.timeline or 0
-        if timeline < token.timeline or (timeline == token.timeline and found.lsn < token.lsn):
+        timeline, lsn = found.timeline or 0, found.lsn or 0
+        if (timeline, lsn) < (token.timeline, token.lsn):
             raise FreshnessError(
                 f"The token is of the future: its position {token.timeline}:{lsn_text(token.lsn)} is beyond what"
-                f" {self.database!r} has written, {timeline}:{lsn_text(found.lsn)}, as after a restore from a backup."
+                f" {self.database!r} has written, {timeline}:{lsn_text(lsn)}, as after a restore from a backup."
                 " Leave it out."
             )
         if timeline > token.timeline:
             # What of that write survived is a part of what the new primary has.
-            self._token = replace(token, timeline=timeline, lsn=found.lsn)
+            self._token = replace(token, timeline=timeline, lsn=lsn)
             self._is_promoted = True
         return found
 

@@ -41,7 +41,7 @@ class Position(NamedTuple):
 
     system: str
     standby: bool
-    lsn: int
+    lsn: int | None
     timeline: int | None
     started_on: int
 
@@ -129,7 +129,7 @@ def _is_system_of(database: str, system: str) -> bool:
 def position(alias: str) -> Position:
     """What this server is and how far it is, by one statement."""
     ((system, standby, lsn, timeline, started_on),) = gateway.fetch(alias, "server_position")
-    return Position(system, standby, lsn_number(lsn or "0/0"), timeline, started_on)
+    return Position(system, standby, None if lsn is None else lsn_number(lsn), timeline, started_on)
 
 
 def note_failure(alias: str, error: BaseException) -> None:

@@ -42,7 +42,7 @@ def replicas(using: str) -> Iterator[Finding]:
                 f"The replica {alias!r} follows another cluster than {using!r}. Searches do not ask it.",
                 "Correct DATABASES or REPLICAS.",
             )
-        elif found.lsn < primary.lsn and (is_paused or (behind or 0) > MOST_BEHIND):
+        elif (found.lsn or 0) < (primary.lsn or 0) and (is_paused or (behind or 0) > MOST_BEHIND):
             yield warning(
                 "replica.behind",
                 f"The replica {alias!r} is {duration(behind or 0)} behind{', and its replay is paused' * is_paused}.",
