@@ -119,7 +119,7 @@ class Relay:
         batch = RelayBatch()
         by_id = self._sources_by_id()
         # One statement and no transaction: what an idle relay costs, thirty times a second.
-        ((events, expansions, due),) = gateway.fetch(
+        events, expansions, due = gateway.fetch_flags(
             self.using,
             "relay_has_work",
             labels=self.labels,

@@ -39,12 +39,14 @@ from pgknowbase.worker.threads import allot_connections
 
 logger = logging.getLogger("pgknowbase.worker")
 
-# Half of it is the mean wait of a change, against an indexing lag of about 40 ms. Looking is one statement, and at this
-# interval an idle worker and its server use about 5 % of a core.
-POLL_SECONDS = 0.03
-# These stages are woken by the relay of the same worker, so they look less often for what other processes have queued.
-WOKEN_POLL_SECONDS = 5 * POLL_SECONDS
-REACTION_POLL_SECONDS = 3 * POLL_SECONDS
+# Half of it is the mean wait of a change, against an indexing lag of about 45 ms. Looking is one statement, and at this
+# interval an idle worker and its server use about 2 % of a core.
+POLL_SECONDS = 0.05
+# These stages are woken by the relay of the same worker, so they look less often for what other processes have queued:
+# the longer they find nothing, the less often.
+WOKEN_POLL_SECONDS = 3 * POLL_SECONDS
+IDLE_POLL_SECONDS = 1.0
+REACTION_POLL_SECONDS = 2 * POLL_SECONDS
 BACKGROUND_POLL_SECONDS = 0.2
 # Small, because the active space waits for the end of a batch in the background where both use one provider.
 BACKGROUND_BATCH_SIZE = 50
@@ -81,11 +83,20 @@ class WorkerTotals:
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of the worker. ``run_once`` does a batch of work, and returns whether it found none."""
+    """One part of the worker. ``run_once`` does a batch of work, and returns whether it found none.
+
+    While it finds none, it looks after ``poll_seconds``, then after twice as many and so on, up to ``idle_seconds``;
+    0: always after ``poll_seconds``.
+    """
 
     name: str
     run_once: Callable[[], bool]
     poll_seconds: float
+    idle_seconds: float = 0.0
+
+    def pause(self, idle_looks: int) -> float:
+        """Seconds until the next look, after so many that have found nothing."""
+        return max(self.poll_seconds, min(self.idle_seconds, self.poll_seconds * 2.0 ** min(idle_looks - 1, 8)))
 
 
 class CompletionSweep:
@@ -221,7 +232,7 @@ class Worker:
         """The stages of one thread, in turn."""
         activate_database(self.using)  # what hooks and functions ask for by DATABASE is that of this worker
         wake, failures = self._wake[stages[0].name], Counter[str]()
-        pause = min(stage.poll_seconds for stage in stages)
+        idle_looks = 0
         try:
             while not self._stopping.is_set():
                 # Cleared before the batches: work that is announced during them must not be slept over.
@@ -234,8 +245,9 @@ class Worker:
                         failures[stage.name] += 1
                         self._wait_for_database(stage, error, failures[stage.name])
                         idle = False
-                if idle:
-                    wake.wait(_jittered(pause))
+                idle_looks = idle_looks + 1 if idle else 0
+                if idle and wake.wait(_jittered(min(stage.pause(idle_looks) for stage in stages))):
+                    idle_looks = 0
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._failure = error
             self.stop()
@@ -282,10 +294,11 @@ class Worker:
         with ExitStack() as stack:
             relay = Relay(self.using, batch_size=self.batch_size)
             stages = [Stage("relay", partial(self._run_relay, relay), POLL_SECONDS)]
+            woken = WOKEN_POLL_SECONDS, IDLE_POLL_SECONDS
             if not self.relay_only:
                 active = stack.enter_context(ActiveSpaceRunner(self.using, partial(self._executor, worker)))
-                stages.append(Stage("vectorizer", partial(self._run_vectorizer, active), WOKEN_POLL_SECONDS))
-            stages.append(Stage("keywords", self._run_keywords, WOKEN_POLL_SECONDS))
+                stages.append(Stage("vectorizer", partial(self._run_vectorizer, active), *woken))
+            stages.append(Stage("keywords", self._run_keywords, *woken))
             if runs is None or "reactions" in self._stage_names():
                 reactor = self._reactor(worker, stack, runs or 0)
                 stages.append(Stage("reactions", lambda: reactor.run_once().idle, REACTION_POLL_SECONDS))
