@@ -12,7 +12,10 @@
 -- The rankings bring at least 100 objects each. A similarity counts from 0, that of the hundredth and of all behind it, to
 -- 1, the best; a BM25 score as its share of the best one. So, but for what an index or the bounded work misses, a score
 -- is the same whatever is asked for, and pages follow each other. The weight falls with the agreement of the rankings: how
--- much BM25 gives the ten objects nearest in meaning, as a share of what it gives its own best ten.
+-- much BM25 gives the ten objects nearest in meaning, as a share of what it gives its own best ten. Rankings that do not
+-- agree say nothing against meaning where words cannot find the text: if of its words even that of the ten best objects
+-- which has most of them has only few (pgknowbase_word_coverage), as where the text is in another language, the weight
+-- rises towards 1.
 --
 --   SELECT object_key, score, similarity, keyword_score FROM pgknowbase_search_hybrid_v1('gzip', :'vector', 10);
 CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(
@@ -85,16 +88,23 @@ BEGIN
                 (SELECT sum(w.score) FROM worded AS w JOIN near AS n USING (external_data_id) WHERE n.place <= 10)
                 / (SELECT nullif(sum(w.score), 0) FROM worded AS w
                     WHERE w.place <= (SELECT least(10, count(*)) FROM near)), 0) AS agreement
-    ), weighed AS (
-        SELECT m.*, CASE
-            WHEN m.best IS NULL THEN 1
-            WHEN m.least IS NULL THEN 0
-            ELSE _weight * least(1, m.agreement / 0.7)
-        END AS weight
+    ), covered AS (
+        -- Only where it counts: it reads the words of ten documents.
+        SELECT m.*, CASE WHEN m.agreement < 0.7 AND m.best > 0 AND m.least IS NOT NULL AND _weight > 0 THEN (
+            SELECT pgknowbase_word_coverage(query, filter, array_agg(w.source), array_agg(w.object_key))
+            FROM worded AS w WHERE w.place <= 10) END AS coverage
         FROM measured AS m
+    ), weighed AS (
+        SELECT c.*, CASE
+            WHEN c.best IS NULL THEN 1
+            WHEN c.least IS NULL THEN 0
+            WHEN c.coverage IS NULL THEN c.agreed
+            ELSE c.agreed + (1 - c.agreed) * least(1, greatest(0, (0.3 - c.coverage) / 0.1))
+        END AS weight
+        FROM (SELECT o.*, _weight * least(1, o.agreement / 0.7) AS agreed FROM covered AS o) AS c
     ), recorded AS MATERIALIZED (
         SELECT w.*, CASE WHEN record_plan THEN set_config('pgknowbase.hybrid_plan', jsonb_build_object(
-            'weight', w.weight, 'agreement', w.agreement, 'dense_weight', _weight, 'depth', _depth,
+            'weight', w.weight, 'agreement', w.agreement, 'coverage', w.coverage, 'dense_weight', _weight, 'depth', _depth,
             'dense', (SELECT count(*) FROM near), 'keyword', (SELECT count(*) FROM worded))::text, true) END
         FROM weighed AS w
     ), fused AS (

@@ -93,8 +93,11 @@ class HybridStep:
     """One search by both, and how their rankings were fused.
 
     Attributes:
-        weight: what similarity weighed, from 0 to 1: ``dense_weight``, or less where the rankings agree less.
+        weight: what similarity weighed, from 0 to 1: ``dense_weight``, or less where the rankings agree less, or more
+            where the coverage is low.
         agreement: what BM25 gives the ten nearest objects, as a share of what it gives its own best ten.
+        coverage: of the words of the text, the share that one of the ten best objects by words has; None where the
+            rankings agree, since then it does not count.
     """
 
     dense: DenseStep
@@ -104,6 +107,7 @@ class HybridStep:
     weight: float
     dense_weight: float
     agreement: float
+    coverage: float | None = None
 
     @classmethod
     def of(cls, fused: str, dense: str, keyword: str, *, requested: int, found: int) -> "HybridStep":
@@ -125,9 +129,10 @@ class HybridStep:
         return f"{self.dense.plan}+{self.keyword.plan}"
 
     def __str__(self) -> str:
+        covered = "" if self.coverage is None else f" and words cover {self.coverage:.2f} of the text"
         return (
             f"by meaning: {self.dense}\nby words: {self.keyword}\n"
-            f"fused: the rankings agree by {self.agreement:.2f}, so meaning weighs {self.weight:.2f} of"
+            f"fused: the rankings agree by {self.agreement:.2f}{covered}, so meaning weighs {self.weight:.2f} of"
             f" {self.dense_weight:.2f}; {self.found} of {self.requested} found"
         )
 

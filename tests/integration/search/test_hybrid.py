@@ -190,6 +190,30 @@ def test_explain_a_search_for_words(animals):
     assert Article.objects.none().keyword_search("zebra").explain_search().plan == "nothing"
 
 
+def test_meaning_decides_where_words_cannot_find_the_text(animals, index):
+    Article.objects.create(title="far", body="near -0.9 a quagga")
+    index()
+    search = partial(Article.objects.hybrid_search, threshold=-1, limit=2)
+    asked = search("wie viele gestreifte quagga laufen heute hier herum")
+    assert titles(asked) == ["both", "meaning"]
+    (step,) = asked.explain_search().steps
+    assert (step.agreement, step.coverage, step.weight) == (0, pytest.approx(1 / 8), 1)
+    assert "agree by 0.00 and words cover 0.12 of the text, so meaning weighs 1.00" in str(asked.explain_search())
+    assert titles(search("striped quagga"))[0] == "far", "half of the words are there"
+    assert titles(search("wie viele gestreifte quagga laufen heute hier herum", dense_weight=0))[0] == "far"
+
+
+def test_synonyms_count_as_words_of_the_text(animals, index, settings):
+    Article.objects.create(title="far", body="near -0.9 a quagga")
+    index()
+    asked = "wie viele gestreifte laufen heute hier herum"
+    settings.PGKNOWBASE = {
+        **settings.PGKNOWBASE,
+        "SEARCH": {"SYNONYMS": [[word, "quagga"] for word in asked.split()]},
+    }
+    assert titles(Article.objects.hybrid_search(asked, threshold=-1))[0] == "far"
+
+
 def test_explain_a_search_by_both(animals):
     shown = Article.objects.hybrid_search("zebra", threshold=-1).explain_search()
     (step,) = shown.steps

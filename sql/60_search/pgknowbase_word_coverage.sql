@@ -1,0 +1,36 @@
+-- What share of the words of a search text, as pgknowbase_bm25 reads them, stands in that one of the given documents which
+-- has most of them: 1 at most. Few words of a text do if it is in another language than the documents, or says the same in
+-- other words. NULL where the text has no words that can be told apart, as one of prefixes alone.
+--
+--   query, filter   see pgknowbase_search_hybrid_v1
+--   sources, ids    the documents
+--
+-- requires: pgknowbase_read_query, pgknowbase_tokenize_query, pgknowbase_add_synonyms
+CREATE OR REPLACE FUNCTION pgknowbase_word_coverage(
+    query text, filter pgknowbase_filter, sources integer[], ids text[]) RETURNS float8
+LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+AS $pgknowbase$
+    WITH asked AS MATERIALIZED (
+        SELECT r.words, jsonb_agg(t) AS terms
+        FROM pgknowbase_read_query(query) AS r CROSS JOIN LATERAL pgknowbase_tokenize_query(r.words, filter.sources) AS t
+        WHERE r.prefixes IS NULL
+        GROUP BY r.words
+    ), term AS MATERIALIZED (
+        SELECT DISTINCT t.token, t.language, t.word::tsquery AS word
+        FROM asked AS a
+        CROSS JOIN LATERAL jsonb_to_recordset(CASE
+            WHEN filter.synonyms IS NULL THEN a.terms ELSE pgknowbase_add_synonyms(a.terms, a.words, filter.synonyms)
+        END) AS t (token bigint, language text, word text)
+    )
+    SELECT max(d.share)
+    FROM (
+        SELECT avg((k.words @@ t.word)::integer)::float8 AS share
+        FROM unnest(sources, ids) AS i (source, id)
+        CROSS JOIN LATERAL (
+            SELECT w.language, w.words || ''::tsvector AS words FROM pgknowbase_keywords AS w
+            WHERE w.source = i.source AND w.id = i.id OFFSET 0
+        ) AS k
+        JOIN term AS t ON t.language = k.language
+        GROUP BY i.source, i.id
+    ) AS d;
+$pgknowbase$;
