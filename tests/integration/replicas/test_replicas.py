@@ -278,6 +278,20 @@ def test_a_token_survives_its_text(rice):
     assert FreshnessToken.parse(freshness_token(rice)).objects == ()
 
 
+def test_a_token_at_the_start_of_a_segment_waits_for_no_further_write(rice, replicas):
+    """The primary's next record will stand behind the header of the page; replicas have replayed up to the header."""
+
+    def switched():
+        ask("default", "SELECT pg_switch_wal()::text")
+        tokens.append(freshness_token())
+        return FreshnessToken.parse(tokens[-1]).lsn % 2**24 == 0  # autovacuum may write too
+
+    tokens = []
+    until(switched)
+    found = Article.objects.keyword_search("rice", fresh=tokens[-1], fresh_timeout=10, if_stale="error")
+    assert [row.title for row in found] == ["Rice"]
+
+
 @pytest.mark.parametrize("text", ["", "x", "x" * 10_000, 7, "WyIxIiwxLDEsW11d:1:x"])
 def test_malformed_tokens(replicas, text):
     with pytest.raises(FreshnessError, match="is not a freshness token of this project: pass the whole text"):
