@@ -18,6 +18,9 @@ SELECT * FROM pgknowbase_search_dense_v1(
 -- dense, filter passing 1 % --
 SELECT * FROM pgknowbase_search_dense_v1(
     %(vector)s::halfvec, 10, pgknowbase_filter_v1(threshold => -1, metadata => '{"p1": true}'));
+-- dense, filter passing 0.1 % --
+SELECT * FROM pgknowbase_search_dense_v1(
+    %(vector)s::halfvec, 10, pgknowbase_filter_v1(threshold => -1, metadata => '{"p01": true}'));
 -- dense, visible to a user --
 SELECT * FROM pgknowbase_search_dense_v1(
     %(vector)s::halfvec, 10, pgknowbase_filter_v1(threshold => -1, visible_to => '1'));
@@ -25,6 +28,8 @@ SELECT * FROM pgknowbase_search_dense_v1(
 SELECT * FROM pgknowbase_search_exact_v1(
     %(vector)s::halfvec, 10, pgknowbase_filter_v1(threshold => -1, metadata => '{"p1": true}'));
 -- keyword --
+SELECT * FROM pgknowbase_search_keyword_v1(%(words)s, 10);
+-- keyword, common words alone --
 SELECT * FROM pgknowbase_search_keyword_v1(%(words)s, 10);
 -- keyword, filter passing 10 % --
 SELECT * FROM pgknowbase_search_keyword_v1(%(words)s, 10, pgknowbase_filter_v1(metadata => '{"p10": true}'));

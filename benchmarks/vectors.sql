@@ -72,7 +72,8 @@ FROM (
     (4, 'words', pg_table_size('pgknowbase_keywords')),
     (5, 'their index', pg_relation_size('pgknowbase_keywords_words')),
     (6, 'their other indexes', pg_indexes_size('pgknowbase_keywords') - pg_relation_size('pgknowbase_keywords_words')),
-    (7, 'documents, with indexes', pg_total_relation_size('pgknowbase_document')),
-    (8, 'external data, with indexes', pg_total_relation_size('pgknowbase_externaldata'))
+    (7, 'postings of common words, with index', pg_total_relation_size('pgknowbase_postings')),
+    (8, 'documents, with indexes', pg_total_relation_size('pgknowbase_document')),
+    (9, 'external data, with indexes', pg_total_relation_size('pgknowbase_externaldata'))
 ) AS p (place, part, bytes);
 SELECT part, bytes, round(per_chunk::numeric) AS "bytes per chunk" FROM pgknowbase_benchmark.size ORDER BY place;

@@ -110,22 +110,21 @@ FROM (
     SELECT d.source, d.id, pgknowbase_tokenize_ascii('english', d.content) AS words
     FROM pgknowbase_document AS d WHERE d.source IN (:big, :small) OFFSET 0
 ) AS d;
-SELECT avg(length) AS average FROM pgknowbase_benchmark.words \gset
-CREATE UNLOGGED TABLE pgknowbase_benchmark.marked AS
-SELECT source, id, pgknowbase_add_frequency_marks(words, length, :average) AS words, length FROM pgknowbase_benchmark.words;
 DROP INDEX pgknowbase_keywords_words;
-INSERT INTO pgknowbase_keywords (source, id, language, maker, words, length, stale)
-SELECT source, id, 'english', pgknowbase_word_maker('english'), words, length, false FROM pgknowbase_benchmark.marked;
+INSERT INTO pgknowbase_keywords (source, id, language, maker, words, length, stale, number)
+SELECT source, id, 'english', pgknowbase_word_maker('english'), words, length, false, nextval('pgknowbase_keywords_numbers')
+FROM pgknowbase_benchmark.words;
 :wordsdef;
 INSERT INTO pgknowbase_corpus (source, language, maker, documents, words)
 SELECT k.source, 'english', pgknowbase_word_maker('english'), count(*), sum(k.length) FROM pgknowbase_keywords AS k
 WHERE k.source IN (:big, :small) GROUP BY k.source;
 
-DROP TABLE pgknowbase_benchmark.drawn, pgknowbase_benchmark.pool, pgknowbase_benchmark.text, pgknowbase_benchmark.words,
-    pgknowbase_benchmark.marked;
+DROP TABLE pgknowbase_benchmark.drawn, pgknowbase_benchmark.pool, pgknowbase_benchmark.text, pgknowbase_benchmark.words;
 VACUUM ANALYZE :store;
 VACUUM ANALYZE pgknowbase_externaldata;
 VACUUM ANALYZE pgknowbase_document;
 VACUUM ANALYZE pgknowbase_keywords;
 ANALYZE pgknowbase_benchmark.query;
 SELECT pgknowbase_word_sample() AS sampled \gset
+DO $$ BEGIN WHILE pgknowbase_postings_gather_v1() > 0 LOOP END LOOP; END $$;
+VACUUM ANALYZE pgknowbase_postings;

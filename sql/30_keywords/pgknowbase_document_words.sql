@@ -1,4 +1,4 @@
--- The words of documents, without the marks of frequency; see the columns of pgknowbase_keywords. A language that the
+-- The words of documents; see the columns of pgknowbase_keywords. A language that the
 -- database does not know counts as 'simple'. A key without a document has no row. Words of the title have the weight A. '^0'
 -- marks words whose places are made up (pgknowbase_count_words), so that they tell no phrase.
 -- requires: pgknowbase_count_words, pgknowbase_tokenize_ascii, pgknowbase_tokenize_document_v1, pgknowbase_word_maker

@@ -12,9 +12,13 @@ CREATE TABLE pgknowbase_keywords (
     -- How often the words stand there that do so more than 200 times, of which a tsvector does not tell.
     frequent jsonb,
     stale boolean NOT NULL DEFAULT true,
+    -- A new one with all words that are made: a document whose words have changed is another one to pgknowbase_postings.
+    number bigint,
     PRIMARY KEY (source, id)
 );
 CREATE INDEX pgknowbase_keywords_words ON pgknowbase_keywords USING gin (words) WHERE words IS NOT NULL;
+CREATE SEQUENCE pgknowbase_keywords_numbers OWNED BY pgknowbase_keywords.number;
+CREATE INDEX pgknowbase_keywords_number ON pgknowbase_keywords (number) WHERE number IS NOT NULL;
 CREATE INDEX pgknowbase_keywords_maker ON pgknowbase_keywords (language, maker) WHERE words IS NOT NULL;
 -- In another order than the primary key, which else would look as good to a planner that believes the table to be empty.
 CREATE INDEX pgknowbase_keywords_stale ON pgknowbase_keywords (id, source) WHERE stale;

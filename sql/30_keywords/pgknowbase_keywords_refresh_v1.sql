@@ -1,6 +1,6 @@
 -- Computes the words of up to max_documents documents whose words are stale, or else were made by another maker, such as an
 -- older server, and returns how many it took. Documents that another worker has locked are skipped.
--- requires: pgknowbase_words_of_others_v1, pgknowbase_document_words, pgknowbase_add_frequency_marks
+-- requires: pgknowbase_words_of_others_v1, pgknowbase_document_words
 CREATE OR REPLACE FUNCTION pgknowbase_keywords_refresh_v1(max_documents integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
 SET jit = off SET plan_cache_mode = force_custom_plan
@@ -33,6 +33,8 @@ BEGIN
     IF _ids IS NULL THEN
         RETURN 0;
     END IF;
+    -- Tells pgknowbase_postings_gather_v1 that numbers from here on may be given to documents that nobody sees yet.
+    PERFORM pg_advisory_xact_lock_shared(pgknowbase_number_lock(n.last_value)) FROM pgknowbase_keywords_numbers AS n;
     -- With the locks held, so that a change of a document that this does not see marks its words as stale afterwards.
     WITH made AS MATERIALIZED (
         SELECT w.*, k.language AS old_language, k.maker AS old_maker, k.length AS old_length
@@ -41,20 +43,15 @@ BEGIN
             SELECT o.language, o.maker, o.length FROM pgknowbase_keywords AS o
             WHERE o.source = w.source AND o.id = w.id OFFSET 0
         ) AS k
-    ), average AS MATERIALIZED (
-        SELECT n.source, coalesce(
-            (SELECT sum(c.words) / nullif(sum(c.documents), 0) FROM pgknowbase_corpus AS c WHERE c.source = n.source),
-            n.words) AS words
-        FROM (SELECT m.source, avg(m.length) AS words FROM made AS m GROUP BY m.source) AS n
     ), written AS (
         -- All of them are there. An upsert finds each by its key, where an UPDATE of a join may walk the table instead.
-        INSERT INTO pgknowbase_keywords (source, id, language, maker, words, length, frequent, stale)
-        SELECT m.source, m.id, m.language, m.maker,
-            pgknowbase_add_frequency_marks(m.words, m.length, a.words, m.frequent), m.length, m.frequent, false
-        FROM made AS m JOIN average AS a ON a.source = m.source
+        INSERT INTO pgknowbase_keywords (source, id, language, maker, words, length, frequent, stale, number)
+        SELECT m.source, m.id, m.language, m.maker, m.words, m.length, m.frequent, false,
+            nextval('pgknowbase_keywords_numbers')
+        FROM made AS m
         ON CONFLICT (source, id) DO UPDATE
         SET language = excluded.language, maker = excluded.maker, words = excluded.words, length = excluded.length,
-            frequent = excluded.frequent, stale = false
+            frequent = excluded.frequent, stale = false, number = excluded.number
     )
     INSERT INTO pgknowbase_corpus (source, language, maker, documents, words)
     SELECT c.source, c.language, c.maker, sum(c.documents), sum(c.words)

@@ -2,10 +2,10 @@
 -- how often each word of the text stands in the object, dampened by k1 and by the object's length (b), weighed by how
 -- rare the word is among the documents of the sources. Each document is read in its own language.
 --
--- In a corpus of more than most_candidates documents only so many are scored: those that have a rare word of the text, or
--- a common one often, or both (pgknowbase_word_candidates). Where of these fewer than max_hits pass the filters, more
--- are scored, and in the end all that pass, as long as documents times words of the text stay below three million. Of a
--- text of many common words the rarest are asked for (pgknowbase_rarest_words).
+-- In a corpus of more than most_candidates documents only so many are scored: those that are best by their common words
+-- (pgknowbase_best_postings), those that have a rare word of the text, and those that are new. Where of these fewer than
+-- max_hits pass the filters, more are scored, and in the end all that pass, as long as documents times words of the text
+-- stay below three million. Of a text of many common words the rarest are asked for (pgknowbase_rarest_words).
 --
 -- Of a text with phrases, exclusions and so on (pgknowbase_parse_query) only what satisfies them is found. How rare a word
 -- is does not depend on them.
@@ -56,8 +56,13 @@ DECLARE
     _large boolean := false;
     _terms jsonb;
     _words tsquery;
-    _wanted tsquery;
-    _narrow boolean;
+    _wanted tsquery; -- all that have these words are scored; NULL: those that pgknowbase_best_postings tells
+    _numbers bigint[];
+    _others tsquery;
+    _last bigint;
+    _is_all boolean;
+    _narrow boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
+    _counted boolean := _narrow OR _private OR _conditions IS NOT NULL; -- whether rare words are, before they are looked for
     _by_conditions boolean := false;
     _candidates integer := most_candidates;
     _most_narrow bigint;
@@ -93,36 +98,53 @@ BEGIN
         _documents := 2 ^ ceil(log(2, _size::numeric));
     END IF;
     IF _size > most_candidates THEN
-        IF NOT _filtered THEN
-            _candidates := least(most_candidates, greatest(3000, 6::bigint * max_hits));
-        END IF;
+        -- For who may not see everything the scores depend on what was scored: they should be the same on the first pages.
+        _candidates := least(most_candidates, CASE
+            WHEN _private THEN greatest(3000, 2::bigint * max_hits)
+            WHEN _filtered THEN 1000 + 2::bigint * max_hits
+            ELSE 60 + 1.2 * max_hits END);
         _terms := pgknowbase_rarest_words(
-            pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen), _candidates, _most_pairs);
+            pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen, _counted),
+            most_candidates, _most_pairs);
         SELECT string_agg(DISTINCT r.word, '|')::tsquery INTO _words FROM jsonb_to_recordset(_terms) AS r (word text);
-        _large := _candidates < (
-            SELECT sum(t.documents) FROM (
-                SELECT DISTINCT r.token, r.levels[1] AS documents
-                FROM jsonb_to_recordset(_terms) AS r (token bigint, levels float8[])) AS t);
+        _large := least(most_candidates, greatest(_candidates, 1500)) < (
+            SELECT sum(coalesce(t.documents, 1000)) FROM (
+                SELECT DISTINCT r.token, r.documents
+                FROM jsonb_to_recordset(_terms) AS r (token bigint, documents float8)) AS t);
     END IF;
-    _wanted := CASE WHEN _large THEN pgknowbase_word_candidates(_terms, _documents, _candidates, k1) ELSE _words END;
-    _plan := CASE WHEN _large THEN 'words_rare' ELSE 'words_all' END;
-    IF _large THEN
+    _plan := CASE WHEN _large THEN 'words_best' ELSE 'words_all' END;
+    IF NOT _large THEN
+        _wanted := _words;
+    ELSE
+        PERFORM set_config('enable_seqscan', 'off', true); -- until this returns
         _met := _conditions ->> 'any';
-        _wanted := coalesce(_wanted && _met, _wanted);
+        -- What few documents satisfy finds them faster than the words do.
+        _by_conditions := _met IS NOT NULL AND most_candidates / 4 >= (
+            SELECT count(*) FROM (
+                SELECT FROM pgknowbase_keywords AS w WHERE w.words @@ (_words && _met) LIMIT most_candidates / 4 + 1) AS m);
+        IF _by_conditions THEN
+            _wanted := _words && _met;
+        END IF;
     END IF;
     _most_narrow := greatest(most_candidates, least(10::bigint * most_candidates, 3000000 / (
         SELECT count(DISTINCT r.token) FROM jsonb_to_recordset(_terms) AS r (token bigint))));
-    _narrow := _size > most_candidates AND num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
+    _narrow := _narrow AND _size > most_candidates;
     -- ts_rank of one word is the sum of 1/n^2 up to the times that it stands there, over pi^2/6: it tells the times, up to
     -- 200. Of a word with several spellings ts_rank adds up such sums, but ts_rank_cd, which is slower, is the times.
     SELECT array_agg(s.sum - 0.5 / (s.n * s.n)) INTO _steps
     FROM (SELECT n, sum(1.0 / (n * n)) OVER (ORDER BY n) AS sum FROM generate_series(1, 200) AS n) AS s;
     LOOP
+        IF _wanted IS NULL AND NOT _narrow THEN
+            SELECT b.numbers, b.others, b.last, b.is_all INTO _numbers, _others, _last, _is_all
+            FROM pgknowbase_best_postings(
+                _terms, _documents, filter.sources, _candidates,
+                CASE WHEN NOT _filtered AND max_hits <= 100 THEN 5 * max_hits + 50 END) AS b;
+        END IF;
         WITH term AS MATERIALIZED (
-            SELECT t.token, t.language, t.times, t.stopped, t.levels[1] AS documents, t.word::tsquery AS word,
+            SELECT t.token, t.language, t.times, t.stopped, t.documents, t.word::tsquery AS word,
                 CASE WHEN t.word LIKE '''%''' THEN substr(t.word, 2, length(t.word) - 2) END AS lexeme
             FROM jsonb_to_recordset(_terms) AS t (
-                token bigint, language text, word text, times bigint, stopped float8, levels float8[])
+                token bigint, language text, word text, times bigint, stopped float8, documents float8)
         ), counted AS MATERIALIZED (
             SELECT k.place, k.source, k.id, k.language, k.length, t.token,
                 CASE
@@ -138,11 +160,24 @@ BEGIN
                         WHEN _conditions IS NULL -- then the rest need not be planned
                             OR pgknowbase_meets_conditions(c.words, c.language, c.source, c.id, _conditions)
                         THEN 1 ELSE -1 END AS place,
-                    c.source, c.id, c.language, c.length, c.frequent, c.words || ''::tsvector AS words
+                    c.source, c.id, c.language, c.length, c.frequent, CASE
+                        WHEN pg_column_compression(c.words) IS NULL AND pg_column_size(c.words) < 2000 THEN c.words
+                        ELSE c.words || ''::tsvector END AS words
                 FROM (
                     SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_keywords AS w
                     WHERE NOT _narrow AND w.words @@ _wanted AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
+                    UNION ALL
+                    SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
+                    FROM pgknowbase_keywords AS w
+                    WHERE _wanted IS NULL AND NOT _narrow AND (w.number = ANY (_numbers) OR w.words @@ _others)
+                        AND w.number <= _last AND (_met IS NULL OR w.words @@ _met)
+                        AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
+                    UNION ALL
+                    SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
+                    FROM (SELECT k.* FROM pgknowbase_keywords AS k WHERE k.number > _last OFFSET 0) AS w
+                    WHERE _wanted IS NULL AND NOT _narrow AND w.words @@ _words AND (_met IS NULL OR w.words @@ _met)
+                        AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL
                     SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_externaldata AS e
@@ -151,7 +186,8 @@ BEGIN
                         WHERE k.source = e.content_type_id AND k.id = e.object_key OFFSET 0
                     ) AS w
                     WHERE _narrow AND w.words @@ _words AND pgknowbase_matches_filter(e, filter)
-                    LIMIT CASE WHEN _narrow OR _by_conditions THEN _most_narrow ELSE most_candidates END
+                    LIMIT CASE WHEN _narrow OR _by_conditions THEN _most_narrow
+                        ELSE most_candidates + coalesce(cardinality(_numbers), 0) END
                 ) AS c
                 WHERE NOT _private OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e
@@ -211,11 +247,11 @@ BEGIN
         IF _scored > _looked_up THEN
             _looked_up := 2147483647;
         ELSE
-            EXIT WHEN NOT _large OR _narrow OR _by_conditions;
+            EXIT WHEN NOT _large OR _narrow OR _by_conditions OR _is_all AND _scored < most_candidates;
             IF _candidates < most_candidates THEN
-                _candidates := most_candidates;
-                _wanted := pgknowbase_word_candidates(_terms, _documents, _candidates, k1);
-                _wanted := coalesce(_wanted && _met, _wanted);
+                -- As many as the share that passed says, and some more.
+                _candidates := least(most_candidates, greatest(
+                    2::bigint * _candidates, 1.5 * _candidates * max_hits / greatest(jsonb_array_length(_found), 1)));
             ELSIF _met IS NOT NULL THEN
                 _by_conditions := true;
                 _wanted := _words && _met;
@@ -223,6 +259,9 @@ BEGIN
             ELSE
                 _narrow := true;
                 _plan := 'words_retried';
+                IF NOT _counted THEN
+                    _terms := pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen);
+                END IF;
             END IF;
         END IF;
     END LOOP;
@@ -230,7 +269,7 @@ BEGIN
         PERFORM set_config('pgknowbase.keyword_plan', jsonb_build_object(
             'plan', CASE WHEN _narrow AND _plan <> 'words_retried' THEN 'words_narrow' ELSE _plan END,
             'documents', _documents, 'candidates', _scored, 'most_candidates', _candidates,
-            'words', CASE WHEN _narrow THEN _words ELSE _wanted END::text)::text, true);
+            'words', CASE WHEN _narrow THEN _words ELSE coalesce(_wanted, _words) END::text)::text, true);
     END IF;
     RETURN QUERY
     SELECT p.source, p.id, p.external_data_id, p.score

@@ -1,15 +1,19 @@
--- terms (rows of pgknowbase_tokenize_query as JSON) with "levels" added: in how many of the sources' documents each
--- stands, whatever their language, and then at each level of pgknowbase_add_frequency_marks. Of common words pgknowbase_word
--- tells it; the others, which are rare, are counted, up to at_most. seen: the filter of what the viewer may see, if that is
--- not everything; of rare words only such documents are counted.
+-- terms (rows of pgknowbase_tokenize_query as JSON) with "documents" added: in how many of the sources' documents each
+-- stands, whatever their language. Of common words pgknowbase_word tells it; the others, which are rare, are counted, up to
+-- at_most; count_rare false leaves it to who scores all their documents anyway: "documents" is null. seen: the filter of what
+-- the viewer may see, if that is not everything; of rare words only such documents are counted.
 CREATE OR REPLACE FUNCTION pgknowbase_word_frequencies(
-    terms jsonb, sources integer[], at_most integer, seen pgknowbase_filter DEFAULT NULL) RETURNS jsonb
+    terms jsonb, sources integer[], at_most integer, seen pgknowbase_filter DEFAULT NULL,
+    count_rare boolean DEFAULT true) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER
 SET search_path FROM CURRENT
 SET plan_cache_mode = 'force_custom_plan'
 SET enable_seqscan = 'off'
 SET jit = 'off'
 AS $pgknowbase$
+DECLARE
+    -- Before the first sample nobody knows which are rare.
+    _counted CONSTANT boolean := count_rare OR NOT EXISTS (SELECT FROM pgknowbase_word);
 BEGIN
     RETURN (
         WITH size AS MATERIALIZED (
@@ -20,12 +24,14 @@ BEGIN
         ), word AS MATERIALIZED (
             SELECT DISTINCT t.token, t.word FROM jsonb_to_recordset(terms) AS t (token bigint, word text)
         ), common AS MATERIALIZED (
-            SELECT w.token, w.word, p.level, sum(p.present::float8 * s.documents / p.documents) AS present
+            SELECT w.token, w.word, sum(p.present::float8 * s.documents / p.documents) AS present
             FROM size AS s CROSS JOIN word AS w
             JOIN pgknowbase_word AS p ON p.source = s.source AND p.word = w.word
-            GROUP BY w.token, w.word, p.level
+            GROUP BY w.token, w.word
         ), known AS (
-            SELECT w.token, 0 AS level, (
+            SELECT w.token, CASE WHEN _counted OR w.word NOT LIKE '''%''' OR EXISTS (
+                    SELECT FROM pgknowbase_postings_word AS p WHERE p.word = trim(w.word, '''')
+                ) THEN (
                 SELECT count(*) FROM (
                     SELECT k.source, k.id FROM pgknowbase_keywords AS k
                     WHERE k.words @@ w.word::tsquery AND (sources IS NULL OR k.source = ANY (sources))
@@ -33,17 +39,14 @@ BEGIN
                 WHERE seen IS NULL OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e
                     WHERE e.content_type_id = present.source AND e.object_key = present.id
-                        AND pgknowbase_matches_filter(e, seen)))::float8 AS present
+                        AND pgknowbase_matches_filter(e, seen)))::float8 END AS present
             FROM word AS w WHERE NOT EXISTS (SELECT 1 FROM common AS c WHERE c.word = w.word)
-            UNION ALL SELECT c.token, c.level, c.present FROM common AS c
-            -- A level that was not seen at all is rare.
-            UNION ALL SELECT c.token, l.level, 0 FROM common AS c CROSS JOIN generate_series(1, 5) AS l (level) WHERE c.level = 0
+            UNION ALL SELECT c.token, c.present FROM common AS c
         ), summed AS (
-            SELECT k.token, k.level, sum(k.present) AS present FROM known AS k GROUP BY k.token, k.level
-        ), levels AS (
-            SELECT s.token, jsonb_agg(s.present ORDER BY s.level) AS levels FROM summed AS s GROUP BY s.token
+            SELECT k.token, CASE WHEN bool_and(k.present IS NOT NULL) THEN sum(k.present) END AS documents
+            FROM known AS k GROUP BY k.token
         )
-        SELECT jsonb_agg(t.term || jsonb_build_object('levels', l.levels))
-        FROM jsonb_array_elements(terms) AS t (term) JOIN levels AS l ON l.token = (t.term ->> 'token')::bigint);
+        SELECT jsonb_agg(t.term || jsonb_build_object('documents', s.documents))
+        FROM jsonb_array_elements(terms) AS t (term) JOIN summed AS s ON s.token = (t.term ->> 'token')::bigint);
 END
 $pgknowbase$;

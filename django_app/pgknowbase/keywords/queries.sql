@@ -3,6 +3,9 @@
 -- keywords_refresh --
 SELECT pgknowbase_keywords_refresh_v1(%(max_documents)s)
 
+-- postings_gather --
+SELECT pgknowbase_postings_gather_v1(%(at_least)s)
+
 -- words_of_others --
 SELECT coalesce(sum(o.documents), 0)::bigint FROM pgknowbase_words_of_others_v1() AS o
 

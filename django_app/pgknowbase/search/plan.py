@@ -14,9 +14,9 @@ DESCRIPTIONS = {
     "walk_binary": "binary index walk: {walked:,} chunks, ef_search {ef_search}, {reranked:,} compared by vectors",
     "retried_exactly": "retried exactly: the index gave up after {walked:,} chunks",
     "words_all": "every document with a word of the text scored: {candidates:,} of {documents:,.0f}",
-    "words_rare": "of {documents:,.0f} documents, over {most_candidates:,}, only those with {words}: {candidates:,}",
+    "words_best": "of {documents:,.0f} documents only those scored that may be best by {words}: {candidates:,}",
     "words_narrow": "only the rows that pass: {candidates:,} of them have a word of the text",
-    "words_retried": "retried among the rows that pass, since too few have rare words: {candidates:,} have any",
+    "words_retried": "retried among the rows that pass, since too few of the best do: {candidates:,} have any",
     "words_none": "not searched for words: the text has none, or no words are indexed",
 }
 
@@ -64,7 +64,7 @@ class KeywordStep:
     """One search by words.
 
     Attributes:
-        plan: ``words_all``, ``words_rare``, ``words_narrow``, ``words_retried`` or ``words_none``.
+        plan: ``words_all``, ``words_best``, ``words_narrow``, ``words_retried`` or ``words_none``.
         requested: hits that were asked for; ``found``: those that there were.
         documents: documents of the sources that were searched.
         candidates: documents that were scored, at most ``most_candidates`` at first.

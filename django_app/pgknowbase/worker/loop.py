@@ -22,7 +22,7 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 from pgknowbase.conf import activate_database, get_settings, use_database
 from pgknowbase.core import gateway
 from pgknowbase.core.backoff import exponential_backoff
-from pgknowbase.core.server_limits import PortionSize, can_go_smaller
+from pgknowbase.core.server_limits import PortionSize, can_go_smaller, exceeded_limit
 from pgknowbase.core.telemetry import span
 from pgknowbase.costs.ledger import UsageFold
 from pgknowbase.models import EmbeddingSpace, WorkerHeartbeat
@@ -52,6 +52,10 @@ BACKGROUND_POLL_SECONDS = 0.2
 BACKGROUND_BATCH_SIZE = 50
 COMPLETION_INTERVAL = 1.0
 MAX_DATABASE_PAUSE = 30.0
+# Searches score the documents that stand in no block of postings one by one, some microseconds each. While more
+# documents wait for their words, blocks are made large at once: putting one into a larger one is work done twice.
+GATHERED_WHEN_IDLE = 512
+GATHERED_WHEN_BUSY = 8000
 # Without threads, where documents wait for the rate of a provider: fresh ones may come meanwhile.
 MAX_RATE_PAUSE = 1.0
 STAGES = ("relay", "vectorizer", "keywords", "reactions", "background")
@@ -155,6 +159,7 @@ class Worker:
         self.totals = WorkerTotals()
         self._totals_lock = threading.Lock()
         self._keywords_size = PortionSize(self.batch_size)
+        self._ungathered = GATHERED_WHEN_BUSY  # a worker before this one may have left some
         self._completion = CompletionSweep(self.using)
         self._usage = UsageFold(self.using)
         self._indexes: IndexKeeper | None = None
@@ -363,7 +368,25 @@ class Worker:
             size.succeeded()
             with span("pgknowbase.keywords", {"pgknowbase.documents.refreshed": done}, started=started):
                 pass
-        return not done
+        self._ungathered += done
+        at_least = GATHERED_WHEN_BUSY if done == size.value else GATHERED_WHEN_IDLE
+        if self._ungathered < at_least:
+            return not done
+        try:
+            self._ungathered = at_least if self._gather(at_least) else 0
+        except DatabaseError as error:
+            if exceeded_limit(error) is None:
+                raise
+            # Searches are slower without, and the next documents bring the next attempt.
+            logger.warning("keywords: documents are not put into a block: %s", str(error).strip())
+            self._ungathered = 0
+        return False
+
+    def _gather(self, at_least: int) -> bool:
+        """Put documents into a block of postings; whether there were enough. Bounded work that nobody can make less."""
+        with transaction.atomic(using=self.using):
+            gateway.fetch(self.using, "set_statement_timeout", timeout="0")
+            return bool(gateway.fetch_value(self.using, "postings_gather", at_least=at_least))
 
     def _run_vectorizer(self, runner: ActiveSpaceRunner | Executor) -> bool:
         self._active_space_idle.clear()

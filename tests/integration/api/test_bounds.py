@@ -104,7 +104,7 @@ def test_a_long_text_is_cut_before_its_words_are_looked_for(library, text):
 def rarest(documents, *, at_most, max_pairs):
     """Which words stay, by their place; each has these documents, and stands there in two languages."""
     terms = [
-        {"token": token, "language": language, "word": f"'w{token}'", "levels": [number, 0]}
+        {"token": token, "language": language, "word": f"'w{token}'", "documents": number}
         for token, number in enumerate(documents)
         for language in ("english", "german")
     ]

@@ -21,6 +21,11 @@ def refresh():
         pass
 
 
+def gather(at_least):
+    """Put documents into blocks of postings, as the worker does; how many blocks were made."""
+    return sum(1 for _ in iter(lambda: sql("SELECT pgknowbase_postings_gather_v1(%s)", at_least)[0][0], 0))
+
+
 @pytest.fixture
 def source(db):
     return ContentType.objects.get_for_model(Note).pk

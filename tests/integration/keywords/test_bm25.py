@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tests.integration.keywords.conftest import refresh, sql
+from tests.integration.keywords.conftest import gather, refresh, sql
 
 pytestmark = pytest.mark.django_db
 OPTIONS = ("k1", "b", "most_candidates")
@@ -155,6 +155,7 @@ def sampled(source):
     )
     refresh()
     sql("SELECT pgknowbase_word_sample(common => 50)")
+    gather(400)
 
 
 @pytest.mark.parametrize(
@@ -163,18 +164,9 @@ def sampled(source):
 def test_cut_of_candidates_keeps_the_best(sampled, wanted):
     """With room for one document in ten, the best are found all the same, also by words that most documents have."""
     whole, cut = dict(bm25(wanted, 1500)), bm25(wanted, 5, most_candidates=150)
-    assert len(cut) == 5
     best = sorted(whole.values(), reverse=True)
-    assert sum(whole[key] for key, _ in cut) >= 0.97 * sum(best[:5])
-
-
-@pytest.mark.parametrize("wanted", ["zebra", "zebra lion tiger", "zebra lion tiger bear wolf fox hare owl"])
-def test_candidates_are_as_few_as_asked(sampled, wanted):
-    chosen = (
-        "SELECT pgknowbase_word_candidates(pgknowbase_word_frequencies("
-        " (SELECT jsonb_agg(w) FROM pgknowbase_tokenize_query(%s, NULL) AS w), NULL, 150), 1500, 150, 1.2)"
-    )
-    assert 5 < sql(f"SELECT count(*) FROM pgknowbase_keywords WHERE words @@ ({chosen})", wanted)[0][0] <= 2 * 150
+    assert [score for _, score in cut] == pytest.approx(best[:5])
+    assert dict(cut) == pytest.approx({key: whole[key] for key, _ in cut})
 
 
 def test_word_that_most_documents_have_counts_as_such(sampled):

@@ -51,28 +51,6 @@ def test_a_text_with_too_many_words_counts_with_its_beginning():
 
 
 @pytest.mark.parametrize(
-    ("times", "length", "marks"),
-    [(1, 100, 0), (2, 100, 1), (2, 150, 0), (3, 100, 2), (1, 10, 2), (5, 100, 3), (7, 100, 4), (900, 900, 5)],
-)
-def test_marks_of_words_that_stand_often(times, length, marks):
-    """A word counts by its times, against the length of the document as BM25 has it."""
-    statement = "SELECT pgknowbase_add_frequency_marks(to_tsvector('simple', %s), %s, 100)::text"
-    ((found,),) = sql(statement, "owl " * times, length)
-    assert [f"'^{n}owl'" in found for n in range(1, 7)] == [n <= marks for n in range(1, 7)]
-    assert "'owl':1" in found
-
-
-def test_marks_are_no_words_and_leave_long_documents_alone():
-    assert words("^1owl ^owl") == {"1owl", "owl"}
-    text = " ".join(f"word{n} word{n}" for n in range(30_000))
-    assert sql(
-        "SELECT pgknowbase_add_frequency_marks(w, 60000, 100000) = w"
-        " FROM pgknowbase_tokenize_document_v1('simple', %s) AS w",
-        text,
-    ) == [(True,)]
-
-
-@pytest.mark.parametrize(
     ("text", "language"),
     [
         ("The index is kept in the database and it is searched from there.", "english"),

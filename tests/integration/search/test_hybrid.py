@@ -232,7 +232,7 @@ def test_explain_a_search_by_both(animals):
     ("text", "options", "plan", "told"),
     [
         ("zebra", "", "words_all", {"candidates": 2}),
-        ("zebra filler", "", "words_rare", {"candidates": 2}),
+        ("zebra filler", "", "words_best", {"candidates": 3}),
         ("zebra", "object_keys => %(keys)s", "words_narrow", {"candidates": 1}),
         ("zebra filler", "tags => ARRAY['no']", "words_retried", {"candidates": 0}),
     ],
