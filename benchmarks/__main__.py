@@ -14,6 +14,7 @@ from benchmarks.report import Figure, hardware, table, write
 NAMES = (
     *("vectors", "copies", "write-tax", "relay", "end-to-end", "first-load", "lag", "rate", "bookkeeping", "agents"),
     "replicas",
+    "streams",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -36,14 +36,21 @@ SECRET_KEY = "benchmarks"
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {"default": database_config(os.environ["PGKNOWBASE_BENCH_URL"])}
+if pool := os.environ.get("PGKNOWBASE_BENCH_POOL"):
+    DATABASES["default"].setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": int(pool), "timeout": 120}
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.postgres",
+    "django.contrib.sessions",
     "pgtrigger",
     "pgknowbase",
     "pgknowbase.agents",
+    "pgknowbase.api",
+    "pgknowbase.chat",
     "benchmarks.catalog",
 ]
+ROOT_URLCONF = "benchmarks.urls"
+ALLOWED_HOSTS = ["127.0.0.1"]
 CONCURRENCY = int(os.environ.get("PGKNOWBASE_BENCH_CONCURRENCY", "1"))
 PGKNOWBASE = {"EMBEDDINGS": {"default": _embedding()}, "WORKER": {"CONCURRENCY": CONCURRENCY}, **_space()}

@@ -17,6 +17,8 @@ from pgknowbase.api.problems import Problem, unexpected
 from pgknowbase.api.streams import CountedResponse, OpenStream, open_streams
 
 HEARTBEAT_SECONDS = 15.0
+# For how long a stream keeps its database connection while nothing comes.
+IDLE_SECONDS = 0.1
 MEDIA_TYPE = "text/event-stream"
 # In ``openapi_extra`` of a route that streams: its events by name, each with the pydantic model of its data. The
 # OpenAPI document then describes them, and one ``problem`` that may come last.
@@ -101,9 +103,13 @@ async def _encoded(
     stream: OpenStream,
 ) -> AsyncGenerator[bytes]:
     following: asyncio.Task[Encodable] | None = None
+    releasing: asyncio.Future[None] | None = None
     try:
         while True:
             following = asyncio.create_task(_next(events))
+            if not (await asyncio.wait({following}, timeout=IDLE_SECONDS))[0] and (not releasing or releasing.done()):
+                # Not waited for: the thread may be at work, and then lets go of its connections after it.
+                releasing = asyncio.ensure_future(sync_to_async(_release_connections)())
             # asyncio.wait, not wait_for: a timeout must not cancel the generator, only interrupt the waiting.
             while not (await asyncio.wait({following}, timeout=heartbeat))[0]:
                 yield HEARTBEAT
@@ -124,10 +130,23 @@ async def _encoded(
             following.cancel()
             # An async generator that is still running cannot be closed.
             await asyncio.wait({following})
+        if releasing is not None:
+            await asyncio.wait({releasing})
         try:
             await events.aclose()
         finally:
             stream.close()
+
+
+def _release_connections() -> None:
+    """Close this thread's connections, or return them to their pool; the next statement opens one again.
+
+    Under ASGI each request has a thread and so a connection of its own. Streams wait for their model most of their
+    time: without this a hundred of them would be all that a usual server can take.
+    """
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None and not connection.in_atomic_block:
+            connection.close()
 
 
 async def _next(events: AsyncIterator[Encodable]) -> Encodable:

@@ -7,11 +7,12 @@ from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from pydantic_ai.models.function import FunctionModel
 
 from pgknowbase.agents import DjangoAgent, registry
 from pgknowbase.agents.models import AgentExecution
+from tests.integration.agents.test_load import in_use
 from tests.integration.api.conftest import token_of
 from tests.integration.api.test_matrix import VERCEL_AI
 from tests.integration.openai.conftest import wait_until
@@ -85,6 +86,7 @@ async def streams(site, ann, bob, models):
         tasks = [asyncio.create_task(read(ann)) for _ in range(STREAMS)]
         for _ in tasks:
             assert await begun.get() == 200
+        await sync_to_async(wait_until)(lambda: in_use() < STREAMS // 2)  # while they wait, they hold no connection
         refused, _ = await read(ann)
         other = asyncio.create_task(read(bob))
         assert await begun.get() == 200
