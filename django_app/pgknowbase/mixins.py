@@ -14,7 +14,7 @@ from pgknowbase.relay.rendering import LONGEST_TITLE
 from pgknowbase.relay.writing import SyncReport, remove_keys
 from pgknowbase.search.filters import SearchFilters, TextSearchOptions
 from pgknowbase.search.queryset import SemanticManager, SemanticQuerySet
-from pgknowbase.sources.registry import Source, source_of, title_field
+from pgknowbase.sources.registry import Source, declaration_of, source_of, title_field
 from pgknowbase.sync.backfill import sync_model, sync_object
 from pgknowbase.sync.waiting import await_indexed, wait_indexed
 
@@ -83,7 +83,7 @@ class ExternalDataMixin(models.Model):
 
         Default: ``language`` of ``ExternalDataMeta``, else ''.
         """
-        return source_of(type(self)).config.language or ""
+        return declaration_of(type(self)).language or ""
 
     def should_sync_to_external_data(self) -> bool:
         """False keeps the row out of the index, or removes it. Default: True."""

@@ -37,8 +37,8 @@ def language_of(text: str, known: frozenset[str]) -> str:
     """
     votes: dict[str, int] = {}
     languages = _languages()
-    for word in set(text[:MAX_CHARACTERS].lower().split()):
-        for language in languages.get(word, ()):
+    for word in languages.keys() & text[:MAX_CHARACTERS].lower().split():
+        for language in languages[word]:
             votes[language] = votes.get(language, 0) + 1
     # Sorted, so that a tie is decided in the same way by every process.
     found = max(sorted(votes), key=votes.__getitem__, default="")

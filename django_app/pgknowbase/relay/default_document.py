@@ -10,7 +10,7 @@ from django.db.models.constants import LOOKUP_SEP
 
 from pgknowbase.sources.declaration import SourceRow
 from pgknowbase.sources.paths import accessor, is_many, walk
-from pgknowbase.sources.registry import source_of
+from pgknowbase.sources.registry import declaration_of
 
 
 def default_content(row: SourceRow) -> str:
@@ -19,7 +19,7 @@ def default_content(row: SourceRow) -> str:
     >>> default_content(Article(title="Triggers", body="They write the outbox."))
     'Title: Triggers\\n\\nBody: They write the outbox.'
     """
-    paths = source_of(row._meta.model).config.watch_fields
+    paths = declaration_of(row._meta.model).watch_fields
     watched = frozenset(paths)
     parts: list[tuple[str, str]] = []
     for path in paths:
