@@ -14,7 +14,8 @@
 
 SELECT format('%I.%I', store_schema, store_table) AS store, dimensions AS dim,
     format('%I.%I', store_schema, store_table || '_hnsw') AS index,
-    pg_get_indexdef(format('%I.%I', store_schema, store_table || '_hnsw')::regclass) AS indexdef
+    format('CREATE INDEX %I ON %I.%I USING hnsw (%s) WITH (m = 16, ef_construction = 200)',
+        store_table || '_hnsw', store_schema, store_table, pgknowbase_index_column_v1(index, dimensions)) AS indexdef
 FROM pgknowbase_space WHERE is_active \gset
 SELECT pg_get_indexdef('pgknowbase_keywords_words'::regclass) AS wordsdef \gset
 SELECT setseed(0.42) AS seed \gset
@@ -92,7 +93,7 @@ SELECT 'model', CASE WHEN i % 5 = 0 THEN :small ELSE :big END, i::text, 'object 
     true, true, 0, 'completed', '', 0, 1
 FROM (SELECT i, random() AS r FROM generate_series(1, :chunks) AS i) AS o;
 
-DROP INDEX :index;
+DROP INDEX IF EXISTS :index;
 INSERT INTO :store (source, id, chunk_seq, chunk, embedding, tokens)
 SELECT CASE WHEN i % 5 = 0 THEN :small ELSE :big END, i::text, 0, t.content, d.v, 100
 FROM pgknowbase_benchmark.drawn AS d JOIN pgknowbase_benchmark.text AS t USING (i) ORDER BY i;

@@ -34,7 +34,8 @@ BEGIN
         RETURN 0;
     END IF;
     -- Tells pgknowbase_postings_gather_v1 that numbers from here on may be given to documents that nobody sees yet.
-    PERFORM pg_advisory_xact_lock_shared(pgknowbase_number_lock(n.last_value)) FROM pgknowbase_keywords_numbers AS n;
+    PERFORM pg_advisory_xact_lock_shared(pgknowbase_number_lock(
+        coalesce(pg_sequence_last_value('pgknowbase_keywords_numbers'), 0))); -- to read it takes no more than USAGE
     -- With the locks held, so that a change of a document that this does not see marks its words as stale afterwards.
     WITH made AS MATERIALIZED (
         SELECT w.*, k.language AS old_language, k.maker AS old_maker, k.length AS old_length

@@ -27,7 +27,7 @@ BEGIN
     END IF;
     -- Up to the number before those that are being given. In this order: who is not yet seen to hold the lock takes numbers
     -- beyond the last one.
-    SELECT n.last_value INTO _until FROM pgknowbase_keywords_numbers AS n;
+    _until := coalesce(pg_sequence_last_value('pgknowbase_keywords_numbers'), 0);
     SELECT least(_until, min(((l.classid::bigint << 32) | l.objid::bigint) - pgknowbase_number_lock(0)) - 1) INTO _until
     FROM pg_locks AS l
     WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.classid::bigint >> 16 = pgknowbase_number_lock(0) >> 48

@@ -3,12 +3,12 @@
 from datetime import date
 from typing import Annotated, Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel, Field, Json
 
 from pgknowbase.api.authentication import ANONYMOUS, get_caller
-from pgknowbase.api.parameters import reject_unknown_parameters, with_header
+from pgknowbase.api.parameters import FRESH, reject_unknown_parameters, with_header
 from pgknowbase.conf import get_settings
 from pgknowbase.core.keys import object_key, parse_key
 from pgknowbase.core.strict import StrictModel
@@ -113,10 +113,7 @@ class SyncFailure(BaseModel):
 
 
 class SyncBatchResponse(BaseModel):
-    """Counts of rows by outcome; ``absent``: keys without a row. A worker embeds what is new and what is requeued.
-
-    ``fresh``: a freshness token, for searches that must see them; null inside a transaction.
-    """
+    """Counts of rows by outcome; ``absent``: keys without a row. A worker embeds what is new and what is requeued."""
 
     created: int
     updated: int
@@ -126,7 +123,6 @@ class SyncBatchResponse(BaseModel):
     requeued: int
     absent: list[str]
     failures: list[SyncFailure]
-    fresh: str | None = None
 
 
 @router.get("search/", response=SearchPage, operation_id="searchByUrl", openapi_extra=ANONYMOUS)
@@ -203,22 +199,25 @@ def document(request: HttpRequest, parameters: Query[DocumentParameters]) -> Fet
 
 
 @router.post("sync/", response=ExternalDataSyncResponse, operation_id="sync")
-def sync(request: HttpRequest, body: ExternalDataSyncRequest) -> ExternalDataSyncResponse:
+def sync(request: HttpRequest, body: ExternalDataSyncRequest, response: HttpResponse) -> ExternalDataSyncResponse:
     """Bring one row into the index, or take it out. A worker embeds it. Repeating it changes nothing."""
     get_caller(request).require("sync", CHANGE)
     source = service.source_named(body.model_name)
-    _key(source, body.model_id)
-    return run_sync_request(body)
+    key = _key(source, body.model_id)
+    answer = run_sync_request(body)
+    _give_token(response, [(source, key)])
+    return answer
 
 
 @router.post("sync/batch/", response=SyncBatchResponse, operation_id="syncBatch")
-def sync_batch(request: HttpRequest, body: SyncBatchRequest) -> SyncBatchResponse:
+def sync_batch(request: HttpRequest, body: SyncBatchRequest, response: HttpResponse) -> SyncBatchResponse:
     """Bring up to 100 rows of one model into the index. A worker embeds them. Repeating it changes nothing."""
     get_caller(request).require("sync", CHANGE)
     source = service.source_named(body.model_name)
     keys = [_key(source, one) for one in body.model_ids]
     using = get_settings().database
     report = sync_keys(source, keys, using, force=body.force_update)
+    _give_token(response, [(source, key) for key in keys])
     return SyncBatchResponse(
         created=report.created,
         updated=report.updated,
@@ -228,7 +227,6 @@ def sync_batch(request: HttpRequest, body: SyncBatchRequest) -> SyncBatchRespons
         requeued=report.requeued,
         absent=report.absent,
         failures=[SyncFailure(object_key=key, error=error) for key, error in report.failures],
-        fresh=token_of_response(using, [(source, key) for key in keys]),
     )
 
 
@@ -252,6 +250,12 @@ def _check_limit(options: service.QueryFilters) -> None:
     most = min(get_settings().api.max_limit, get_settings().search.max_limit)
     if options.limit > most:
         raise SearchError(f"limit {options.limit} is out of range: pass a whole number from 1 to {most}.")
+
+
+def _give_token(response: HttpResponse, objects: list[tuple[Source, str]]) -> None:
+    """Put a freshness token into the header, for searches that must see the write; not inside a transaction."""
+    if token := token_of_response(get_settings().database, objects):
+        response.headers[FRESH] = token
 
 
 def _key(source: Source, model_id: int | str) -> str:

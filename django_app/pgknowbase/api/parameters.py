@@ -16,7 +16,7 @@ from pgknowbase.search.service import FreshQuery
 # The header of a response that describes the run of an earlier request with the same Idempotency-Key.
 REPLAYED = "Idempotent-Replayed"
 
-# The header of a request whose answer must have what a freshness token stands for.
+# The header of a request whose answer must have what a freshness token stands for, and of an answer that gives one.
 FRESH = "Pgknowbase-Fresh"
 Query = TypeVar("Query", bound=FreshQuery)
 

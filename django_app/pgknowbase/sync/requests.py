@@ -9,7 +9,6 @@ from pgknowbase.core.keys import object_key, parse_key
 from pgknowbase.core.strict import StrictModel
 from pgknowbase.models import ExternalData
 from pgknowbase.relay.writing import SyncReport
-from pgknowbase.replicas.tokens import token_of_response
 from pgknowbase.sources.registry import source_by_label
 from pgknowbase.sync.backfill import sync_object
 
@@ -36,8 +35,6 @@ class ExternalDataSyncRequest(StrictModel):
 class ExternalDataSyncResponse(BaseModel):
     """What was done. ``processing_time`` is in seconds; ``chunks_created`` counts chunks that got a new vector.
 
-    ``fresh``: a freshness token, for searches that must see it; null inside a transaction.
-
     ``success`` is false where the row could not be rendered, and where neither a row nor an object of it was there.
     """
 
@@ -46,7 +43,6 @@ class ExternalDataSyncResponse(BaseModel):
     message: str
     processing_time: float
     chunks_created: int
-    fresh: str | None = None
 
 
 def run_sync_request(
@@ -71,7 +67,6 @@ def run_sync_request(
         message=_message(report),
         processing_time=time.perf_counter() - started,
         chunks_created=report.embedded,
-        fresh=token_of_response(using, [(source, key)]),
     )
 
 

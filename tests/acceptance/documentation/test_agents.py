@@ -102,7 +102,8 @@ def test_agents(page, user, request_of, provider, accepted, settings):
     assert page.run(names)["execution"].status == "PENDING"
     installed(page)
     assert "allow" in str(page.run(names)["helper"].permissions)
-    told = page.run(names)["agent"].run_sync("What is known?", model=TestModel(call_tools=["search_knowledge"]))
+    asked = async_to_sync(page.run(names)["agent"].run)  # run_sync of pydantic-ai's leaves its event loop open
+    told = asked("What is known?", model=TestModel(call_tools=["search_knowledge"]))
     assert "search_knowledge" in told.output
     asks = DjangoAgent[DjangoDeps, str](name="asks", model="openai:gpt-4o-mini")
     asks.tool_plain(requires_approval=True)(send)

@@ -234,9 +234,9 @@ def test_rest_takes_the_token_as_parameter_and_as_header(rice, replicas):
     client.force_login(root)
     Article.objects.filter(pk=rice.pk).update(body="Boil the noodles.")
     sync = {"model_name": "blog.Article", "model_id": rice.pk}
-    token = client.post("/api/knowledge/sync/", json.dumps(sync), "application/json").json()["fresh"]
+    token = client.post("/api/knowledge/sync/", json.dumps(sync), "application/json").headers["Pgknowbase-Fresh"]
     batch = {"model_name": "blog.Article", "model_ids": [rice.pk]}
-    assert client.post("/api/knowledge/sync/batch/", json.dumps(batch), "application/json").json()["fresh"]
+    assert client.post("/api/knowledge/sync/batch/", json.dumps(batch), "application/json").headers["Pgknowbase-Fresh"]
     query = {"query": "noodles", "mode": "keyword", "fresh_timeout": 0}
     assert client.get(SEARCH, {**query, "fresh": token}).json()["freshness"] == "pending"
     refused = client.get(SEARCH, {**query, "if_stale": "error"}, headers={"Pgknowbase-Fresh": token})

@@ -1480,8 +1480,6 @@ export interface components {
          * ExternalDataSyncResponse
          * @description What was done. ``processing_time`` is in seconds; ``chunks_created`` counts chunks that got a new vector.
          *
-         *     ``fresh``: a freshness token, for searches that must see it; null inside a transaction.
-         *
          *     ``success`` is false where the row could not be rendered, and where neither a row nor an object of it was there.
          */
         ExternalDataSyncResponse: {
@@ -1495,8 +1493,6 @@ export interface components {
             processing_time: number;
             /** Chunks Created */
             chunks_created: number;
-            /** Fresh */
-            fresh?: string | null;
         };
         /**
          * ExternalDataSyncRequest
@@ -1521,8 +1517,6 @@ export interface components {
         /**
          * SyncBatchResponse
          * @description Counts of rows by outcome; ``absent``: keys without a row. A worker embeds what is new and what is requeued.
-         *
-         *     ``fresh``: a freshness token, for searches that must see them; null inside a transaction.
          */
         SyncBatchResponse: {
             /** Created */
@@ -1541,8 +1535,6 @@ export interface components {
             absent: string[];
             /** Failures */
             failures: components["schemas"]["SyncFailure"][];
-            /** Fresh */
-            fresh?: string | null;
         };
         /**
          * SyncFailure
