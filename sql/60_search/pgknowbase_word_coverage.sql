@@ -1,6 +1,7 @@
 -- What share of the words of a search text, as pgknowbase_bm25 reads them, stands in that one of the given documents which
 -- has most of them: 1 at most. Few words of a text do if it is in another language than the documents, or says the same in
--- other words. NULL where the text has no words that can be told apart, as one of prefixes alone.
+-- other words. Of a long text no document has a large share, even in its language, so ten of its words are as good as all.
+-- NULL where the text has no words that can be told apart, as one of prefixes alone.
 --
 --   query, filter   see pgknowbase_search_hybrid_v1
 --   sources, ids    the documents
@@ -24,7 +25,7 @@ AS $pgknowbase$
     )
     SELECT max(d.share)
     FROM (
-        SELECT avg((k.words @@ t.word)::integer)::float8 AS share
+        SELECT least(1, count(*) FILTER (WHERE k.words @@ t.word) / least(count(*), 10)::float8) AS share
         FROM unnest(sources, ids) AS i (source, id)
         CROSS JOIN LATERAL (
             SELECT w.language, w.words || ''::tsvector AS words FROM pgknowbase_keywords AS w
