@@ -199,7 +199,9 @@ WITH home AS (
         CASE WHEN s.relkind = 'S' THEN has_sequence_privilege(s.oid, 'USAGE') END
     FROM pg_class AS s
     JOIN pg_namespace AS n ON n.oid = s.relnamespace
-    JOIN pg_depend AS d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'a' -- an identity's needs none
+    JOIN pg_depend AS d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass
+        -- An identity's needs none to insert; that of the outbox is read: pgknowbase_outbox_low_watermark_v1.
+        AND (d.deptype = 'a' OR s.relname = 'pgknowbase_outbox_id_seq')
     WHERE s.relkind = 'S' AND d.refobjid IN (SELECT r.oid FROM relation AS r WHERE 'INSERT' = ANY (r.needed))
     UNION ALL
     SELECT 'FUNCTION', quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')',
