@@ -118,7 +118,7 @@ class Relay:
     def _run_batch(self) -> RelayBatch:
         batch = RelayBatch()
         by_id = self._sources_by_id()
-        # One statement and no transaction: what an idle relay costs, thirty times a second.
+        # One statement and no transaction: what an idle relay costs, twenty times a second.
         events, expansions, due = gateway.fetch_flags(
             self.using,
             "relay_has_work",

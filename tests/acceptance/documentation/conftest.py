@@ -7,6 +7,7 @@ from django.core.checks import ERROR, run_checks
 
 from pgknowbase.testing import ChatProvider
 from tests.acceptance.documentation.examples import Page
+from tests.integration.migrations.conftest import make_database, make_role, server  # noqa: F401
 
 
 @pytest.fixture

@@ -13,10 +13,8 @@ ELSEWHERE = {
     "admin.md": "tests/integration/admin/test_docs.py",
     "scaling.md": "tests/integration/replicas/test_replicas.py",
     "search-pages.md": "tests/integration/pages/test_docs.py",
-    "tenants.md": "tests/acceptance/databases/test_tenants.py",
     "testing.md": "tests/reliability/test_testing_kit.py",
     "tutorial.md": "tests/acceptance/test_readme.py",
-    "upgrading.md": "tests/integration/migrations/test_renames.py",
 }
 PAGES = [path for path in sorted((ROOT / "docs").glob("*.md")) if Page(path).left]
 

@@ -94,6 +94,10 @@ def test_searching(page, rows, capsys):
 
 
 def test_sql(page, rows):
+    rows["note"].body += " With gzip."
+    rows["note"].save()
+    Worker().run_until_idle()
+    ExternalData.objects.filter(title="Bicycle").update(is_public=True)  # the examples ask for nobody in particular
     with connection.cursor() as cursor:
 
         def signature(name):
@@ -105,7 +109,7 @@ def test_sql(page, rows):
             code = page.take("sql")
             if re.match(r"SELECT|WITH", code):
                 cursor.execute(code)
-                assert cursor.fetchall() is not None
+                assert cursor.fetchall(), code
             else:
                 name, arguments, returned = re.match(r"(\w+)\((.*?)\)\s+RETURNS (.*)", code, re.DOTALL).groups()
                 cursor.execute(f"CREATE FUNCTION pg_temp.{name}_documented({arguments}) RETURNS {returned} {BODY}")

@@ -5,22 +5,26 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, migrations
 from ninja import Router
 from pydantic import BaseModel
 
 from pgknowbase.api.authentication import get_caller
 from pgknowbase.api.problems import Problem
+from pgknowbase.capture.operations import RemoveCaptureTrigger, RenameSource
 from pgknowbase.costs.tenants import Spender
 from pgknowbase.embeddings import get_embedder
 from pgknowbase.models import ExternalData
 from pgknowbase.testing import ChatProvider
+from pgknowbase.worker import Worker
 from tests.acceptance.documentation.examples import installed
 from tests.integration.api.conftest import token_of
+from tests.projects.blog.models import Article
 from tests.projects.oauth import settings as oauth_settings
 
 
@@ -79,6 +83,37 @@ def test_worker(page, accepted, monkeypatch, db):
             cursor.execute(metrics["query"])
             columns = [name for metric in metrics["metrics"] for name in metric]
             assert [column.name for column in cursor.description] == columns
+
+
+def test_tenants(page, accepted, make_database, transactional_db, rf):
+    with make_database().connect() as admin:
+        admin.execute(page.take("sql"))
+        schemas = admin.execute("SELECT nspname FROM pg_namespace WHERE nspname IN ('acme', 'globex')").fetchall()
+    assert len(schemas) == 2
+    names = page.run({"POSTGRES": connection.settings_dict})
+    assert names["DATABASES"]["globex"]["OPTIONS"] == {"options": "-c search_path=globex,extensions"}
+    asked = page.run({"tenant_of": lambda request: "default"})
+    assert asked["TenantMiddleware"](lambda request: request.path)(rf.get("/x/")) == "/x/"
+    assert asked["TenantRouter"]().db_for_read(Article) == "default"
+    Article.objects.create(title="Rice")
+
+    def slept(seconds):
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        page.run({"TENANTS": ["default"], "Worker": Worker, "time": SimpleNamespace(sleep=slept)})
+    assert ExternalData.objects.get().title == "Rice"
+
+
+def test_upgrading(page):
+    code = page.take("python")
+    assert code.count(", ...") == 1
+    names = {"migrations": migrations, "RemoveCaptureTrigger": RemoveCaptureTrigger, "RenameSource": RenameSource}
+    exec(code.replace(", ...", ", []"), names)  # the fields of a model
+    assert [type(operation).__name__ for operation in names["operations"]] == [
+        "SeparateDatabaseAndState",
+        "RenameSource",
+    ]
 
 
 def test_costs(page, accepted, settings):

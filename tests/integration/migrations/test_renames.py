@@ -1,4 +1,4 @@
-"""Models and fields are renamed, as docs/upgrading.md says, while changes of them wait: nothing is lost, and no worker stops."""
+"""Models and fields are renamed while changes of them wait: nothing is lost, and no worker stops."""
 
 import pytest
 
