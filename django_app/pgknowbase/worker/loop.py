@@ -40,7 +40,7 @@ from pgknowbase.worker.threads import allot_connections
 logger = logging.getLogger("pgknowbase.worker")
 
 # Half of it is the mean wait of a change, against an indexing lag of about 45 ms. Looking is one statement, and at this
-# interval an idle worker and its server use about 2 % of a core.
+# interval an idle worker and its server use about 4 % of a core.
 POLL_SECONDS = 0.05
 # These stages are woken by the relay of the same worker, so they look less often for what other processes have queued:
 # the longer they find nothing, the less often.
