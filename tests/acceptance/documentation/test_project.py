@@ -24,6 +24,7 @@ from pgknowbase.testing import ChatProvider
 from pgknowbase.worker import Worker
 from tests.acceptance.documentation.examples import installed
 from tests.integration.api.conftest import token_of
+from tests.models import embedding_folder
 from tests.projects.blog.models import Article
 from tests.projects.oauth import settings as oauth_settings
 
@@ -61,13 +62,17 @@ def test_embedded(page, directory, capsys):
     assert capsys.readouterr().out.startswith("postgresql://postgres@/postgres?")
 
 
-def test_embeddings(page, accepted, monkeypatch):
+def test_embeddings(page, accepted, monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
     monkeypatch.setenv("CO_API_KEY", "x")
     accepted(**page.run({})["PGKNOWBASE"])
     for _ in range(2):
         accepted(EMBEDDINGS=page.entry(), SPACE={})
         assert get_embedder("default").dimensions == 1536
+    exported = page.entry()
+    exported["default"]["OPTIONS"]["PATH"] = embedding_folder(tmp_path, width=384)
+    accepted(EMBEDDINGS=exported, SPACE={})
+    assert len(get_embedder("default").embed_query("river")) == 384
     mine = page.run({"my_model": lambda text: [float(len(text)), 0.0]})["MyEmbedder"](model="m", dimensions=2)
     assert mine.embed_documents(["a", "bc"]).vectors == [[1.0, 0.0], [2.0, 0.0]]
 

@@ -11,6 +11,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from pgknowbase.embeddings import LocalEmbedder, bert, minilm
+from pgknowbase.embeddings import local as local_module
 from pgknowbase.embeddings.weights import cache_directory, ensure_built, read_safetensors
 from pgknowbase.errors import ConfigurationError, MissingExtraError, PermanentEmbeddingError, UnknownTextError
 
@@ -123,8 +124,8 @@ def test_no_texts(local):
 def test_threads_share_one_session(cache_dir, monkeypatch):
     embedder = LocalEmbedder(cache_dir=cache_dir)
     opened = []
-    original = LocalEmbedder._open
-    monkeypatch.setattr(LocalEmbedder, "_open", lambda self: opened.append(1) or original(self))
+    original = local_module._Built.open
+    monkeypatch.setattr(local_module._Built, "open", lambda self: opened.append(1) or original(self))
     expected = [LocalEmbedder(cache_dir=cache_dir).embed_query(text) for text in TEXTS]
     opened.clear()
     with ThreadPoolExecutor(8) as pool:
