@@ -87,6 +87,16 @@ def test_texts_beyond_what_a_tsvector_tells(put):
         assert dict(bm25(query)) == pytest.approx(reference(texts, query))
 
 
+def test_words_are_counted_one_by_one_only_where_a_tsvector_does_not_tell(put):
+    """It takes five times as long as all the rest, so it is asked of those documents alone."""
+    sql("SET LOCAL track_functions = 'all'")
+    counted = "SELECT pg_stat_get_xact_function_calls('pgknowbase_count_words'::regproc)"
+    put({str(n): "lion zebra owl" for n in range(20)}, "simple")
+    assert sql(counted) == [(None,)]
+    put({"often": "owl " * 300}, "simple")
+    assert sql(counted) == [(1,)]
+
+
 def test_of_more_words_than_a_tsvector_holds_the_longest_are_left_out(put):
     """Such as those of a file in base64."""
     coded = [f"{n:06}" + "x" * 1000 for n in range(1500)]
