@@ -34,6 +34,8 @@ def _ours(vectorizers: list[int], *, relay_only: bool = False) -> None:
     import django
 
     django.setup()
+    from pgknowbase.agents.background import sweep  # noqa: F401 - what its first heartbeat would import
+    from pgknowbase.costs.prices import embedding_price
     from pgknowbase.embeddings import get_embedder
     from pgknowbase.vectorizer.executor import Executor
     from pgknowbase.worker import Worker
@@ -44,6 +46,7 @@ def _ours(vectorizers: list[int], *, relay_only: bool = False) -> None:
         executor = Executor()
         executor.splitter  # noqa: B018 - imports pgai
         executor.close()
+        embedding_price(executor.embedder.model, executor.embedder.provider)  # imports the prices
     ended = _wait_for_go()
     thread = threading.Thread(target=worker.run)
     thread.start()

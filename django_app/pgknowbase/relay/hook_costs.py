@@ -90,20 +90,24 @@ class HookProfiler:
 
     def enter(self, hook: str) -> None:
         """Charge time and statements to ``hook`` from now on."""
-        self.leave()
+        now = time.perf_counter()
+        if self._running:
+            self._charge(now)
         self.hook = self._running = hook
-        self._since = time.perf_counter()
+        self._since = now
 
     def leave(self) -> None:
         """Charge time and statements to no hook from now on."""
-        if not self._running:
-            return
-        self.costs.seconds[self._running] += time.perf_counter() - self._since
-        # The state of the transaction is looked at only where it may have changed.
-        if self._queried and not self.aborting_hook and is_aborted(self._using):
-            self.aborting_hook = self._running
-        self._queried = False
-        self._running = ""
+        if self._running:
+            self._charge(time.perf_counter())
+            self._running = ""
+
+    def _charge(self, now: float) -> None:
+        self.costs.seconds[self._running] += now - self._since
+        if self._queried:  # only then the state of the transaction may have changed
+            if not self.aborting_hook and is_aborted(self._using):
+                self.aborting_hook = self._running
+            self._queried = False
 
     def _count(self, execute: Callable[..., Any], sql: str, *arguments: Any) -> Any:
         if self._running:

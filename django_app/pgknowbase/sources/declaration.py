@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Protocol
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -54,8 +55,18 @@ class ExternalDataMetaConfig(BaseModel):
         Raises:
             pydantic.ValidationError: a key or a value is wrong.
         """
-        keys = {name for klass in declared.__mro__[:-1] for name in vars(klass) if not name.startswith("__")}
-        return cls.model_validate({name: getattr(declared, name) for name in keys})
+        # Every row that is rendered asks; a declaration that has changed since, as in a test, is read again.
+        keys = {
+            name: value for klass in declared.__mro__[-2::-1] for name, value in vars(klass).items() if name[:2] != "__"
+        }
+        known = _READ.get(declared)
+        if known is None or known[0] != keys:
+            known = _READ[declared] = keys, cls.model_validate({name: getattr(declared, name) for name in keys})
+        return known[1]
+
+
+# What declarations said when they were read, and what that came to.
+_READ: WeakKeyDictionary[type, tuple[dict[str, Any], ExternalDataMetaConfig]] = WeakKeyDictionary()
 
 
 class SourceRow(Protocol):

@@ -3,7 +3,9 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import md5
+from string import Template
 from typing import Any
 
 from pgknowbase.core.pgai import load_vectorizer, recursive_splitter
@@ -33,10 +35,18 @@ class Splitter:
 
     def _texts(self, chunk: str, row: dict[str, Any]) -> list[str]:
         """The text to embed for a chunk; several, if it has more tokens than the model reads."""
-        text: str = self._vectorizer.config.formatting.format(chunk, row)
+        text = self._format(chunk, row)
         times = self._times_too_long(text)
         parts = self._cut(chunk, times) if times > 1 and len(chunk) > SHORTEST_CHUNK else []
         return [text] if len(parts) < 2 else [text for part in parts for text in self._texts(part, row)]
+
+    def _format(self, chunk: str, row: dict[str, Any]) -> str:
+        formatting = self._vectorizer.config.formatting
+        if formatting.implementation != "python_template":
+            return str(formatting.format(chunk, row))
+        between, names = _parsed(formatting.template)
+        values = row | {"chunk": chunk}
+        return "".join([between[0], *(f"{values[name]}{text}" for name, text in zip(names, between[1:], strict=True))])
 
     def _times_too_long(self, text: str) -> float:
         """How many times as many tokens the text has as the model reads; 0 where nobody has to count."""
@@ -64,6 +74,19 @@ class Splitter:
             and not content.isspace()
             and content != ""
         )
+
+
+@cache
+def _parsed(template: str) -> tuple[list[str], list[str]]:
+    """The texts of a template between its placeholders, and their names. Python would parse it for every chunk."""
+    names: list[str] = []
+
+    class Names(dict[str, str]):
+        def __missing__(self, name: str) -> str:
+            names.append(name)
+            return "\0"  # Postgres stores no template that has one
+
+    return Template(template).substitute(Names()).split("\0"), names
 
 
 def splitter_of(row: str, embedder: Embedder | None = None) -> Splitter:

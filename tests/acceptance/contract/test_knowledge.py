@@ -48,6 +48,25 @@ def test_every_key_is_optional_but_one():
     assert ExternalDataType.values == ["model", "api", "custom"]
 
 
+def test_a_declaration_that_has_changed_is_read_again():
+    class Base:
+        is_public = True
+
+    class ExternalDataMeta(Base):
+        watch_fields = ["title"]
+
+    assert ExternalDataMetaConfig.from_class(ExternalDataMeta) is ExternalDataMetaConfig.from_class(ExternalDataMeta)
+    Base.is_public = False
+    assert ExternalDataMetaConfig.from_class(ExternalDataMeta).is_public is False
+    ExternalDataMeta.is_public = True
+    ExternalDataMeta.watch_fields = []
+    with pytest.raises(ValueError, match="watch_fields"):
+        ExternalDataMetaConfig.from_class(ExternalDataMeta)
+    ExternalDataMeta.watch_fields = ["title", "name"]
+    config = ExternalDataMetaConfig.from_class(ExternalDataMeta)
+    assert (config.watch_fields, config.is_public) == (("title", "name"), True)
+
+
 def test_hooks_are_the_mixins():
     for hook in ("content", "title", "description", "metadata", "tags", "queryset"):
         assert callable(getattr(ExternalDataMixin, f"get_external_{hook}"))

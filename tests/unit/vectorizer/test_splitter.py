@@ -6,13 +6,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pgknowbase.vectorizer.chunking import splitter_of
+from pgknowbase.core.pgai import load_vectorizer
+from pgknowbase.vectorizer.chunking import Splitter, splitter_of
 
 SIZE = 60
 
 
 @pytest.fixture(scope="module")
 def made():
+    return splitter_of(vectorizer())
+
+
+def vectorizer(template="$chunk"):
     chunking = {
         "implementation": "recursive_character_text_splitter",
         "config_type": "chunking",
@@ -33,7 +38,7 @@ def made():
             "api_key_name": "K",
         },
         "chunking": chunking,
-        "formatting": {"implementation": "python_template", "config_type": "formatting", "template": "$chunk"},
+        "formatting": {"implementation": "python_template", "config_type": "formatting", "template": template},
         "processing": {"implementation": "default", "config_type": "processing"},
         "destination": {
             "implementation": "table",
@@ -53,7 +58,7 @@ def made():
         "queue_table": "q",
         "config": config,
     }
-    return splitter_of(json.dumps(row))
+    return json.dumps(row)
 
 
 # The first example imports the splitter, which takes longer than an example may.
@@ -62,3 +67,14 @@ def made():
 def test_shortcut_equals_splitter(made, text):
     whole = made._vectorizer.config.chunking.into_chunks({}, text)
     assert made.split(1, "k", "", text) == whole
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["$title\n$chunk", "${title}: ${chunk}.", "$chunk", "$$5 $chunk$$", "$id/$source $title $chunk $title $chunk", ""],
+)
+@pytest.mark.parametrize("text", ["text", "$title", "{title} %s \\ $$", "数据"])
+def test_text_of_a_chunk_is_that_of_the_template(template, text):
+    row = {"source": 7, "id": "k", "title": text[::-1], "content": text}
+    config = load_vectorizer(vectorizer(template))
+    assert Splitter(config).split(7, "k", row["title"], text) == [config.config.formatting.format(text, row)]
