@@ -52,11 +52,14 @@ DECLARE
     _pause bigint := _first_pause;
     _walked bigint := 0;
     _reranked bigint;
+    _expected bigint;
+    _is_narrowed boolean;
     _passing bigint := coalesce(cardinality(filter.object_keys), cardinality(filter.external_data_ids));
     _plan text := CASE WHEN _passing IS NULL THEN 'walk' ELSE 'exact_filtered' END;
     _enough boolean := false;
     _pending bigint := max_hits::bigint + greatest(skip, 0);
     _next record;
+    _found record;
     _ids bigint[] := '{}'; -- of chunks: an object may be there several times
     _sources integer[];
     _keys text[];
@@ -99,6 +102,21 @@ BEGIN
     END IF;
     IF _plan IN ('walk', 'walk_binary') AND _source IS NULL AND NOT _space.indexed THEN
         _plan := 'exact_unindexed'; -- a load is under way: see pgknowbase_indexes_due_v1
+    END IF;
+    _is_narrowed := _filtered OR filter.sources IS NOT NULL AND _source IS NULL;
+    IF _plan IN ('walk', 'walk_binary') AND _is_narrowed THEN
+        -- The walk would be in vain where few pass. If more do than the planner believes, they are not compared after all.
+        _expected := pgknowbase_estimate_matching(filter);
+        IF _expected <= exact_search_max_chunks AND 12 * _expected < (
+            SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'pgknowbase_externaldata'::regclass)
+        THEN
+            SELECT f.* INTO STRICT _found
+            FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, exact_search_max_chunks) AS f;
+            _passing := _found.passing;
+            IF _passing <= exact_search_max_chunks THEN
+                _plan := 'exact_filtered';
+            END IF;
+        END IF;
     END IF;
     IF _plan IN ('walk', 'walk_binary') THEN
         -- The clause above puts it back when the function returns. The setting is that of a measurement, for a transaction.
@@ -171,10 +189,13 @@ BEGIN
             IF _walked = _pause AND NOT _enough THEN
                 _pause := _pause * 4;
                 EXIT WHEN _walked > current_setting('hnsw.max_scan_tuples')::bigint; -- which leaves copies out
-                -- Far from the query the walk misses neighbours, so few objects are better all compared.
-                IF (_filtered OR filter.sources IS NOT NULL AND _source IS NULL) AND _walked = _first_pause
-                    AND _walked > 12 * cardinality(_ids) THEN
-                    _passing := pgknowbase_count_matching(filter, exact_search_max_chunks + 1);
+                -- Far from the query the walk misses neighbours, so few objects are better all compared. Where many are
+                -- expected to pass, the first pause says little.
+                IF _is_narrowed AND _passing IS NULL AND _walked > 12 * cardinality(_ids)
+                    AND (_walked > _first_pause OR _expected <= 4::bigint * exact_search_max_chunks) THEN
+                    SELECT f.* INTO STRICT _found
+                    FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, exact_search_max_chunks) AS f;
+                    _passing := _found.passing;
                     IF _passing <= exact_search_max_chunks THEN
                         _plan := 'exact_filtered';
                         EXIT;
@@ -198,24 +219,30 @@ BEGIN
             'small_bytes', _space.small)::text, true);
     END IF;
     IF _plan NOT IN ('walk', 'walk_binary') THEN
-        RETURN QUERY SELECT * FROM pgknowbase_search_exact_v1(
-            query, max_hits, filter, exclude, skip, spans);
-    ELSE
-        RETURN QUERY
-        SELECT h.source, h.object_key, h.external_data_id, h.chunk_seq, h.chunk, p.span, h.similarity, NULL::float8,
-            h.similarity
-        FROM (
-            SELECT b.* FROM (
-                SELECT DISTINCT ON (u.external_data_id) u.*
-                FROM unnest(_sources, _keys, _ids, _seqs, _chunks, _similarities) AS u (
-                    source, object_key, external_data_id, chunk_seq, chunk, similarity)
-                ORDER BY u.external_data_id, u.similarity DESC
-            ) AS b
-            ORDER BY b.similarity DESC, b.external_data_id LIMIT max_hits OFFSET greatest(skip, 0)
-        ) AS h
-        LEFT JOIN LATERAL pgknowbase_chunk_offsets(
-            h.source, CASE WHEN spans THEN h.object_key END, h.chunk, _space.template) AS p ON true
-        ORDER BY h.similarity DESC, h.external_data_id;
+        IF _plan <> 'exact_filtered' OR _found IS NULL THEN
+            SELECT f.* INTO STRICT _found FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, NULL) AS f;
+        END IF;
+        _ids := _found.ids;
+        _sources := _found.hit_sources;
+        _keys := _found.keys;
+        _seqs := _found.seqs;
+        _chunks := _found.chunks;
+        _similarities := _found.similarities;
     END IF;
+    RETURN QUERY
+    SELECT h.source, h.object_key, h.external_data_id, h.chunk_seq, h.chunk, p.span, h.similarity, NULL::float8,
+        h.similarity
+    FROM (
+        SELECT b.* FROM (
+            SELECT DISTINCT ON (u.external_data_id) u.*
+            FROM unnest(_sources, _keys, _ids, _seqs, _chunks, _similarities) AS u (
+                source, object_key, external_data_id, chunk_seq, chunk, similarity)
+            ORDER BY u.external_data_id, u.similarity DESC
+        ) AS b
+        ORDER BY b.similarity DESC, b.external_data_id LIMIT max_hits OFFSET greatest(skip, 0)
+    ) AS h
+    LEFT JOIN LATERAL pgknowbase_chunk_offsets(
+        h.source, CASE WHEN spans THEN h.object_key END, h.chunk, _space.template) AS p ON true
+    ORDER BY h.similarity DESC, h.external_data_id;
 END
 $pgknowbase$;

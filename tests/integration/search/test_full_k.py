@@ -113,11 +113,27 @@ def test_explain_search_says_which_plan_and_why(many, settings):
     tagged = explained(
         Article.objects.semantic_search(QUERY, tags=["rare"]), "exact_filtered", "60 pass, of at most 100"
     )
-    assert tagged.steps[0].walked == 80
+    assert tagged.steps[0].walked == 0
     wide = Article.objects.filter(views__gte=200).semantic_search(QUERY, threshold=-1)
     assert len(explained(wide, "walk").steps) > 1
     explained(ExternalData.objects.search(QUERY, threshold=-1), "walk")
     explained(Article.objects.get(views=5).similar(threshold=-1), "walk")
+
+
+def test_what_the_planner_believes_says_how_to_search_not_what_is_found(many, settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": 100}}
+    rows = Article.objects.semantic_search(QUERY, tags=["rare"], threshold=-1)
+    # Sixty are believed to pass, and more than may be compared do.
+    ExternalData.objects.filter(metadata__n__gte=2000).update(tags=["rare"])
+    (step,) = explained(rows, "walk", "10 of 10 found").steps
+    assert (step.passing, set(found(rows)) <= set(range(0, ROWS, 50))) == (101, True)
+    # All are believed to pass, and few that are far away do.
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE pgknowbase_externaldata")
+    ExternalData.objects.filter(metadata__n__lt=ROWS - 30).update(tags=[])
+    rows = Article.objects.semantic_search(QUERY, tags=["rare"], threshold=-1)
+    (step,) = explained(rows, "exact_filtered", "30 pass, of at most 100").steps
+    assert (step.walked, found(rows)) == (320, list(range(ROWS - 30, ROWS - 20)))
 
 
 def test_explain_search_when_the_index_gives_up(many, settings):
