@@ -262,7 +262,7 @@ class SearchSettings(_Section):
     dense_weight: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None,
         description="weight of the semantic score in hybrid search, against one minus it for the keyword score; `None`:"
-        " the weight that [`pgknowbase_tune weight`](commands.md#pgknowbase_tune) saved, else 0.45",
+        " the weight that [`pgknowbase_tune weight`](commands.md#pgknowbase_tune) saved, else what suits the model",
     )
 
 

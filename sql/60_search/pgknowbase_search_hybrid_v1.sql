@@ -5,7 +5,7 @@
 --   filter        its threshold is the least similarity of an object that was found by its meaning alone
 --   dense_weight  in [0, 1]: what meaning weighs against words where both rankings point to the same objects; less where
 --                 they do not, since then the model does not know the language, or the words. NULL: that of the active
---                 space, as pgknowbase_tune weight saved it, else 0.45
+--                 space, as pgknowbase_tune weight saved it, else 0.45, which suits models of language
 --   record_plan   leave what was done in the settings pgknowbase.search_plan, keyword_plan and hybrid_plan, as JSON
 --   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
 --
@@ -15,7 +15,7 @@
 -- much BM25 gives the ten objects nearest in meaning, as a share of what it gives its own best ten. Rankings that do not
 -- agree say nothing against meaning where words cannot find the text: if of its words even that of the ten best objects
 -- which has most of them has only few (pgknowbase_word_coverage), as where the text is in another language, the weight
--- rises towards 1.
+-- rises: towards 1 with a dense_weight from 0.45 on, and with less, as of a weak model, towards its share of 0.45.
 --
 --   SELECT object_key, score, similarity, keyword_score FROM pgknowbase_search_hybrid_v1('gzip', :'vector', 10);
 CREATE OR REPLACE FUNCTION pgknowbase_search_hybrid_v1(
@@ -90,7 +90,7 @@ BEGIN
                     WHERE w.place <= (SELECT least(10, count(*)) FROM near)), 0) AS agreement
     ), covered AS (
         -- Only where it counts: it reads the words of ten documents.
-        SELECT m.*, CASE WHEN m.agreement < 0.7 AND m.best > 0 AND m.least IS NOT NULL AND _weight > 0 THEN (
+        SELECT m.*, CASE WHEN m.agreement < 0.5 AND m.best > 0 AND m.least IS NOT NULL AND _weight > 0 THEN (
             SELECT pgknowbase_word_coverage(query, filter, array_agg(w.source), array_agg(w.object_key))
             FROM worded AS w WHERE w.place <= 10) END AS coverage
         FROM measured AS m
@@ -99,9 +99,9 @@ BEGIN
             WHEN c.best IS NULL THEN 1
             WHEN c.least IS NULL THEN 0
             WHEN c.coverage IS NULL THEN c.agreed
-            ELSE c.agreed + (1 - c.agreed) * least(1, greatest(0, (0.3 - c.coverage) / 0.1))
+            ELSE c.agreed + (least(1, _weight / 0.45) - c.agreed) * least(1, greatest(0, (0.4 - c.coverage) / 0.25))
         END AS weight
-        FROM (SELECT o.*, _weight * least(1, o.agreement / 0.7) AS agreed FROM covered AS o) AS c
+        FROM (SELECT o.*, _weight * least(1, o.agreement / 0.5) AS agreed FROM covered AS o) AS c
     ), recorded AS MATERIALIZED (
         SELECT w.*, CASE WHEN record_plan THEN set_config('pgknowbase.hybrid_plan', jsonb_build_object(
             'weight', w.weight, 'agreement', w.agreement, 'coverage', w.coverage, 'dense_weight', _weight, 'depth', _depth,

@@ -54,12 +54,23 @@ class Embedder(ABC):
     provider: str = ""
     """Who makes the vectors, for people who read why nothing is embedded: the host of a server, '' for this process."""
 
+    # What its similarities weigh against words in a hybrid search, where nothing else is set or fitted. 0.45 suits
+    # language models; see docs/searching.md for how it was found.
+    dense_weight: float = 0.45
+
     # How many tokens of a text the model reads; None where there is no such bound, or none that is known here.
     max_tokens: int | None = None
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
         """How many tokens of the model each text has; for backends with ``max_tokens``, which chunks keep to."""
         raise NotImplementedError
+
+    def reads(self, text: str) -> bool:
+        """Whether the model knows the language of a search text. If not, words alone decide a hybrid search.
+
+        True here: only a backend that sees the tokens of its model can tell.
+        """
+        return True
 
     @property
     def fingerprint(self) -> str:

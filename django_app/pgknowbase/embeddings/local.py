@@ -123,6 +123,10 @@ class LocalEmbedder(Embedder):
         """See ``Embedder``."""
         return self._embed([text], self._source.query_prefix).vectors[0]
 
+    def reads(self, text: str) -> bool:
+        """See ``Embedder``. False for most Arabic, Russian or Chinese texts with all-MiniLM-L6-v2."""
+        return self.load().reads(text)
+
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """The tokens of each text of a document, special tokens and prefix included, also those that the model would
         not read."""

@@ -51,6 +51,7 @@ class StaticEmbedder(Embedder):
         MissingExtraError: a package or the weights are absent.
     """
 
+    dense_weight = 0.2  # it knows words, not sentences
     limits = BatchLimits(max_texts=2048, max_characters=5_000_000)
 
     def __init__(self, *, model: str = "wordllama-256", dimensions: int = 256) -> None:

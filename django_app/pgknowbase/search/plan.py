@@ -95,6 +95,7 @@ class HybridStep:
     Attributes:
         weight: what similarity weighed, from 0 to 1: ``dense_weight``, or less where the rankings agree less, or more
             where the coverage is low.
+        dense_weight: what was asked for, else what suits the space; 0 where the model cannot read the text.
         agreement: what BM25 gives the ten nearest objects, as a share of what it gives its own best ten.
         coverage: of the words of the text, the share that one of the ten best objects by words has; None where the
             rankings agree, since then it does not count.
@@ -129,11 +130,15 @@ class HybridStep:
         return f"{self.dense.plan}+{self.keyword.plan}"
 
     def __str__(self) -> str:
+        if self.dense_weight == 0:
+            why = "so meaning weighs nothing: it was asked for, or the model cannot read the text"
+        else:
+            why = f"so meaning weighs {self.weight:.2f} of {self.dense_weight:.2f}"
         covered = "" if self.coverage is None else f" and words cover {self.coverage:.2f} of the text"
         return (
             f"by meaning: {self.dense}\nby words: {self.keyword}\n"
-            f"fused: the rankings agree by {self.agreement:.2f}{covered}, so meaning weighs {self.weight:.2f} of"
-            f" {self.dense_weight:.2f}; {self.found} of {self.requested} found"
+            f"fused: the rankings agree by {self.agreement:.2f}{covered}, {why};"
+            f" {self.found} of {self.requested} found"
         )
 
 

@@ -159,7 +159,8 @@ class KeywordQuery:
 class HybridQuery:
     """A search by both, their scores fused.
 
-    ``dense_weight``: what similarity weighs, in [0, 1]; None: what was fitted for the active space, else 0.45.
+    ``dense_weight``: what similarity weighs, in [0, 1]; None: what was fitted for the active space, else what suits
+    its model.
     ``synonyms``: the rules of the searched models.
     """
 
@@ -183,7 +184,10 @@ class HybridQuery:
                 space=space.id,
                 text=self.text,
                 vector=query_literal(embedder, plain),
-                dense_weight=self.dense_weight,
+                # A vector of text that the model cannot read says nothing. Whether the words can find the text does not
+                # tell it: a question in another language than the rows has few of their words, and a good vector.
+                dense_weight=self.dense_weight if embedder.reads(plain) else 0,
+                model_weight=embedder.dense_weight,
                 exact_search_max_chunks=get_settings().search.exact_search_max_chunks,
                 space_model=embedder.model,
                 **page.params(filters),

@@ -24,7 +24,9 @@ FROM pgknowbase_space_serves_v1(%(space)s) AS s (serves)
 LEFT JOIN LATERAL (
     SELECT * FROM pgknowbase_search_hybrid_v1(
         %(text)s, %(vector)s::halfvec, %(limit)s, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb), skip => %(skip)s,
-        dense_weight => %(dense_weight)s, exact_search_max_chunks => %(exact_search_max_chunks)s,
+        dense_weight => coalesce(
+            %(dense_weight)s, (SELECT e.dense_weight FROM pgknowbase_space AS e WHERE e.id = %(space)s), %(model_weight)s),
+        exact_search_max_chunks => %(exact_search_max_chunks)s,
         space_model => %(space_model)s, record_plan => %(record_plan)s)
     WHERE s.serves OFFSET 0
 ) AS h ON true

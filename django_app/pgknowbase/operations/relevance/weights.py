@@ -8,6 +8,8 @@ from django.db.models import Model
 
 from pgknowbase.conf import get_settings
 from pgknowbase.core.command_line import command_line
+from pgknowbase.embeddings.factory import get_embedder
+from pgknowbase.embeddings.serving import find_embedding
 from pgknowbase.models import EmbeddingSpace, ExternalData
 from pgknowbase.operations.relevance.judgements import (
     DEPTH,
@@ -21,11 +23,11 @@ from pgknowbase.operations.relevance.judgements import (
 from pgknowbase.spaces.specification import active_space
 
 WEIGHTS = tuple(step / 20 for step in range(21))
-DEFAULT_WEIGHT = 0.45  # as in pgknowbase_search_hybrid_v1
 FOLDS = 5
 MIN_QUERIES = 20
-# Fused scores are linear in the weight, so the hits at the weights 0 and 1 give those at all others, except for objects
-# that neither ranks among so many.
+# Fused scores are linear in the weight between these, see pgknowbase_search_hybrid_v1, so the hits here give those at
+# all others, except for objects that none of them ranks among so many.
+CORNERS = (0.0, 0.45, 1.0)
 CANDIDATES = 50
 
 Scored = list[tuple[ObjectRef, float]]
@@ -112,9 +114,9 @@ class WeightFitter:
             keyword.append(self._ndcg(query, self._search(query, DEPTH, mode="keyword")))
             semantic.append(self._ndcg(query, self._search(query, DEPTH, mode="semantic", threshold=-1)))
             now.append(self._ndcg(query, self._hybrid(query, DEPTH, weight_now)))
-            by_keyword, by_meaning = (dict(self._hybrid(query, CANDIDATES, end)) for end in (0.0, 1.0))
+            corners = {corner: dict(self._hybrid(query, CANDIDATES, corner)) for corner in CORNERS}
             for weight in WEIGHTS:
-                ndcgs[weight].append(self._ndcg(query, fused(by_keyword, by_meaning, weight).items()))
+                ndcgs[weight].append(self._ndcg(query, fused(corners, weight).items()))
         weight = best_weight(ndcgs, range(len(now)), weight_now)
         fitted = [self._ndcg(query, self._hybrid(query, DEPTH, weight)) for query in self.judged]
         return Fit(
@@ -138,13 +140,14 @@ class WeightFitter:
         return ndcg(grades(judged, [key for key, _ in hits]), judged.values())
 
 
-def fused(
-    by_keyword: Mapping[ObjectRef, float], by_meaning: Mapping[ObjectRef, float], weight: float
-) -> dict[ObjectRef, float]:
-    """The first ten hits at ``weight`` with their scores, best first, from the scores at the weights 0 and 1."""
+def fused(corners: Mapping[float, Mapping[ObjectRef, float]], weight: float) -> dict[ObjectRef, float]:
+    """The first ten hits at ``weight`` with their scores, best first, from the scores at the weights ``CORNERS``."""
+    low = max(corner for corner in CORNERS if corner <= weight)
+    high = min(corner for corner in CORNERS if corner >= weight)
+    share = (weight - low) / (high - low) if high > low else 0.0
     scores = {
-        key: (1 - weight) * by_keyword.get(key, 0.0) + weight * by_meaning.get(key, 0.0)
-        for key in dict.fromkeys((*by_keyword, *by_meaning))
+        key: (1 - share) * corners[low].get(key, 0.0) + share * corners[high].get(key, 0.0)
+        for key in dict.fromkeys((*corners[low], *corners[high]))
     }
     return dict(sorted(scores.items(), key=lambda item: -item[1])[:DEPTH])
 
@@ -171,11 +174,13 @@ def held_out(ndcgs: Ndcgs, usual: float) -> float:
 
 
 def current_weight(using: str) -> float:
-    """The weight of hybrid searches that pass none: of the settings, else of the active space, else the default."""
+    """The weight of hybrid searches that pass none: of the settings, else of the active space, else of its model."""
     configured, space = get_settings().search.dense_weight, active_space(using)
     if configured is not None:
         return configured
-    return DEFAULT_WEIGHT if space is None or space.dense_weight is None else space.dense_weight
+    if space is not None and space.dense_weight is not None:
+        return space.dense_weight
+    return get_embedder(find_embedding(space) if space else None).dense_weight
 
 
 def save_weight(using: str, weight: float) -> EmbeddingSpace:

@@ -8,8 +8,9 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from pgknowbase.embeddings.factory import get_embedder
 from pgknowbase.models import EmbeddingSpace, ExternalData
-from pgknowbase.operations.relevance.weights import WEIGHTS, best_weight, fused, held_out
+from pgknowbase.operations.relevance.weights import CORNERS, WEIGHTS, best_weight, fused, held_out
 from pgknowbase.testing import drain
 from tests.projects.blog.models import Article
 
@@ -76,11 +77,12 @@ def test_saved_weight_is_what_searches_use(labelled):
         return [row.score for row in ExternalData.objects.search("bread tax", mode="hybrid", threshold=-1, **options)]
 
     usual = scores()
-    assert usual == scores(dense_weight=0.45)
+    models = get_embedder().dense_weight
+    assert usual == scores(dense_weight=models) != scores(dense_weight=0.9)
     fit(*files, save=True)
     assert EmbeddingSpace.objects.get().dense_weight == 0
     assert scores() == scores(dense_weight=0) != usual
-    with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SEARCH": {"DENSE_WEIGHT": 0.45}}):
+    with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SEARCH": {"DENSE_WEIGHT": models}}):
         assert scores() == usual
         with pytest.raises(CommandError, match="remove it from the settings"):
             fit(*files, save=True)
@@ -97,10 +99,11 @@ def test_scores_are_linear_in_the_weight(labelled):
                 "red bread", mode="hybrid", limit=50, threshold=-1, dense_weight=weight
             )
         }
-        for weight in (0, 0.3, 1)
+        for weight in (*CORNERS, 0.3, 0.9)
     }
-    expected = fused(found[0], found[1], 0.3)
-    assert {key: found[0.3][key] for key in expected} == pytest.approx(expected)
+    for weight in (0.3, 0.45, 0.9):
+        expected = fused(found, weight)
+        assert {key: found[weight][key] for key in expected} == pytest.approx(expected)
 
 
 def test_held_out_queries_have_no_say_in_their_weight():
