@@ -1,15 +1,16 @@
--- Whether a relay has work: events, expansions, or objects that are due for a retry or a refresh.
+-- Whether a relay has work: events, expansions, or objects that are due for a retry or a refresh. ended: whether one of the
+-- transactions has ended that the relay knows as open (pgknowbase_outbox_low_watermark_v1).
 -- source_ids: the same sources by their ids; refreshed: those of them whose documents age.
 CREATE OR REPLACE FUNCTION pgknowbase_relay_has_work_v1(
-    sources text[], low_watermark bigint, source_ids integer[], refreshed integer[])
-RETURNS TABLE (events boolean, expansions boolean, due boolean)
+    sources text[], low_watermark bigint, open bigint[], since bigint[], source_ids integer[], refreshed integer[])
+RETURNS TABLE (events boolean, expansions boolean, due boolean, ended boolean)
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET enable_sort = off
 SET jit = off
 AS $pgknowbase$
     SELECT
-        EXISTS (SELECT FROM pgknowbase_outbox AS o WHERE o.id > low_watermark AND o.source = ANY (sources)),
+        EXISTS (SELECT FROM pgknowbase_outbox AS o WHERE o.id > start.id AND o.source = ANY (sources)),
         EXISTS (SELECT FROM pgknowbase_expansion AS x WHERE x.source = ANY (sources)),
         EXISTS (
             SELECT FROM pgknowbase_externaldata AS e
@@ -19,5 +20,11 @@ AS $pgknowbase$
             SELECT FROM pgknowbase_externaldata AS e
             WHERE e.refresh_at <= statement_timestamp() AND e.status <> 'failed' AND e.content_type_id = ANY (refreshed)
             ORDER BY e.refresh_at OFFSET 0
-        )
+        ),
+        start.ended
+    FROM (
+        SELECT least(low_watermark, min(t.since)) AS id, count(*) > 0 AS ended
+        FROM unnest(open, since) AS t (number, since)
+        WHERE pg_visible_in_snapshot(t.number::text::xid8, pg_current_snapshot())
+    ) AS start
 $pgknowbase$;

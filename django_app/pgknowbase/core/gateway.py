@@ -33,7 +33,7 @@ def fetch(using: str, query: str, /, **params: Any) -> list[Row]:
         TypeError: a parameter is missing, or is not one of the query's.
 
     Example:
-        >>> fetch("default", "outbox_claim", labels=["blog.Article"], low_watermark=0, max_keys=500)
+        >>> fetch("default", "outbox_ack", ids=[41, 42])
     """
     found = find_query(query)
     with connections[using].cursor() as cursor:

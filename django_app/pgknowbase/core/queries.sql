@@ -1,7 +1,7 @@
 -- Statements that Python runs: what all packages need stands here, the others' in a queries.sql of each package. A line
 -- '-- name --' begins a query, and the gateway runs it by that name, which is unique among all packages:
 --
---     gateway.fetch(using, "outbox_claim", labels=["blog.Article"], low_watermark=0, max_keys=500)
+--     gateway.fetch(using, "outbox_ack", ids=[41, 42])
 --
 -- Parameters are named, and a literal percent sign is doubled. Most queries call one function of sql/, whose file says
 -- what it does; comments here say only what such a file does not.

@@ -5,19 +5,25 @@ claim that started at the lowest id would walk over all of these dead entries ea
 """
 
 import time
+from typing import Any
+
+from django.db import connections
 
 from pgknowbase.core import gateway
 
 REFRESH_SECONDS = 1.0
 RESTART_SECONDS = 60.0
+# After so many events the mark is computed anew at once: to walk over as many dead entries takes about as long.
+REFRESH_EVENTS = 200
 
 
 class OutboxLowWatermark:
-    """Every event of the named sources with an id up to ``value`` is done, and none such can still appear.
+    """Every event of the named sources with an id up to ``value`` is done, but for those that may still appear.
 
-    An event draws its id before its transaction commits, so a lower id may become visible after a higher one. So the
-    mark rises in two looks: the first notes the last id drawn and the transactions that run; once all of these have
-    ended, each event up to that id is either visible or will never be.
+    An event draws its id before its transaction commits, so a lower id may become visible after a higher one. Only
+    transactions that ran when the mark was computed can have such an event. ``open`` has their numbers, each with the
+    last id that was drawn before it began; the statement that finds one of them ended reads from there. So neither a
+    snapshot nor a writer that stays open for hours holds the mark down.
 
     Args:
         labels: of the source models.
@@ -28,29 +34,49 @@ class OutboxLowWatermark:
         self.labels = labels
         self.using = using
         self.value = 0
-        self._candidate: tuple[int, int] | None = None
-        self._looked_at = 0.0
+        self.open: dict[int, int] = {}
+        self._last = 0
+        self._due_at = 0.0
+        self._events = 0
         self._restarted_at = time.monotonic()
 
+    @property
+    def place(self) -> dict[str, Any]:
+        """The mark as parameters of the queries that read the outbox."""
+        return {"low_watermark": self.value, "open": list(self.open), "since": list(self.open.values())}
+
     def refresh(self) -> int:
-        """The mark, which is computed anew at most once a second."""
+        """The mark, which is computed anew at most once a second, unless ``expire`` or ``note`` was called."""
         now = time.monotonic()
-        if now - self._looked_at >= REFRESH_SECONDS:
+        if now >= self._due_at and not connections[self.using].in_atomic_block:
             if now - self._restarted_at >= RESTART_SECONDS:
                 # No event should be below the mark. Should one be, the next claim finds it a minute later at most.
-                self.value, self._restarted_at = 0, now
+                self._restart()
+                self._restarted_at = now
             self._look()
-            self._looked_at = time.monotonic()
+            self._events = 0
+            self._due_at = time.monotonic() + REFRESH_SECONDS
         return self.value
 
+    def note(self, events: int) -> None:
+        """So many events are done since."""
+        self._events += events
+        if self._events >= REFRESH_EVENTS:
+            self.expire()
+
+    def expire(self) -> None:
+        """Compute the mark anew at the next refresh."""
+        self._due_at = 0.0
+
+    def _restart(self) -> None:
+        self.value, self.open, self._last = 0, {}, 0
+
     def _look(self) -> None:
-        (seen,) = gateway.fetch(self.using, "outbox_low_watermark", labels=self.labels, low_watermark=self.value)
-        lowest, last, running, finished = seen
-        if last < self.value:  # the sequence was reset
-            self.value, self._candidate = 0, None
-        elif self._candidate is None:
-            self._candidate = last, running
-        elif finished >= self._candidate[1]:
-            reached = self._candidate[0]
-            self.value = max(self.value, reached if lowest is None else min(reached, lowest - 1))
-            self._candidate = last, running
+        ((lowest, last, running),) = gateway.fetch(self.using, "outbox_low_watermark", labels=self.labels, **self.place)
+        if last < self._last:  # the sequence was reset, or more transactions run than can be named
+            self._restart()
+            return
+        # One that was not there the last time began afterwards, and drew its ids after those that were drawn by then.
+        self.open = {number: self.open.get(number, self._last) for number in running}
+        self._last = last
+        self.value = last if lowest is None else min(last, lowest - 1)

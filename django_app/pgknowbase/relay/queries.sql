@@ -2,13 +2,16 @@
 
 -- relay_has_work --
 SELECT * FROM pgknowbase_relay_has_work_v1(
-    %(labels)s::text[], %(low_watermark)s, %(source_ids)s::int[], %(refreshed)s::int[])
+    %(labels)s::text[], %(low_watermark)s, %(open)s::bigint[], %(since)s::bigint[], %(source_ids)s::int[],
+    %(refreshed)s::int[])
 
 -- outbox_claim --
-SELECT * FROM pgknowbase_outbox_claim_v1(%(labels)s::text[], %(low_watermark)s, %(max_keys)s)
+SELECT * FROM pgknowbase_outbox_claim_v1(
+    %(labels)s::text[], %(low_watermark)s, %(open)s::bigint[], %(since)s::bigint[], %(max_keys)s)
 
 -- outbox_low_watermark --
-SELECT * FROM pgknowbase_outbox_low_watermark_v1(%(labels)s::text[], %(low_watermark)s)
+SELECT * FROM pgknowbase_outbox_low_watermark_v1(
+    %(labels)s::text[], %(low_watermark)s, %(open)s::bigint[], %(since)s::bigint[])
 
 -- outbox_ack --
 SELECT pgknowbase_outbox_ack_v1(%(ids)s::bigint[])

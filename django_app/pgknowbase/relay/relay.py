@@ -119,14 +119,17 @@ class Relay:
         batch = RelayBatch()
         by_id = self._sources_by_id()
         # One statement and no transaction: what an idle relay costs, twenty times a second.
-        events, expansions, due = gateway.fetch_flags(
+        self.low_watermark.refresh()
+        events, expansions, due, ended = gateway.fetch_flags(
             self.using,
             "relay_has_work",
             labels=self.labels,
-            low_watermark=self.low_watermark.refresh(),
+            **self.low_watermark.place,
             source_ids=list(by_id),
             refreshed=_aging(by_id),
         )
+        if ended:
+            self.low_watermark.expire()
         if events:
             self._transact(self._sync_events if self._size.is_full else self._expand_events, batch)
         if expansions or batch.expansions:
@@ -207,10 +210,9 @@ class Relay:
         return Wanted(events=wanted.events)
 
     def _sync_events(self, batch: RelayBatch) -> Wanted:
-        mark = self.low_watermark.value
-        events = gateway.fetch(
-            self.using, "outbox_claim", labels=self.labels, low_watermark=mark, max_keys=self.batch_size
-        )
+        place = self.low_watermark.place
+        events = gateway.fetch(self.using, "outbox_claim", labels=self.labels, **place, max_keys=self.batch_size)
+        self.low_watermark.note(len(events))
         changed: dict[str, set[str]] = defaultdict(set)
         related: dict[tuple[str, str], set[str]] = defaultdict(set)
         for _, label, path, keys in events:

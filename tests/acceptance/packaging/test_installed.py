@@ -22,7 +22,7 @@ import importlib.metadata, importlib.resources, pathlib, pgknowbase
 from pgknowbase.core.queries import find_query
 from pgknowbase.core.sql_files import read_sql
 assert read_sql("90_operations/pgknowbase_status.sql").startswith("-- Per source model")
-assert find_query("outbox_claim").names == ("labels", "low_watermark", "max_keys")
+assert find_query("outbox_claim").names == ("labels", "low_watermark", "open", "since", "max_keys")
 assert importlib.resources.files("pgknowbase").joinpath("py.typed").is_file()
 print(importlib.metadata.version("django-pgknowbase"), pathlib.Path(pgknowbase.__file__).resolve().parent)
 """

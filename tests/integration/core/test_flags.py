@@ -11,7 +11,15 @@ pytestmark = pytest.mark.django_db
 
 
 def look(**changes):
-    given = {"labels": ["blog.Note"], "low_watermark": 0, "source_ids": [1], "refreshed": [], **changes}
+    given = {
+        "labels": ["blog.Note"],
+        "low_watermark": 0,
+        "open": [],
+        "since": [],
+        "source_ids": [1],
+        "refreshed": [],
+        **changes,
+    }
     (row,) = gateway.fetch("default", "relay_has_work", **given)
     flags = gateway.fetch_flags("default", "relay_has_work", **given)
     assert flags == row
@@ -19,19 +27,19 @@ def look(**changes):
 
 
 def test_flags_follow_rows_and_parameters():
-    assert look() == (False, False, False)
+    assert look() == (False, False, False, False)
     event = OutboxEvent.objects.create(source="blog.Note", path="", object_keys=["1"], op="I")
-    assert look() == (True, False, False)
-    assert look(low_watermark=event.pk) == (False, False, False)
-    assert look(labels=["blog.Article", "it's"]) == (False, False, False)
-    assert look() == (True, False, False)
+    assert look() == (True, False, False, False)
+    assert look(low_watermark=event.pk) == (False, False, False, False)
+    assert look(labels=["blog.Article", "it's"]) == (False, False, False, False)
+    assert look() == (True, False, False, False)
 
 
 def test_errors_are_those_of_django():
-    given = {"labels": [], "low_watermark": 0, "source_ids": ["x"], "refreshed": []}
+    given = {"labels": [], "low_watermark": 0, "open": [], "since": [], "source_ids": ["x"], "refreshed": []}
     with pytest.raises(DataError, match="invalid input syntax"), transaction.atomic():
         gateway.fetch_flags("default", "relay_has_work", **given)
-    assert look() == (False, False, False)
+    assert look() == (False, False, False, False)
 
 
 def test_stage_that_finds_nothing_looks_less_and_less_often():

@@ -1,11 +1,15 @@
-"""The low watermark of the outbox rises as events are done, and never above one that is there or may still come."""
+"""The low watermark of the outbox rises as events are done, and no event is missed that comes below it afterwards."""
 
+import random
 import threading
+import time
+from contextlib import suppress
 
 import pytest
 from django.db import connection, connections, transaction
 
-from pgknowbase.models import OutboxEvent
+from pgknowbase.core import gateway
+from pgknowbase.models import ExternalData, OutboxEvent
 from pgknowbase.relay.outbox import OutboxLowWatermark
 from pgknowbase.relay.relay import Relay
 from tests.projects.blog.models import Note
@@ -32,10 +36,8 @@ def work_off():
         pass
 
 
-def raised(low_watermark, looks=4):
-    for _ in range(looks):
-        value = low_watermark.refresh()
-    return value
+def raised(low_watermark):
+    return low_watermark.refresh()
 
 
 def test_rises_to_the_last_event_that_was_worked_off(low_watermark):
@@ -58,31 +60,135 @@ def test_a_relay_finds_what_comes_after_its_floor_rose(low_watermark):
     assert relay.low_watermark.value == highest()
 
 
-def test_never_rises_above_an_event_whose_transaction_is_still_open(low_watermark):
-    drawn, commit = threading.Event(), threading.Event()
+def test_passes_open_transactions_and_finds_their_events_when_they_end(low_watermark):
+    """Whatever was written and worked off meanwhile; one that ends does not send it back to where another began."""
+    relay = Relay()
+    first, second = Writing("first"), Writing("second", after=lambda: work_off_others(relay))
+    try:
+        work_off_others(relay)
+        assert relay.low_watermark.refresh() == highest() == raised(low_watermark)
+        assert sorted(relay.low_watermark.open.values())[0] < sorted(relay.low_watermark.open.values())[-1]
+        second.commit()
+        assert relay.run_once().report.created == 1
+        assert relay.run_once().idle
+        assert relay.low_watermark.refresh() == highest()
+        work_off_others(relay)
+        first.commit()
+        assert relay.run_once().report.created == 1
+        assert relay.low_watermark.refresh() == highest() == raised(low_watermark)
+    finally:
+        first.commit()
+        second.commit()
 
-    def slow_writer():
-        with transaction.atomic():
-            Note.notes.create(text="late")
-            drawn.set()
-            assert commit.wait(20)
+
+def test_a_transaction_that_is_undone_leaves_nothing_to_look_for(low_watermark):
+    relay, undone = Relay(), Writing("undone")
+    work_off_others(relay)
+    undone.commit(undo=True)
+    assert relay.run_once().idle
+    assert relay.low_watermark.refresh() == highest()
+    assert undone.number not in relay.low_watermark.open
+
+
+def test_claim_starts_behind_dead_events(low_watermark):
+    """Beside a snapshot and a writer that stay open for long, it reads no more of the index than in an empty outbox."""
+    relay, writer = Relay(), Writing("stays open")
+    try:
+        OutboxEvent.objects.bulk_create(
+            OutboxEvent(source="blog.Note", object_keys=[str(n)], op="U") for n in range(500)
+        )
+        while not relay.run_once().idle:
+            pass
+        relay.low_watermark.refresh()
+        reads = "SELECT pg_stat_get_xact_tuples_returned('pgknowbase_outbox_pkey'::regclass)"
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(reads)
+            (before,) = cursor.fetchone()
+            place = relay.low_watermark.place
+            assert gateway.fetch("default", "outbox_claim", labels=relay.labels, **place, max_keys=9) == []
+            cursor.execute(reads)
+            assert cursor.fetchone()[0] - before < 10
+    finally:
+        writer.commit()
+
+
+def test_nothing_is_missed_whoever_writes_beside(low_watermark, monkeypatch):
+    """Many transactions that begin, write, end and are undone in any order, and two relays that look all the time."""
+    monkeypatch.setattr("pgknowbase.relay.outbox.RESTART_SECONDS", 1e9)  # nor found by looking at everything
+    monkeypatch.setattr("pgknowbase.relay.outbox.REFRESH_EVENTS", 1)
+    ended = threading.Event()
+
+    def write(seed):
+        chance = random.Random(seed)
+        for number in range(25):
+            with suppress(UndoneError), transaction.atomic():
+                for place in range(chance.randrange(1, 4)):
+                    Note.notes.create(text=f"{seed}-{number}-{place}")
+                    time.sleep(chance.choice([0, 0, 0.002, 0.02]))
+                if chance.random() < 0.2:
+                    raise UndoneError
         connections.close_all()
 
-    writer = threading.Thread(target=slow_writer)
-    writer.start()
-    try:
-        assert drawn.wait(20)
-        late = highest()
-        Note.notes.create(text="early")
-        relay = Relay()
+    def relays():
+        relay = Relay(batch_size=20)
+        while not ended.is_set():
+            relay.run_once()
+        while not relay.run_once().idle:
+            pass
+        connections.close_all()
+
+    writers = [threading.Thread(target=write, args=(seed,)) for seed in range(6)]
+    others = [threading.Thread(target=relays) for _ in range(2)]
+    for thread in (*writers, *others):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    ended.set()
+    for thread in others:
+        thread.join()
+    assert not OutboxEvent.objects.exists()
+    indexed = ExternalData.objects.values_list("object_key", flat=True)
+    assert sorted(indexed) == sorted(str(pk) for pk in Note.notes.values_list("pk", flat=True))
+
+
+class UndoneError(Exception):
+    """Rolls a transaction back."""
+
+
+class Writing:
+    """A transaction on a thread of its own that has written a note and stays open until ``commit``."""
+
+    def __init__(self, text, after=lambda: None):
+        after()
+        self.text, self.number, self.undo = text, 0, False
+        self._drawn, self._commit = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._write)
+        self._thread.start()
+        assert self._drawn.wait(20)
+
+    def commit(self, undo=False):
+        self.undo = undo
+        self._commit.set()
+        self._thread.join()
+
+    def _write(self):
+        with suppress(UndoneError), transaction.atomic(), connection.cursor() as cursor:
+            Note.notes.create(text=self.text)
+            cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+            (self.number,) = cursor.fetchone()
+            self._drawn.set()
+            assert self._commit.wait(60)
+            if self.undo:
+                raise UndoneError
+        connections.close_all()
+
+
+def work_off_others(relay):
+    """A few notes written and indexed beside those of open transactions."""
+    for number in range(3):
+        Note.notes.create(text=f"other {number}")
         assert relay.run_once().report.created == 1
-        assert raised(low_watermark) < late
-        assert relay.low_watermark.refresh() < late
-    finally:
-        commit.set()
-        writer.join()
-    assert relay.run_once().report.created == 1
-    assert raised(low_watermark) >= late
+        assert relay.run_once().idle
 
 
 def test_never_rises_above_an_event_that_another_relay_holds(low_watermark):
