@@ -87,6 +87,10 @@ class Migration(migrations.Migration):
                     models.TextField(help_text="Table that holds the chunks and their embeddings."),
                 ),
                 ("is_active", models.BooleanField(default=False)),
+                (
+                    "distributed",
+                    models.BooleanField(default=False, help_text="Its store is spread over the servers of a cluster."),
+                ),
                 ("served_until", models.DateTimeField(blank=True, null=True)),
                 ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],

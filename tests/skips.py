@@ -19,6 +19,7 @@ ALLOWED = {
     "needs transaction_timeout of Postgres 17": "Older servers have no such limit.",
     "needs the embedded Postgres": "Replicas are copies of it; the run without DATABASE_URL has them.",
     "needs MCP's conformance suite": "It comes from npm and needs Node 22, which not every runner can install.",
+    "needs CITUS_URL": "Citus is in no package registry; a run where CITUS_URL names a coordinator has these tests.",
     "may not mount here": "Most containers forbid even root to mount.",
 }
 

@@ -24,6 +24,8 @@ E021           a database that cannot be used                   check_database
 E022           a missing or old pgvector                        check_database
 E023           an old Postgres                                  check_database
 E024           a database whose text is not Unicode             check_database
+E025           a distributed space without a cluster            check_database
+W026           a space that is not distributed as asked         check_database
 E030           an unknown field of a reaction                   check_reactions
 E031           a condition that cannot be evaluated             check_reactions
 E032           a name that two reactions share                  check_reactions
@@ -50,6 +52,7 @@ from pgknowbase.core.database_errors import explain
 from pgknowbase.core.migration_operations import MINIMUM_PGVECTOR, MINIMUM_POSTGRES
 from pgknowbase.core.routing import is_same_database
 from pgknowbase.errors import ConfigurationError, PathNotSupportedError, PgKnowbaseError, SpaceMismatchError
+from pgknowbase.models import EmbeddingSpace
 from pgknowbase.reactions.registry import declared_reactions
 from pgknowbase.replicas import ReplicaRouter
 from pgknowbase.sources.registry import candidates, source_of
@@ -288,7 +291,7 @@ def check_reactions(**kwargs: Any) -> list[CheckMessage]:
 
 @register("pgknowbase", Tags.database)
 def check_database(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """E020 to E024: versions of the server, and the active space."""
+    """E020 to E026: versions of the server, and the active space."""
     try:
         using = get_settings().database
     except PgKnowbaseError:
@@ -353,7 +356,10 @@ def _text_fault(using: str) -> str | None:
 
 
 def _check_space(using: str) -> list[CheckMessage]:
-    if not gateway.fetch_value(using, "is_installed") or active_space(using) is None:
+    space = active_space(using) if gateway.fetch_value(using, "is_installed") else None
+    if faults := _check_cluster(using, space):
+        return faults
+    if space is None:
         return []  # before the first migrate
     try:
         described_space(using)
@@ -361,3 +367,27 @@ def _check_space(using: str) -> list[CheckMessage]:
         hint = f"Run {command_line('pgknowbase_space list', using)!r} to compare."
         return [Error(str(error), hint=hint, id="pgknowbase.E020")]
     return []
+
+
+def _check_cluster(using: str, space: EmbeddingSpace | None) -> list[CheckMessage]:
+    settings = get_settings()
+    wanted = (settings.space if space is None else settings.spaces.get(space.name, settings.space)).distributed
+    if not (wanted or (space is not None and space.distributed)):
+        return []
+    if not gateway.fetch_value(using, "has_citus"):
+        what = "SPACE asks for a distributed store" if space is None else f"The space {space.name!r} is distributed"
+        if space is not None and not space.distributed:
+            what = f"The settings ask for a distributed store of the space {space.name!r}"
+        hint = "Run CREATE EXTENSION citus there and add servers by citus_add_node(), or connect to the coordinator."
+        return [Error(f"{what}, and database {using!r} has no extension citus.", hint=hint, id="pgknowbase.E025")]
+    if space is None or space.distributed == wanted:
+        return []
+    action = f"pgknowbase_space {'distribute' if wanted else 'undistribute'} {space.name}"
+    return [
+        Warning(
+            f"The settings say that the space {space.name!r} is {'' if wanted else 'not '}distributed, and it is"
+            f"{' not' if wanted else ''}.",
+            hint=f"Run {command_line(action, using)!r}, or correct DISTRIBUTED.",
+            id="pgknowbase.W026",
+        )
+    ]

@@ -99,8 +99,14 @@ class SpaceSettings(_Section):
         "vector", description="column type of the stored vectors: 4 bytes a component (`vector`) or 2 (`halfvec`)"
     )
 
+    distributed: bool = Field(
+        False, description="spread the chunk store over the servers of a [Citus cluster](scaling.md#cluster)"
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> "SpaceSettings":
+        if self.distributed and self.index == "binary":
+            raise ValueError("DISTRIBUTED goes with the INDEX 'halfvec' alone")
         if self.chunk_overlap >= self.chunk_size:
             raise ValueError("CHUNK_OVERLAP must be smaller than CHUNK_SIZE")
         return self

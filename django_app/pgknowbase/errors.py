@@ -138,6 +138,10 @@ class QueryTimeoutError(SearchError):
     """The queries of a caller took longer than ``QUERY_TIMEOUT`` or ``ANONYMOUS_QUERY_TIMEOUT``, and were cancelled."""
 
 
+class ServerDownError(SearchError):
+    """A server of the cluster over which the chunk store is distributed does not answer."""
+
+
 class NotIndexedError(SearchError):
     """The object is not in the index, so nothing can be compared with it."""
 

@@ -9,7 +9,7 @@ AS $pgknowbase$
 DECLARE
     _store text;
 BEGIN
-    SELECT format('%I.%I', s.store_schema, s.store_table) INTO STRICT _store
+    SELECT pgknowbase_store_reader(s, '$1', '$2') INTO STRICT _store
     FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer;
     RETURN QUERY EXECUTE format($sql$
         SELECT c.source, c.id, c.chunk_seq, c.chunk, c.reusable

@@ -8,12 +8,24 @@ AS $pgknowbase$
 DECLARE
     _space record;
     _settled bigint;
+    _sources integer[];
+    _keys text[];
 BEGIN
     SELECT format('%I.%I', v.queue_schema, v.queue_table) AS queue,
-           format('%I.%I', s.store_schema, s.store_table) AS store
+           pgknowbase_store_reader(s, '$1', '$2') AS store, s.distributed
     INTO _space FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE s.is_active;
     IF NOT FOUND THEN
         RETURN 0;
+    END IF;
+    IF _space.distributed THEN
+        EXECUTE format($sql$
+            SELECT array_agg(e.content_type_id), array_agg(e.object_key) FROM pgknowbase_externaldata AS e
+            WHERE e.status IN ('pending', 'processing') AND e.status <> 'completed'
+                AND NOT EXISTS (SELECT 1 FROM %s AS q WHERE q.source = e.content_type_id AND q.id = e.object_key OFFSET 0)
+            $sql$, _space.queue) INTO _sources, _keys;
+        IF _keys IS NULL THEN
+            RETURN 0;
+        END IF;
     END IF;
     EXECUTE format($sql$
         WITH embedded AS MATERIALIZED (
@@ -39,7 +51,7 @@ BEGIN
             RETURNING 1
         )
         SELECT count(*) FROM told
-        $sql$, _space.queue, _space.store) INTO _settled;
+        $sql$, _space.queue, _space.store) INTO _settled USING _sources, _keys;
     RETURN _settled;
 END
 $pgknowbase$;

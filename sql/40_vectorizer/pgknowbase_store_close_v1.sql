@@ -30,7 +30,7 @@ BEGIN
         WITH told AS (
             UPDATE pgknowbase_externaldata AS e
             SET (chunk_count, token_count) = (
-                    SELECT count(*), sum(c.tokens) FROM %I.%I AS c
+                    SELECT count(*), sum(c.tokens) FROM %s AS c
                     WHERE c.source = e.content_type_id AND c.id = e.object_key),
                 processed_at = clock_timestamp(),
                 status = CASE e.status WHEN 'failed' THEN e.status ELSE 'completed' END,
@@ -46,7 +46,7 @@ BEGIN
             RETURNING 1
         )
         SELECT count(*) FROM told
-        $sql$, _space.store_schema, _space.store_table) INTO _done USING sources, ids;
+        $sql$, pgknowbase_store_reader(_space, '$1', '$2')) INTO _done USING sources, ids;
     RETURN _done;
 END
 $pgknowbase$;

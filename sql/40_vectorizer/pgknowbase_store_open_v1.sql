@@ -16,12 +16,18 @@ AS $pgknowbase$
 #variable_conflict use_column
 DECLARE
     _store text;
+    _reader text;
+    _distributed boolean;
     _sources integer[];
     _ids text[];
     _busy jsonb;
 BEGIN
-    SELECT format('%I.%I', s.store_schema, s.store_table) INTO STRICT _store
+    SELECT format('%I.%I', s.store_schema, s.store_table), pgknowbase_store_reader(s, '$2', '$3'), s.distributed
+    INTO STRICT _store, _reader, _distributed
     FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer;
+    IF _distributed THEN
+        PERFORM pgknowbase_cluster_required(s) FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer;
+    END IF;
     WITH held AS MATERIALIZED (
         SELECT d.source, d.id, d.title, d.content
         FROM (SELECT k.source, k.id FROM unnest(sources, ids) AS k (source, id) ORDER BY 1, 2) AS o
@@ -46,7 +52,7 @@ BEGIN
                     WHERE s.source = k.source AND s.id = k.id AND s.chunk_seq = k.old OFFSET 0
                 ) AS c ON true
                 WHERE k.source = o.source AND k.id = o.id AND md5(c.chunk) IS DISTINCT FROM k.digest)
-        $sql$, _store) INTO _busy USING vectorizer, _sources, _ids, kept_sources, kept_ids, kept_old, kept_digests;
+        $sql$, _reader) INTO _busy USING vectorizer, _sources, _ids, kept_sources, kept_ids, kept_old, kept_digests;
     IF _busy IS NOT NULL THEN
         RETURN QUERY SELECT (b.item ->> 0)::integer, b.item ->> 1, 'busy'
         FROM jsonb_array_elements(_busy) AS b (item);
@@ -55,6 +61,11 @@ BEGIN
         WHERE NOT _busy @> jsonb_build_array(jsonb_build_array(o.source, o.id));
     END IF;
 
+    IF _distributed THEN
+        PERFORM pgknowbase_store_move(_store, _sources, _ids, kept_sources, kept_ids, kept_old, kept_new);
+        RETURN QUERY SELECT o.source, o.id, 'open' FROM unnest(_sources, _ids) AS o (source, id);
+        RETURN;
+    END IF;
     EXECUTE format($sql$
         DELETE FROM %s AS c USING unnest($1, $2) AS o (source, id)
         WHERE c.source = o.source AND c.id = o.id AND NOT EXISTS (

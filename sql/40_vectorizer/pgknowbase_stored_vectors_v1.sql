@@ -12,13 +12,22 @@ SET jit = off SET plan_cache_mode = force_custom_plan
 AS $pgknowbase$
 DECLARE
     _store text;
+    _distributed boolean;
 BEGIN
-    FOR _store IN
-        SELECT format('%I.%I', s.store_schema, s.store_table) FROM pgknowbase_space AS s
+    FOR _store, _distributed IN
+        SELECT format('%I.%I', s.store_schema, s.store_table), s.distributed FROM pgknowbase_space AS s
         WHERE s.fingerprint = pgknowbase_stored_vectors_v1.fingerprint
             AND (s.storage = 'vector' OR s.storage = pgknowbase_stored_vectors_v1.storage)
         ORDER BY s.is_active DESC, s.id
     LOOP
+        IF _distributed THEN
+            RETURN QUERY EXECUTE format($sql$
+                SELECT DISTINCT ON (s.chunk) s.chunk, vector_send(s.embedding::vector), s.tokens FROM %s AS s
+                WHERE hashtextextended(s.chunk, 0) = ANY ($1) AND s.chunk = ANY ($2) AND s.reusable ORDER BY s.chunk
+                $sql$, _store)
+            USING ARRAY(SELECT hashtextextended(t.chunk, 0) FROM unnest(texts) AS t (chunk)), texts;
+            CONTINUE;
+        END IF;
         RETURN QUERY EXECUTE format($sql$
             SELECT t.chunk, vector_send(c.embedding), c.tokens
             FROM unnest($1) AS t (chunk)

@@ -21,7 +21,7 @@ BEGIN
         SELECT s.id, s.store, s.bytes, s.chunk_bytes, s.queue, i.only_source
         FROM (
             SELECT s.id, to_regclass(format('%I.%I', s.store_schema, s.store_table)) AS store, s.chunk_bytes,
-                pg_table_size(to_regclass(format('%I.%I', s.store_schema, s.store_table))) AS bytes,
+                pgknowbase_store_bytes_v1(s) AS bytes,
                 to_regclass(format('%I.%I', s.store_schema, s.store_table || '_hnsw')) AS name,
                 format('^%s_hnsw_([0-9]+)$', s.store_table) AS partial,
                 format('%I.%I', v.queue_schema, v.queue_table) AS queue

@@ -8,8 +8,11 @@ DECLARE
 BEGIN
     LOCK TABLE pgknowbase_space IN SHARE ROW EXCLUSIVE MODE;
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.id = space;
+    PERFORM pgknowbase_cluster_required(_space);
     UPDATE pgknowbase_space SET is_active = false, served_until = clock_timestamp() WHERE is_active AND id <> space;
     UPDATE pgknowbase_space SET is_active = true WHERE id = space;
+    -- To other servers of a cluster, if there are any, the view is of no use.
+    PERFORM set_config('citus.enable_ddl_propagation', 'off', true);
     -- Without type modifiers on its columns, a space of other dimensions can replace the view in place. Its schema is
     -- named, because what is created without one would go into the first schema of the search path, pg_catalog.
     EXECUTE format(
@@ -20,5 +23,6 @@ BEGIN
         (SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
             WHERE c.oid = 'pgknowbase_space'::regclass),
         _space.dimensions, space, _space.dimensions, _space.store_schema, _space.store_table);
+    PERFORM set_config('citus.enable_ddl_propagation', 'on', true);
 END
 $pgknowbase$;

@@ -10,11 +10,11 @@ DECLARE
     _this record;
     _active record;
 BEGIN
-    SELECT format('%I.%I', s.store_schema, s.store_table) AS store,
+    SELECT pgknowbase_store_reader(s, 'NULL', 'NULL') AS store,
         format('%I.%I', v.queue_schema, v.queue_table) AS queue,
         format('%I.%I', v.queue_schema, v.queue_failed_table) AS failed, s.created_at
     INTO STRICT _this FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE s.id = space;
-    SELECT format('%I.%I', s.store_schema, s.store_table) AS store,
+    SELECT pgknowbase_store_reader(s, 'NULL', 'NULL') AS store,
         format('%I.%I', v.queue_schema, v.queue_table) AS queue
     INTO _active FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE s.is_active;
     IF NOT FOUND THEN

@@ -6,6 +6,9 @@ DECLARE
     _space pgknowbase_space;
 BEGIN
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.id = space FOR UPDATE;
+    IF _space.distributed THEN
+        SET LOCAL citus.multi_shard_modify_mode = 'sequential'; -- Citus drops functions in no other
+    END IF;
     IF _space.is_active THEN
         DROP VIEW IF EXISTS pgknowbase_chunk;
     END IF;

@@ -9,6 +9,7 @@ DECLARE
     _space pgknowbase_space;
     _head bytea;
     _kept bigint;
+    _chunk record;
 BEGIN
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.id = space;
     IF _space.fingerprint IN ('', 'mixed') THEN
@@ -16,6 +17,21 @@ BEGIN
     END IF;
     _head := convert_to(CASE _space.storage WHEN 'halfvec' THEN 'document halfvec' ELSE 'document' END, 'UTF8')
         || '\x00'::bytea || convert_to(_space.fingerprint, 'UTF8') || '\x00'::bytea;
+    IF _space.distributed THEN
+        SET LOCAL citus.multi_shard_modify_mode = 'sequential'; -- else nothing can be dropped in this transaction any more
+        -- One after the other: Citus writes no local table from a distributed one beside the ids that it returns.
+        FOR _chunk IN EXECUTE format(
+            'SELECT DISTINCT ON (s.chunk) s.chunk, vector_send(s.embedding::vector) AS vector, s.tokens
+             FROM %I.%I AS s WHERE s.reusable ORDER BY s.chunk LIMIT $1', _space.store_schema, _space.store_table) USING max_vectors
+        LOOP
+            INSERT INTO pgknowbase_kept_vector AS k (key, model, vector, tokens)
+            VALUES (sha256(_head || convert_to(_chunk.chunk, 'UTF8')), _space.model, _chunk.vector, _chunk.tokens)
+            ON CONFLICT (key) DO NOTHING;
+            _kept := coalesce(_kept, 0) + FOUND::integer;
+        END LOOP;
+        DELETE FROM pgknowbase_kept_vector WHERE id <= (SELECT max(k.id) FROM pgknowbase_kept_vector AS k) - max_vectors;
+        RETURN coalesce(_kept, 0);
+    END IF;
     EXECUTE format($sql$
         WITH added AS (
             INSERT INTO pgknowbase_kept_vector (key, model, vector, tokens)

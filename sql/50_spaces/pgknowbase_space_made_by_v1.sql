@@ -13,7 +13,7 @@ BEGIN
     IF _space.fingerprint IS NULL OR _space.fingerprint = fingerprint THEN
         RETURN _space.fingerprint;
     END IF;
-    EXECUTE format('SELECT EXISTS (SELECT FROM %I.%I)', _space.store_schema, _space.store_table) INTO _filled;
+    EXECUTE format('SELECT EXISTS (SELECT 1 FROM %I.%I)', _space.store_schema, _space.store_table) INTO _filled;
     UPDATE pgknowbase_space AS s
     SET fingerprint = CASE
         WHEN s.fingerprint IN ('', pgknowbase_space_made_by_v1.fingerprint) OR NOT _filled

@@ -12,18 +12,18 @@ DECLARE
     _space record;
     _others text;
     _ids bigint[];
-    _source integer;
-    _key text;
+    _sources integer[];
+    _keys text[];
 BEGIN
     SELECT v.id, format('%I.%I', v.queue_schema, v.queue_table) AS queue,
-        format('%I.%I', v.queue_schema, v.queue_failed_table) AS failed, format('%I.%I', s.store_schema, s.store_table) AS store
+        format('%I.%I', v.queue_schema, v.queue_failed_table) AS failed, pgknowbase_store_reader(s, '$3', '$4') AS store
     INTO STRICT _space FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE s.is_active;
     SELECT coalesce(
         string_agg(format('SELECT f.source, f.id FROM %I.%I AS f', v.queue_schema, v.queue_failed_table), ' UNION ALL '),
         'SELECT NULL::integer, NULL::text')
     INTO _others FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE NOT s.is_active;
-    SELECT array_agg(p.id), (array_agg(p.content_type_id))[count(*)], (array_agg(p.object_key))[count(*)]
-    INTO _ids, _source, _key
+    SELECT array_agg(p.id), array_agg(p.content_type_id), array_agg(p.object_key)
+    INTO _ids, _sources, _keys
     FROM (
         SELECT e.id, e.content_type_id, e.object_key FROM pgknowbase_externaldata AS e
         WHERE (e.content_type_id, e.object_key) > (after_source, after_key)
@@ -65,7 +65,7 @@ BEGIN
             attempts = CASE n.status WHEN 'failed' THEN e.attempts ELSE 0 END
         FROM found AS n
         WHERE e.id = n.id AND (e.status, e.chunk_count, e.token_count) IS DISTINCT FROM (n.status, n.chunks, n.tokens)
-        $sql$, _space.queue, _space.store, _space.failed, _others) USING _ids, _space.id;
-    RETURN QUERY SELECT _source, _key;
+        $sql$, _space.queue, _space.store, _space.failed, _others) USING _ids, _space.id, _sources, _keys;
+    RETURN QUERY SELECT _sources[cardinality(_sources)], _keys[cardinality(_keys)];
 END
 $pgknowbase$;

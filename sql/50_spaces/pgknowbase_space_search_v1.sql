@@ -15,6 +15,15 @@ DECLARE
     _seen text[] := '{}';
 BEGIN
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.id = space;
+    IF _space.distributed THEN
+        RETURN QUERY
+        SELECT n.source, n.id, max(n.similarity)
+        FROM pgknowbase_store_nearest(
+            format('%I.%I', _space.store_schema, _space.store_table), _space.dimensions, query, 100 + 10 * max_hits::bigint,
+            least(100 + 10 * max_hits, 1000), NULL, NULL, NULL) AS n
+        GROUP BY n.source, n.id ORDER BY 3 DESC LIMIT max_hits;
+        RETURN;
+    END IF;
     FOR _next IN EXECUTE format(
         CASE _space.index WHEN 'binary' THEN $sql$
             SELECT r.source, n.id, r.distance

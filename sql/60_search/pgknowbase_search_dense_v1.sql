@@ -74,7 +74,7 @@ BEGIN
         RAISE EXCEPTION 'a query vector of zeros has no direction' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     -- By its size, because counting would cost more than the search.
-    SELECT s.model, s.template, s.ef_search, s.index, s.store_schema, s.store_table,
+    SELECT s.model, s.template, s.distributed, s.ef_search, s.index, s.store_schema, s.store_table,
         exact_search_max_chunks::bigint * s.chunk_bytes AS small,
         CASE _plan WHEN 'walk' THEN pg_table_size(format('%I.%I', s.store_schema, s.store_table)::regclass) END AS size,
         _plan = 'walk' AND EXISTS (
@@ -83,6 +83,11 @@ BEGIN
     INTO _space FROM pgknowbase_space AS s WHERE s.is_active;
     IF _space.model IS DISTINCT FROM coalesce(space_model, _space.model) THEN
         RAISE EXCEPTION 'the active embedding space is not of model %', space_model USING ERRCODE = 'PK001';
+    END IF;
+    IF _space.distributed THEN
+        RETURN QUERY SELECT * FROM pgknowbase_search_shards(
+            query, max_hits, filter, exclude, skip, exact_search_max_chunks, false, record_plan, spans);
+        RETURN;
     END IF;
     IF _space.size <= _space.small THEN
         _plan := 'exact_index';

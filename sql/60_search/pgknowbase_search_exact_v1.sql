@@ -14,6 +14,11 @@ BEGIN
     IF query IS NULL OR max_hits IS NULL OR max_hits <= 0 THEN
         RETURN;
     END IF;
+    IF EXISTS (SELECT FROM pgknowbase_space AS s WHERE s.is_active AND s.distributed) THEN
+        RETURN QUERY SELECT * FROM pgknowbase_search_shards(
+            query, max_hits, filter, exclude, skip, 0, true, false, spans);
+        RETURN;
+    END IF;
     SELECT f.* INTO STRICT _found FROM pgknowbase_compare_passing(
         query, max_hits::bigint + greatest(skip, 0), filter, exclude, NULL) AS f;
     RETURN QUERY

@@ -14,20 +14,32 @@ DECLARE
     _viewer CONSTANT pgknowbase_filter := pgknowbase_filter_v1(visible_to => filter.visible_to);
     _mean halfvec;
     _themselves bigint[];
+    _sources integer[];
+    _keys text[];
 BEGIN
-    SELECT avg(m.embedding), array_agg(m.id) INTO _mean, _themselves
-    FROM (
-        SELECT e.id, (
-            SELECT avg(c.embedding) FROM pgknowbase_chunk AS c WHERE c.source = e.content_type_id AND c.id = e.object_key
-        )::halfvec AS embedding
+    IF EXISTS (SELECT FROM pgknowbase_space AS s WHERE s.is_active AND s.distributed) THEN
+        SELECT array_agg(e.id), array_agg(e.content_type_id), array_agg(e.object_key) INTO _themselves, _sources, _keys
         FROM unnest(of_sources, of_keys) AS o (source, key)
-        CROSS JOIN LATERAL (
-            SELECT x.id, x.content_type_id, x.object_key FROM pgknowbase_externaldata AS x
-            WHERE x.content_type_id = o.source AND x.object_key = o.key
-                AND (filter.visible_to IS NULL OR pgknowbase_matches_filter(x, _viewer))
-            OFFSET 0
-        ) AS e
-    ) AS m;
+        JOIN pgknowbase_externaldata AS e ON e.content_type_id = o.source AND e.object_key = o.key
+        WHERE filter.visible_to IS NULL OR pgknowbase_matches_filter(e, _viewer);
+        _mean := (
+            SELECT avg(m.mean) FROM pgknowbase_store_means(_sources, _keys) AS m
+            JOIN unnest(_sources, _keys) AS o (source, id) ON o.source = m.source AND o.id = m.id);
+    ELSE
+        SELECT avg(m.embedding), array_agg(m.id) INTO _mean, _themselves
+        FROM (
+            SELECT e.id, (
+                SELECT avg(c.embedding) FROM pgknowbase_chunk AS c WHERE c.source = e.content_type_id AND c.id = e.object_key
+            )::halfvec AS embedding
+            FROM unnest(of_sources, of_keys) AS o (source, key)
+            CROSS JOIN LATERAL (
+                SELECT x.id, x.content_type_id, x.object_key FROM pgknowbase_externaldata AS x
+                WHERE x.content_type_id = o.source AND x.object_key = o.key
+                    AND (filter.visible_to IS NULL OR pgknowbase_matches_filter(x, _viewer))
+                OFFSET 0
+            ) AS e
+        ) AS m;
+    END IF;
     IF _mean IS NULL THEN
         RETURN;
     ELSIF cardinality(_themselves) = 1 THEN

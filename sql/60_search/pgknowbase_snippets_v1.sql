@@ -18,15 +18,16 @@ AS $pgknowbase$
 DECLARE
     _words text;
     _prefixes text[];
+    _texts CONSTANT text[] := pgknowbase_chunk_texts(ids, chunk_seqs);
 BEGIN
     SELECT r.words, r.prefixes INTO _words, _prefixes FROM pgknowbase_read_query(query) AS r;
     RETURN QUERY
     WITH hit AS MATERIALIZED (
         SELECT o.id, d.title, coalesce(
-                substr(d.content, lower(p.span) + 1, upper(p.span) - lower(p.span)), c.chunk, left(d.content, 10000)) AS content, coalesce((
+                substr(d.content, lower(p.span) + 1, upper(p.span) - lower(p.span)), o.chunk, left(d.content, 10000)) AS content, coalesce((
             SELECT l.cfgname::text FROM pg_ts_config AS l
             WHERE l.cfgname = d.language AND pg_ts_config_is_visible(l.oid) LIMIT 1), 'simple') AS language
-        FROM unnest(ids, chunk_seqs) AS o (id, seq)
+        FROM unnest(ids, _texts) AS o (id, chunk)
         CROSS JOIN LATERAL (
             SELECT x.content_type_id, x.object_key FROM pgknowbase_externaldata AS x WHERE x.id = o.id OFFSET 0
         ) AS e
@@ -34,13 +35,9 @@ BEGIN
             SELECT t.title, t.content, t.language FROM pgknowbase_document AS t
             WHERE t.source = e.content_type_id AND t.id = e.object_key OFFSET 0
         ) AS d
-        LEFT JOIN LATERAL (
-            SELECT k.chunk FROM pgknowbase_chunk AS k
-            WHERE k.source = e.content_type_id AND k.id = e.object_key AND k.chunk_seq = o.seq OFFSET 0
-        ) AS c ON true
         -- A chunk stands behind the title, which is shown apart.
         LEFT JOIN pgknowbase_space AS s ON s.is_active
-        LEFT JOIN LATERAL pgknowbase_chunk_offsets(e.content_type_id, e.object_key, c.chunk, s.template) AS p ON true
+        LEFT JOIN LATERAL pgknowbase_chunk_offsets(e.content_type_id, e.object_key, o.chunk, s.template) AS p ON true
         WHERE o.id IS NOT NULL
     ), asked AS MATERIALIZED (
         SELECT l.language, coalesce((

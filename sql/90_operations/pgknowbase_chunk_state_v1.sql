@@ -12,7 +12,7 @@ DECLARE
     _queue text;
     _failed text;
 BEGIN
-    SELECT format('%I.%I', s.store_schema, s.store_table), format('%I.%I', v.queue_schema, v.queue_table),
+    SELECT pgknowbase_store_reader(s, 'ARRAY[$1]', '$2'), format('%I.%I', v.queue_schema, v.queue_table),
         format('%I.%I', v.queue_schema, v.queue_failed_table)
     INTO STRICT _store, _queue, _failed
     FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE s.is_active;

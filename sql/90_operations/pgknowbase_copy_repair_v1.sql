@@ -6,7 +6,25 @@ SET jit = off
 AS $pgknowbase$
 DECLARE
     _repaired bigint;
+    _space pgknowbase_space;
 BEGIN
+    SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.id = space;
+    IF _space.distributed THEN
+        SELECT coalesce(sum(r.result::bigint), 0) INTO _repaired
+        FROM run_command_on_shards(format('%I.%I', _space.store_schema, _space.store_table)::regclass, format($sql$
+            WITH hidden AS (
+                SELECT DISTINCT ON (c.vector_key) c.embedding_uuid FROM %%1$s AS c
+                WHERE c.is_copy AND %s AND NOT EXISTS (
+                    SELECT 1 FROM %%1$s AS r WHERE r.vector_key = c.vector_key AND NOT r.is_copy)
+                ORDER BY c.vector_key
+            ), repaired AS (
+                UPDATE %%1$s SET is_copy = false WHERE embedding_uuid IN (SELECT h.embedding_uuid FROM hidden AS h) AND is_copy
+                RETURNING 1
+            )
+            SELECT count(*) FROM repaired
+            $sql$, coalesce('c.source = ' || source_id, 'true'))) AS r;
+        RETURN _repaired;
+    END IF;
     EXECUTE (
         SELECT format($sql$
             WITH hidden AS (

@@ -8,6 +8,7 @@ SET jit = off SET plan_cache_mode = force_custom_plan
 AS $pgknowbase$
 DECLARE
     _space record;
+    _gone text[];
 BEGIN
     SELECT format('%I.%I', s.store_schema, s.store_table) AS store,
         format('%I.%I', v.queue_schema, v.queue_table) AS queue
@@ -15,15 +16,11 @@ BEGIN
     FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE s.is_active;
     PERFORM 1 FROM pgknowbase_document AS d
     WHERE d.source = source_id AND d.id = ANY (object_keys) ORDER BY d.id FOR UPDATE;
-    EXECUTE format($sql$
-        WITH gone AS (
-            SELECT k.key FROM unnest($2) AS k (key)
-            WHERE NOT EXISTS (SELECT 1 FROM pgknowbase_document AS d WHERE d.source = $1 AND d.id = k.key OFFSET 0)
-        ), unqueued AS (
-            DELETE FROM %s AS q WHERE q.source = $1 AND q.id = ANY (ARRAY(SELECT g.key FROM gone AS g))
-        )
-        DELETE FROM %s AS c WHERE c.source = $1 AND c.id = ANY (ARRAY(SELECT g.key FROM gone AS g))
-        $sql$, _space.queue, _space.store) USING source_id, redo;
+    _gone := ARRAY(
+        SELECT k.key FROM unnest(redo) AS k (key)
+        WHERE NOT EXISTS (SELECT 1 FROM pgknowbase_document AS d WHERE d.source = source_id AND d.id = k.key OFFSET 0));
+    EXECUTE format('DELETE FROM %s AS q WHERE q.source = $1 AND q.id = ANY ($2)', _space.queue) USING source_id, _gone;
+    EXECUTE format('DELETE FROM %s AS c WHERE c.source = $1 AND c.id = ANY ($2)', _space.store) USING source_id, _gone;
     PERFORM 1 FROM pgknowbase_externaldata AS e
     WHERE e.content_type_id = source_id AND e.object_key = ANY (redo) ORDER BY e.object_key FOR UPDATE;
     UPDATE pgknowbase_externaldata AS e SET content_hash = ''

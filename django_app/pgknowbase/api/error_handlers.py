@@ -27,6 +27,7 @@ from pgknowbase.errors import (
     RunError,
     RunTimeoutError,
     SearchError,
+    ServerDownError,
     SpaceMismatchError,
     UnknownAgentError,
     UnknownWorkflowError,
@@ -114,6 +115,12 @@ def _on_not_yet_fresh(request: HttpRequest, error: Any) -> HttpResponse:
     return Problem(503, "not-fresh", str(error), headers={"Retry-After": "1"}).response
 
 
+def _on_server_down(request: HttpRequest, error: Any) -> HttpResponse:
+    logger.error("%s", error)  # which names hosts
+    detail = "A part of the index does not answer now: try again later."
+    return Problem(503, "server-down", detail, headers={"Retry-After": "10"}).response
+
+
 def _on_timeout(request: HttpRequest, error: Any) -> HttpResponse:
     logger.warning("A query was cancelled: %s", error)
     return Problem(503, "query-timeout", str(error)).response
@@ -161,6 +168,7 @@ HANDLERS: dict[type[Exception], Any] = {
     NotIndexedError: _on_not_indexed,
     QueryTimeoutError: _on_timeout,
     NotYetFreshError: _on_not_yet_fresh,
+    ServerDownError: _on_server_down,
     SearchError: _on_search_error,
     EmbeddingError: _on_embedding_error,
     SpaceMismatchError: _on_space_mismatch,

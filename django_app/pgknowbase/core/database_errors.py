@@ -17,12 +17,23 @@ _REMEDIES = {
 }
 
 
+def is_of_cluster(error: Exception) -> bool:
+    """Whether the server has answered, and one of its Citus cluster has not: the connection itself is whole."""
+    state, text = getattr(error.__cause__, "sqlstate", None) or "", str(error)
+    return state.startswith("08") or (state.startswith("57P") and "while executing command on" in text)
+
+
 def explain(error: Exception, using: str) -> tuple[str, str] | None:
     """What is wrong with the database ``using`` and what to do, or None where only the traceback can tell."""
     state = getattr(error.__cause__, "sqlstate", None)
     lines = (line.strip() for line in str(error).splitlines())
     reason = " ".join(line for line in lines if line and not line.startswith("Is the server running"))
     if isinstance(error, OperationalError) and (state is None or state.startswith(_UNREACHABLE)):
+        if state is not None and state.startswith("08"):
+            return (
+                f"A server of the cluster of database {using!r} does not answer: {reason.partition(' CONTEXT')[0]}.",
+                "Start it; what is written meanwhile is tried again.",
+            )
         remedy = next((remedy for symptom, remedy in _REMEDIES.items() if symptom in reason), None)
         return (
             f"Database {using!r} cannot be reached: {reason.rstrip('.')}.",

@@ -48,6 +48,7 @@ class EmbeddingSpace(models.Model):
     store_schema = models.TextField()
     store_table = models.TextField(help_text="Table that holds the chunks and their embeddings.")
     is_active = models.BooleanField(default=False)
+    distributed = models.BooleanField(default=False, help_text="Its store is spread over the servers of a cluster.")
     served_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
 

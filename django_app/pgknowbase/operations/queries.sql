@@ -56,6 +56,9 @@ SELECT getdatabaseencoding(), to_regprocedure('pgknowbase_tokenize_document_v1(t
 -- knows_letters --
 SELECT pgknowbase_tokenize_document_v1('simple', 'É') @@ 'é'::tsquery
 
+-- has_citus --
+SELECT EXISTS (SELECT FROM pg_extension AS x WHERE x.extname = 'citus')
+
 -- server_versions --
 SELECT current_setting('server_version_num')::int,
     (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
@@ -241,12 +244,15 @@ SELECT pg_is_in_recovery() AS is_standby, current_setting('session_replication_r
 -- Seconds since the last transaction that this standby has replayed was committed, and whether its replay is paused.
 SELECT extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float, pg_is_wal_replay_paused()
 
+-- cluster --
+SELECT host, port, answers FROM pgknowbase_cluster_v1()
+
 -- doctor_spaces --
 -- The embedding spaces beside what the catalogs say of their stores.
 SELECT s.name, s.is_active, s.dimensions, s.ef_search, s.storage, s.index, s.chunk_bytes, r.store::text AS store,
     y.typname AS stored_as, a.atttypmod AS stored_dimensions,
     v.id IS NOT NULL AS has_vectorizer, (v.config -> 'embedding' ->> 'dimensions')::int AS vectorizer_dimensions,
-    coalesce(pg_table_size(r.store), 0) AS bytes,
+    coalesce(pgknowbase_store_bytes_v1(s), 0) AS bytes,
     quote_ident(s.store_table || '_hnsw') AS index_name,
     pgknowbase_index_column_v1(s.index, s.dimensions) AS index_column,
     EXISTS (

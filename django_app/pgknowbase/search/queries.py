@@ -14,11 +14,18 @@ from psycopg.types.range import Range
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
 from pgknowbase.core.command_line import command_line
+from pgknowbase.core.database_errors import is_of_cluster
 from pgknowbase.core.text import is_storable, short_repr
 from pgknowbase.embeddings.base import Embedder
 from pgknowbase.embeddings.query_vectors import query_literal
 from pgknowbase.embeddings.serving import ActiveSpace, search_active_space
-from pgknowbase.errors import NotIndexedError, SearchError, SpaceMismatchError, UnknownTextError
+from pgknowbase.errors import (
+    NotIndexedError,
+    SearchError,
+    ServerDownError,
+    SpaceMismatchError,
+    UnknownTextError,
+)
 from pgknowbase.search.filters import Filters
 from pgknowbase.search.plan import DenseStep, HybridStep, KeywordStep, SearchStep
 from pgknowbase.sources.registry import Source
@@ -347,6 +354,13 @@ def translated_errors(using: str) -> Iterator[None]:
         state, first_line = getattr(error.__cause__, "sqlstate", None), str(error).partition("\n")[0]
         if state == "PK001":  # raised by pgknowbase_search_dense_v1
             raise SpaceMismatchError(f"{first_line}: run {listing!r} to see what differs.") from error
+        if state == "PK002":  # raised by pgknowbase_cluster_required
+            raise SpaceMismatchError(f"{first_line}: connect to its coordinator, or run {listing!r}.") from error
+        if is_of_cluster(error):
+            raise ServerDownError(
+                f"A server of the cluster does not answer, so the search has no answer: {first_line}. Start it; "
+                f"{command_line('pgknowbase_doctor', using)!r} names the servers that do not answer."
+            ) from error
         if state == "42P01" and "pgknowbase_chunk" in str(error):  # undefined_table: the view comes with a space
             raise SearchError(f"No embedding space is active: run {command_line('migrate', using)!r}.") from error
         if state == "22000" and "dimensions" in str(error):  # data_exception, raised by pgvector

@@ -117,9 +117,11 @@ SELECT current_setting('pgknowbase.keyword_plan', true)
 SELECT current_setting('pgknowbase.hybrid_plan', true)
 
 -- has_chunks --
+-- Without a join, which a distributed store could not make.
 SELECT EXISTS (
-    SELECT 1 FROM unnest(%(sources)s::int[], %(keys)s::text[]) AS o (source, id)
-    CROSS JOIN LATERAL (SELECT 1 FROM pgknowbase_chunk AS c WHERE c.source = o.source AND c.id = o.id LIMIT 1) AS c)
+    SELECT 1 FROM pgknowbase_chunk AS c
+    WHERE c.source = ANY (%(sources)s::int[]) AND c.id = ANY (%(keys)s::text[])
+        AND c.source || ':' || c.id = ANY (ARRAY(SELECT o.source || ':' || o.id FROM unnest(%(sources)s::int[], %(keys)s::text[]) AS o (source, id))))
 
 -- object_matches_filter --
 SELECT pgknowbase_matches_filter(e, jsonb_populate_record(NULL::pgknowbase_filter, %(filter)s::jsonb))

@@ -5,6 +5,9 @@ SELECT pgknowbase_space_create_v1(
     %(name)s, %(backend)s, %(model)s, %(dimensions)s, %(chunk_size)s, %(chunk_overlap)s, %(template)s, %(splitter)s,
     %(index)s, %(storage)s, %(embedding)s, %(indexed)s)
 
+-- space_distribute --
+SELECT pgknowbase_space_distribute_v1(%(space)s, %(distributed)s, %(shards)s)
+
 -- space_activate --
 SELECT pgknowbase_space_activate_v1(%(space)s)
 
@@ -73,7 +76,7 @@ SELECT s.id, ai.vectorizer_queue_pending(s.vectorizer_id) FROM pgknowbase_space 
 SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(format('%%I.%%I', %(schema)s::text, %(table)s::text))
 
 -- store_bytes --
-SELECT pg_table_size(to_regclass(quote_ident(%(schema)s) || '.' || quote_ident(%(table)s)))
+SELECT pgknowbase_store_bytes_v1(s) FROM pgknowbase_space AS s WHERE s.store_schema = %(schema)s AND s.store_table = %(table)s
 
 -- document_sample --
 SELECT d.title FROM pgknowbase_document AS d WHERE d.title <> '' ORDER BY md5(d.source || ':' || d.id) LIMIT %(limit)s

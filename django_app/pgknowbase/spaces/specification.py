@@ -72,7 +72,11 @@ def ensure_space(using: str) -> EmbeddingSpace:
 
 
 def create_space(using: str, name: str, wanted: SpaceSettings, *, indexed: bool) -> EmbeddingSpace:
-    """Create a space, not active; the existing documents are queued for it. ``indexed``: with its vector index."""
+    """Create a space, not active; the existing documents are queued for it. ``indexed``: with its vector index.
+
+    Raises:
+        DatabaseError: it is to be distributed, and there is no cluster.
+    """
     space_id = gateway.fetch_value(
         using,
         "space_create",
@@ -81,6 +85,8 @@ def create_space(using: str, name: str, wanted: SpaceSettings, *, indexed: bool)
         embedding=wanted.embedding,
         indexed=indexed,
     )
+    if wanted.distributed:
+        gateway.fetch(using, "space_distribute", space=space_id, distributed=True, shards=None)
     return EmbeddingSpace.objects.using(using).get(pk=space_id)
 
 

@@ -22,6 +22,7 @@ from django.db import DatabaseError, InterfaceError, connections, transaction
 from pgknowbase.conf import activate_database, get_settings, use_database
 from pgknowbase.core import gateway
 from pgknowbase.core.backoff import exponential_backoff
+from pgknowbase.core.database_errors import is_of_cluster
 from pgknowbase.core.server_limits import PortionSize, can_go_smaller, exceeded_limit
 from pgknowbase.core.telemetry import span
 from pgknowbase.costs.ledger import UsageFold
@@ -52,6 +53,8 @@ BACKGROUND_POLL_SECONDS = 0.2
 BACKGROUND_BATCH_SIZE = 50
 COMPLETION_INTERVAL = 1.0
 MAX_DATABASE_PAUSE = 30.0
+# The same while a server of a Citus cluster does not answer.
+CLUSTER_PAUSE = 2.0
 # Searches score the documents that stand in no block of postings one by one, some microseconds each. While more
 # documents wait for their words, blocks are made large at once: putting one into a larger one is work done twice.
 GATHERED_WHEN_IDLE = 512
@@ -267,7 +270,11 @@ class Worker:
 
     def _wait_for_database(self, stage: Stage, error: Exception, failures: int) -> None:
         pause = exponential_backoff(failures, delay=2 * POLL_SECONDS, max_delay=MAX_DATABASE_PAUSE)
-        logger.warning("%s: %s; next attempt in %.1f s", stage.name, str(error).strip(), pause)
+        reason = str(error).strip()
+        if is_of_cluster(error):
+            # Of a lease nobody hears that its write will fail, so looks that find nothing count as successes.
+            pause, reason = max(pause, CLUSTER_PAUSE), reason.partition("\n")[0]
+        logger.warning("%s: %s; next attempt in %.1f s", stage.name, reason, pause)
         connections.close_all()
         self._stopping.wait(_jittered(pause))
 

@@ -1,5 +1,6 @@
 """``manage.py pgknowbase_space``: embedding spaces, their vector indexes, and the change from one space to another."""
 
+from argparse import BooleanOptionalAction
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -27,6 +28,7 @@ from pgknowbase.operations.estimate import estimate_space, write_estimates
 from pgknowbase.operations.relevance.comparison import compare_spaces, sample_titles
 from pgknowbase.operations.relevance.judgements import read_judgements, read_queries
 from pgknowbase.sources.registry import source_by_label
+from pgknowbase.spaces.cluster import distribute_space, undistribute_space
 from pgknowbase.spaces.indexes import EF_CONSTRUCTION, IndexSpec, M, VectorIndex, build_index, indexes
 from pgknowbase.spaces.lifecycle import activate_space, add_space, drop_space, rollback_space, space_settings
 from pgknowbase.spaces.specification import (
@@ -59,6 +61,11 @@ class Command(ActionCommand):
         rollback = self._action("rollback", self.handle_rollback, "Let searches read the space that was active before.")
         for action in (activate, rollback):
             action.add_argument("--force", action="store_true", help="even if the space is not complete")
+        distribute = self._action(
+            "distribute", self.handle_distribute, "Spread the store of a space over a Citus cluster.", name=True
+        )
+        distribute.add_argument("--shards", type=positive, help="parts; default: citus.shard_count of the server")
+        self._action("undistribute", self.handle_undistribute, "Bring a store back into one table.", name=True)
         drop = self._action("drop", self.handle_drop, "Drop a space that is not active.", name=True)
         rebuild = self._action("rebuild", self.handle_rebuild, "Drop the active space and create it from the settings.")
         drop.add_argument("--discard", action="store_true", help="keep none of its vectors for another space")
@@ -84,6 +91,11 @@ class Command(ActionCommand):
         add.add_argument("--splitter", help="'recursive', 'markdown' or 'code'")
         add.add_argument("--index", help="'halfvec' or 'binary'")
         add.add_argument("--storage", help="'vector' or 'halfvec'")
+        add.add_argument(
+            "--distributed",
+            action=BooleanOptionalAction,
+            help="spread its store over a Citus cluster",
+        )
         add.add_argument("--estimate", action="store_true", help="say what filling it would cost, and create nothing")
         add.add_argument("--sample", type=positive, help="for --estimate: documents to split")
         add_format(add)
@@ -208,6 +220,16 @@ class Command(ActionCommand):
         """Make the space active that was active before."""
         self.stdout.write(f"Searches read {rollback_space(database_alias(database), force=force)} again.")
 
+    def handle_distribute(self, *, name: str, shards: int | None, database: str | None, **options: Any) -> None:
+        """Spread the store of a space over the servers of the cluster."""
+        space = distribute_space(database_alias(database), name, shards=shards)
+        self.stdout.write(f"The store of {space} is distributed: add 'DISTRIBUTED': True to its settings.")
+
+    def handle_undistribute(self, *, name: str, database: str | None, **options: Any) -> None:
+        """Bring the store of a space back into one table."""
+        space = undistribute_space(database_alias(database), name)
+        self.stdout.write(f"The store of {space} is one table again.")
+
     def handle_drop(self, *, name: str, yes: bool, discard: bool, database: str | None, **options: Any) -> None:
         """Drop a space that is not active."""
         using = database_alias(database)
@@ -281,9 +303,9 @@ class Command(ActionCommand):
 
 
 def _state(space: EmbeddingSpace) -> str:
-    if space.is_active:
-        return "active"
-    return f"served until {space.served_until:%Y-%m-%d %H:%M}" if space.served_until else ""
+    served = f"served until {space.served_until:%Y-%m-%d %H:%M}" if space.served_until else ""
+    states = ("active" if space.is_active else served, "distributed" if space.distributed else "")
+    return ", ".join(state for state in states if state)
 
 
 def _index_row(index: VectorIndex, labels: dict[int, str]) -> list[Any]:

@@ -13,7 +13,7 @@ from django.db import DatabaseError, connections, transaction
 from pgknowbase.core import gateway
 from pgknowbase.core.command_line import command_line
 from pgknowbase.core.database_errors import explain
-from pgknowbase.operations.doctor import replicas, server, storage, triggers, work
+from pgknowbase.operations.doctor import cluster, replicas, server, storage, triggers, work
 from pgknowbase.operations.doctor.findings import MOST_SEVERE_FIRST, Examination, Finding, Severity, warning
 
 TIMEOUT = "30s"
@@ -41,6 +41,7 @@ EXAMINATIONS: tuple[Examination, ...] = (
     work.workers,
     server.replication,
     replicas.replicas,
+    cluster.servers,
     storage.tables,
     storage.vacuum,
 )

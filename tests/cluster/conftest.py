@@ -1,0 +1,51 @@
+"""A Citus cluster: CITUS_URL names the database of a coordinator, whose worker nodes hold shards.
+
+DATABASE_URL is the same URL: the suite's database is one on that coordinator, and the nodes get one of the same name.
+"""
+
+import os
+
+import psycopg
+import pytest
+from django.db import connection
+
+from pgknowbase.embedded import database_config
+
+
+def _connect(host, port, database):
+    known = database_config(os.environ["CITUS_URL"])
+    return psycopg.connect(
+        host=host, port=port, dbname=database, user=known["USER"], password=known["PASSWORD"] or None, autocommit=True
+    )
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """The cluster of the coordinator, once more for the test database."""
+    with psycopg.connect(os.environ["CITUS_URL"]) as coordinator:
+        nodes = coordinator.execute(
+            "SELECT nodename, nodeport, groupid = 0 FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid"
+        ).fetchall()
+    with django_db_blocker.unblock():
+        name = connection.settings_dict["NAME"]
+        workers = [(host, port) for host, port, is_coordinator in nodes if not is_coordinator]
+        for host, port in workers:
+            with _connect(host, port, "postgres") as node:
+                node.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+                node.execute(f'CREATE DATABASE "{name}"')
+            with _connect(host, port, name) as node:
+                node.execute("CREATE EXTENSION citus")
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE EXTENSION IF NOT EXISTS citus")
+            for host, port, is_coordinator in nodes:
+                if is_coordinator:
+                    cursor.execute("SELECT citus_set_coordinator_host(%s, %s)", [host, port])
+                else:
+                    cursor.execute("SELECT citus_add_node(%s, %s)", [host, port])
+        connection.close()
+    yield
+    with django_db_blocker.unblock():
+        connection.close()
+    for host, port in workers:
+        with _connect(host, port, "postgres") as node:
+            node.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

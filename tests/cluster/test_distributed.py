@@ -1,0 +1,251 @@
+"""A space whose store is distributed: found, written, changed and repaired as any other."""
+
+import os
+import random
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from pgknowbase.core import gateway
+from pgknowbase.errors import ServerDownError
+from pgknowbase.models import Chunk, EmbeddingSpace, ExternalData
+from pgknowbase.operations.doctor.examine import examine
+from pgknowbase.search.external import external_data
+from pgknowbase.spaces.cluster import distribute_space, undistribute_space
+from pgknowbase.spaces.indexes import IndexSpec, build_index, has_index, index_state
+from pgknowbase.spaces.lifecycle import activate_space, add_space, drop_space, space_settings
+from pgknowbase.spaces.specification import active_space, rebuild_space
+from pgknowbase.worker import Worker
+from tests.integration.spaces.conftest import assert_space_in_sync
+from tests.projects.blog.models import Article, Note
+
+# The suite's database, and the coordinator of a cluster.
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("CITUS_URL") or os.environ.get("DATABASE_URL") != os.environ["CITUS_URL"],
+    reason="needs CITUS_URL",
+)
+
+WORDS = [
+    *("gear", "chain", "bread", "flour", "yeast", "oven", "river", "code", "index", "music", "violin", "garden"),
+    *("winter", "ocean", "boat", "train", "market", "court"),
+]
+SHARDS = 4
+
+
+def work():
+    return Worker().run_until_idle()
+
+
+def text(rng, words):
+    return " ".join(rng.choices(WORDS, k=words))
+
+
+@pytest.fixture
+def articles(transactional_db):
+    """Rows of two models, some of several chunks and some with equal texts, in an ordinary space."""
+    rebuild_space("default")
+    rng = random.Random(3)
+    Article.objects.bulk_create(
+        Article(title=text(rng, 3), body=text(rng, rng.choice((5, 40, 260))), year=2000 + number % 4)
+        for number in range(60)
+    )
+    Article.objects.bulk_create(Article(title="same", body="bread and yeast", year=2001) for _ in range(12))
+    Note.objects.bulk_create(Note(text=text(rng, 20)) for _ in range(20))
+    work()
+    yield
+    for space in EmbeddingSpace.objects.filter(is_active=False):
+        drop_space("default", space.name, discard=True)
+    EmbeddingSpace.objects.update(name="default")
+    rebuild_space("default")
+
+
+@pytest.fixture
+def distributed(articles):
+    return distribute_space("default", "default", shards=SHARDS)
+
+
+def sql(statement, *params):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+        return cursor.fetchall()
+
+
+def found():
+    """What each kind of search finds."""
+
+    def hits(rows):
+        return [
+            (str(row.pk), row.similarity and round(row.similarity, 6), round(row.score, 6), row.matched_chunk)
+            for row in rows
+        ]
+
+    query, first = "violin music in winter", Article.objects.earliest("pk")
+    return {
+        "semantic": hits(Article.objects.semantic_search(query, limit=20)),
+        "all of them": hits(Article.objects.semantic_search(query, limit=1000)),
+        "metadata": hits(Article.objects.semantic_search(query, metadata={"year": 2002})),
+        "queryset": hits(Article.objects.filter(year=2003).semantic_search(query)),
+        "threshold": hits(Article.objects.semantic_search(query, limit=50, threshold=0.4)),
+        "second page": hits(Article.objects.semantic_search(query, limit=5, offset=5)),
+        "copies": hits(Article.objects.semantic_search("bread and yeast", limit=15)),
+        "keyword": hits(Article.objects.keyword_search(query)),
+        "hybrid": hits(Article.objects.hybrid_search(query)),
+        "phrase": hits(Article.objects.hybrid_search('"bread and yeast" oven')),
+        "similar": hits(Article.objects.similar_to(first)),
+        "similar to two": hits(Article.objects.similar_to([first, Article.objects.latest("pk")])),
+        "across models": hits(external_data("default").search(query, limit=30)),
+        "snippets": [row.snippet for row in Article.objects.hybrid_search(query, snippet_length=80)],
+        "pending": hits(Article.objects.hybrid_search(query, include_pending=True)),
+    }
+
+
+def test_searches_find_what_they_found_in_one_table(articles):
+    before = found()
+    distribute_space("default", "default", shards=SHARDS)
+    assert found() == before
+    assert str(Article.objects.semantic_search("x").explain_search()).startswith("exact over the index")
+
+    build_index("default", IndexSpec(active_space("default")))
+    walked = Article.objects.semantic_search("violin").explain_search()
+    assert str(walked).startswith("index walk")
+    assert found() == before
+
+    undistribute_space("default", "default")
+    assert found() == before
+
+
+def test_chunks_lie_on_several_servers_an_object_on_one(distributed):
+    places = sql(
+        "SELECT count(DISTINCT nodename || nodeport) FROM citus_shards WHERE table_name = %s::regclass",
+        distributed.store_table,
+    )
+    assert places[0][0] > 1
+    keys = "SELECT string_agg(DISTINCT source || ':' || id, ' ') FROM %s"
+    per_shard = sql("SELECT result FROM run_command_on_shards(%s, %s)", distributed.store_table, keys)
+    objects = [key for (keys,) in per_shard for key in (keys or "").split()]
+    assert len(objects) == len(set(objects)) == Article.objects.count() + Note.objects.count()
+
+
+def test_comes_back_as_it_was(articles):
+    def shape():
+        store = active_space("default").store_table
+        return (
+            sql("SELECT indexname FROM pg_indexes WHERE tablename = %s ORDER BY 1", store),
+            sql("SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = %s::regclass ORDER BY 1", store),
+            sql(
+                "SELECT pg_get_viewdef('pgknowbase_chunk'::regclass), pg_get_viewdef((%s || '_view')::regclass)", store
+            ),
+            sql("SELECT indexrelid::regclass FROM pg_index WHERE indrelid = %s::regclass AND indisprimary", store),
+        )
+
+    build_index("default", IndexSpec(active_space("default")))
+    before, chunks = shape(), set(Chunk.objects.values_list("uuid", "source", "object_key", "position", "text"))
+    distribute_space("default", "default", shards=SHARDS)
+    assert set(Chunk.objects.values_list("uuid", "source", "object_key", "position", "text")) == chunks
+    assert has_index("default", active_space("default"))
+    undistribute_space("default", "default")
+    assert shape() == before
+    assert set(Chunk.objects.values_list("uuid", "source", "object_key", "position", "text")) == chunks
+
+
+def test_worker_writes_moves_and_deletes_chunks(distributed):
+    rng = random.Random(5)
+    articles = list(Article.objects.order_by("pk"))
+    for article in articles[:20]:
+        # Chunks before the old ones, so that these move; others get shorter.
+        article.body = f"{text(rng, 120)}. {article.body}" if article.pk % 2 else article.body[:60]
+        article.save()
+    Article.objects.filter(pk__in=[article.pk for article in articles[20:30]]).delete()
+    Article.objects.filter(title="same").first().delete()
+    Article.objects.create(title="penguins", body="penguins walk on ice")
+    assert work().failed == 0
+    assert_space_in_sync("default")
+    assert Article.objects.semantic_search("penguins walk on ice")[0].title == "penguins"
+    assert not ExternalData.objects.exclude(status="completed").exists()
+    call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
+    assert sql("SELECT hidden FROM pgknowbase_copy_state_v1(%s)", distributed.pk) == [(0,)]
+
+
+def test_check_finds_and_repairs_what_shards_have_lost(distributed):
+    lost = str(Article.objects.earliest("pk").pk)
+    sql_done(f'DELETE FROM "{distributed.store_table}" WHERE id = %s', lost)
+    sql_done(
+        f'UPDATE "{distributed.store_table}" SET chunk = %s WHERE id = %s',
+        "altered",
+        str(Article.objects.latest("pk").pk),
+    )
+    with pytest.raises(CommandError, match="2 objects have drifted"):
+        call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
+    call_command("sync_external_models", "blog.Article", "--repair", verbosity=0)
+    work()
+    call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
+    assert_space_in_sync("default")
+
+
+def test_hidden_vectors_are_repaired_on_their_shard(distributed):
+    sql_done(f'UPDATE "{distributed.store_table}" SET is_copy = true')
+    ((hidden,),) = sql("SELECT hidden FROM pgknowbase_copy_state_v1(%s)", distributed.pk)
+    assert hidden > 0
+    assert sql("SELECT pgknowbase_copy_repair_v1(%s)", distributed.pk) == [(hidden,)]
+    assert sql("SELECT hidden FROM pgknowbase_copy_state_v1(%s)", distributed.pk) == [(0,)]
+
+
+def sql_done(statement, *params):
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+
+
+def test_another_space_takes_over_without_a_call(articles):
+    """From one table to a cluster without a pause: a second space is filled from the vectors of the first."""
+    before = found()
+    add_space("default", "spread", space_settings("spread", distributed=True))
+    assert work().embedded == 0
+    assert_space_in_sync("spread")
+    activate_space("default", "spread")
+    assert active_space("default").distributed
+    assert found() == before
+    drop_space("default", "default")
+    assert found() == before
+
+
+def test_status_and_index_state_know_all_shards(distributed):
+    ((size,),) = sql("SELECT pgknowbase_store_bytes_v1(s) FROM pgknowbase_space AS s WHERE is_active")
+    assert size > 0
+    assert index_state("default", distributed) == "not needed"
+    assert gateway.fetch("default", "space_coverage", space=distributed.pk)[0][:3] == (92, 92, 0)
+
+
+@pytest.fixture
+def unreachable(distributed):
+    """One server is said to be where nobody listens."""
+    ((node, host, port),) = sql(
+        "SELECT nodeid, nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 ORDER BY nodeid LIMIT 1"
+    )
+
+    def move(port):
+        sql("SELECT citus_update_node(%s, %s, %s)", node, host, port)
+        connection.close()  # or the connections that it keeps serve on
+        if port != 1:
+            sql("SELECT start_metadata_sync_to_all_nodes()")
+
+    move(1)
+    yield lambda: move(port)
+    if sql("SELECT nodeport FROM pg_dist_node WHERE nodeid = %s", node) == [(1,)]:
+        move(port)
+
+
+def test_server_down_is_said_and_nothing_is_lost(unreachable, client):
+    with pytest.raises(ServerDownError, match="does not answer"):
+        list(Article.objects.semantic_search("violin"))
+    assert "cluster.server" in {finding.id for finding in examine("default")}
+
+    Article.objects.create(title="penguins", body="penguins walk on ice")
+    Article.objects.earliest("pk").delete()
+    worker = Worker()
+    with pytest.raises(Exception, match=r"remote node|does not answer|could not connect"):
+        worker.run_until_idle()
+    unreachable()
+    work()
+    assert_space_in_sync("default")
+    assert Article.objects.semantic_search("penguins walk on ice")[0].title == "penguins"
