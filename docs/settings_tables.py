@@ -10,13 +10,22 @@ from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pgknowbase.conf import BudgetSettings, CapSettings, EmbeddingSettings, ProviderSettings, RetryPolicy, Settings
+from pgknowbase.conf import (
+    BudgetSettings,
+    CapSettings,
+    EmbeddingSettings,
+    ProviderSettings,
+    RerankerSettings,
+    RetryPolicy,
+    Settings,
+)
 
 PAGE = Path(__file__).with_name("settings.md")
 # The headings of the page that are not the name of a section of Settings.
 NAMED: dict[str, type[BaseModel]] = {
     "PGKNOWBASE": Settings,
     "EMBEDDINGS": EmbeddingSettings,
+    "RERANKERS": RerankerSettings,
     "PROVIDERS": ProviderSettings,
     "BUDGETS": BudgetSettings,
     "RETRY": RetryPolicy,

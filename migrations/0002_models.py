@@ -58,6 +58,15 @@ class Migration(migrations.Migration):
                         null=True,
                     ),
                 ),
+                (
+                    "rerank",
+                    models.JSONField(
+                        blank=True,
+                        db_default=[],
+                        default=list,
+                        help_text="Where a second stage of searches gains.",
+                    ),
+                ),
                 ("chunk_size", models.PositiveIntegerField()),
                 ("chunk_overlap", models.PositiveIntegerField()),
                 ("template", models.TextField()),

@@ -100,3 +100,42 @@ def expected(text: str, pool: Callable[[np.ndarray], np.ndarray], *, width: int 
     """The vector of a text by ``pool`` of those of its tokens, of length 1."""
     pooled = pool(table(width)[tokenizer().encode(text).ids])
     return pooled / np.linalg.norm(pooled)
+
+
+def cross_encoder_folder(folder: Path, *, output: str = "logits", labels: int = 1, **graph: Any) -> Path:
+    """A cross-encoder that counts how many words of the text the query has, less half of one."""
+    known = np.eye(len(VOCABULARY), dtype=np.float32)
+    known[: VOCABULARY[WORDS[0]]] = 0  # marks and unknown words are none
+    nodes = [
+        helper.make_node("Gather", ["known", "input_ids"], ["words"]),
+        helper.make_node("Cast", ["token_type_ids"], ["types"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["types", "last"], ["of_text"]),
+        helper.make_node("Sub", ["one", "of_text"], ["of_query"]),
+        helper.make_node("Mul", ["words", "of_text"], ["text_words"]),
+        helper.make_node("Mul", ["words", "of_query"], ["query_words"]),
+        helper.make_node("ReduceSum", ["text_words", "axis"], ["text"], keepdims=0),
+        helper.make_node("ReduceMax", ["query_words", "axis"], ["query"], keepdims=0),
+        helper.make_node("Mul", ["text", "query"], ["shared"]),
+        helper.make_node("ReduceSum", ["shared", "axis"], ["count"], keepdims=1),
+        helper.make_node("Sub", ["count", "half"], ["logit"]),
+        helper.make_node("Mul", ["logit", "weights"], [output]),
+    ]
+    save_graph(
+        folder / "model.onnx",
+        nodes,
+        inputs=("input_ids", "attention_mask", "token_type_ids"),
+        outputs={output: ["texts", labels]},
+        weights={
+            "known": known,
+            "one": np.array(1, np.float32),
+            "half": np.array(0.5, np.float32),
+            "axis": np.array([1], np.int64),
+            "last": np.array([-1], np.int64),
+            # Of two numbers, the first is against and the second for what answers.
+            "weights": np.array([[1]] if labels == 1 else [np.linspace(-0.5, 0.5, labels)], np.float32),
+        },
+        **graph,
+    )
+    tokenizer(pairs=True).save(str(folder / "tokenizer.json"))
+    write(folder / "config.json", {"max_position_embeddings": 16})
+    return folder

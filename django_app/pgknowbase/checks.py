@@ -32,6 +32,8 @@ E032           a name that two reactions share                  check_reactions
 E040           an admin that searches a model not in the index  HybridSearchAdminMixin
 E050           a replica that is not in DATABASES               check_settings
 W051           replicas that no router sends searches to        check_settings
+E060           a reranker that cannot be built                  check_settings
+W061           a reranker that lacks what its calls need        check_settings
 ============== ================================================ ========================
 """
 
@@ -81,6 +83,7 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
     messages += _check_migrations()
     messages += _check_engine(settings.database)
     messages += _check_backends(settings.embeddings)
+    messages += _check_rerankers(settings.rerankers)
     messages += _check_orm_tool_models(settings.agents.orm_tool_models)
     messages += _check_tenant(settings.costs.tenant)
     messages += _check_caps(settings)
@@ -186,6 +189,22 @@ def _check_backends(aliases: Iterable[str]) -> Iterator[CheckMessage]:
                 hint="The worker and searches will not run without it.",
                 id="pgknowbase.W005",
             )
+
+
+def _check_rerankers(aliases: Iterable[str]) -> Iterator[CheckMessage]:
+    from pgknowbase.rerank import get_reranker  # loads optional packages
+
+    for alias in aliases:
+        try:
+            reranker = get_reranker(alias)
+        except PgKnowbaseError as error:
+            yield Error(f"RERANKERS[{alias!r}]: {error}", hint="See docs/reranking.md.", id="pgknowbase.E060")
+            continue
+        try:
+            reranker.verify()
+        except PgKnowbaseError as error:
+            hint = "Searches keep the order of their first stage without it."
+            yield Warning(f"RERANKERS[{alias!r}]: {error}", hint=hint, id="pgknowbase.W061")
 
 
 def _check_orm_tool_models(listed: Mapping[str, list[str]]) -> Iterator[CheckMessage]:

@@ -272,6 +272,20 @@ class SearchSettings(_Section):
     )
 
 
+class RerankerSettings(_Section):
+    """One entry of ``RERANKERS``: a second stage of searches, and what it may take."""
+
+    backend: str = Field(description="dotted path of the reranker class, see [reranking.md](reranking.md)")
+    model: Name = Field(description="name of the model, as the backend knows it")
+    options: dict[str, Any] = Field({}, description="further keyword arguments of the reranker class")
+    candidates: int = Field(
+        30, ge=2, le=1000, description="best hits of the first stage that it puts into a new order; the others follow"
+    )
+    timeout: float = Field(
+        1, gt=0, le=30, description="seconds that it may take; after them the order of the first stage stays"
+    )
+
+
 class FreshnessSettings(_Section):
     """What a search with a freshness token does while a replica, or the index, is behind."""
 
@@ -424,6 +438,9 @@ class Settings(_Section):
 
     database: str = Field("default", description="alias in `DATABASES` of the Postgres with source tables and index")
     embeddings: dict[str, EmbeddingSettings] = Field(description="embedding backends by alias")
+    rerankers: dict[str, RerankerSettings] = Field(
+        {}, description="[second stages](reranking.md) of searches by alias; none is used until it is known to gain"
+    )
     space: SpaceSettings = Field(
         SpaceSettings(),
         description="embedding space that the first `migrate` creates and `pgknowbase_space rebuild` returns to; or its"
@@ -484,6 +501,15 @@ class Settings(_Section):
         for alias in named:
             if named.count(alias) > 1 or alias in self.replicas or alias == self.database:
                 raise ValueError(f"REPLICAS names {alias!r} twice, or a primary: name each replica of one primary once")
+        return self
+
+    @model_validator(mode="after")
+    def _rerankers_have_names(self) -> "Settings":
+        for name in self.rerankers:
+            if name == "off" or not SPACE_NAME.fullmatch(name):
+                raise ValueError(
+                    f"RERANKERS names {name!r}: use up to 40 lowercase letters, digits, '_' and '-', and not 'off'"
+                )
         return self
 
     @model_validator(mode="after")

@@ -88,6 +88,21 @@ class EmbeddingSetupError(PermanentEmbeddingError):
     """Every request fails until somebody corrects key, model, address or dimensions; no text is at fault."""
 
 
+class RerankError(PgKnowbaseError):
+    """The second stage of a search could not score; the search keeps the order of its first one.
+
+    ``retry_after`` is the delay in seconds that the provider asked for, or None.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LateRerankError(RerankError):
+    """The second stage took longer than its ``TIMEOUT``."""
+
+
 class SpaceMismatchError(PgKnowbaseError):
     """The settings and the active embedding space in the database do not agree."""
 

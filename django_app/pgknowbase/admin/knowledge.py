@@ -18,7 +18,7 @@ from pgknowbase.errors import PgKnowbaseError
 from pgknowbase.models import Document, ExternalData
 from pgknowbase.operations.why_missing import Verdict, parsed_object, why_missing
 from pgknowbase.search.external import SEARCH_MODES, SearchMode
-from pgknowbase.search.filters import TextSearchOptions
+from pgknowbase.search.filters import RERANK_OFF, TextSearchOptions
 from pgknowbase.search.plan import Explanation, HybridStep
 from pgknowbase.search.queries import MAX_QUERY_CHARACTERS
 from pgknowbase.search.visibility import UNRESTRICTED, Viewer
@@ -40,6 +40,7 @@ class KnowledgeForm(forms.Form):
     models = forms.MultipleChoiceField(label="Models (none: all)", required=False)
     limit = forms.IntegerField(label="Hits", min_value=1, max_value=50, initial=10, required=False)
     threshold = forms.FloatField(label="Threshold", required=False)
+    rerank = forms.ChoiceField(label="Second stage", required=False)
     metadata = forms.CharField(label="Metadata (JSON)", required=False)
     tags = forms.CharField(label="Tags (with commas)", required=False)
     user = forms.CharField(label="Look as user", required=False)
@@ -50,6 +51,11 @@ class KnowledgeForm(forms.Form):
         models: Any = self.fields["models"]
         models.choices = [(source.label, source.label) for source in sources()]
         models.widget.attrs["size"] = min(4, max(2, len(models.choices)))
+        names = sorted(get_settings().rerankers)
+        reranks: Any = self.fields["rerank"]
+        reranks.choices = [("", "as measured"), (RERANK_OFF, "off"), *((name, name) for name in names)]
+        if not names:
+            del self.fields["rerank"]
         self.fields["q"].widget.attrs["maxlength"] = MAX_QUERY_CHARACTERS
         if not may_look_as:
             del self.fields["user"]
@@ -83,6 +89,7 @@ class KnowledgeForm(forms.Form):
             metadata=given["metadata"] or None,
             tags=tags or None,
             visible_to=viewer,
+            rerank=given.get("rerank") or None,
         )
 
 
@@ -143,17 +150,18 @@ def _search_context(form: KnowledgeForm, model_admin: Any) -> dict[str, Any]:
     rows = ExternalData.objects.using(using)
     search = rows.search(text, models=models, mode=mode, **options)
     explanation = search.explain_search()
-    hits = list(search)
+    hits = list(search)  # the explanation has just filled the cache of the second stage
     for data in rows.select_related("content_type").filter(pk__in=[hit.pk for hit in hits]):
         next(hit for hit in hits if hit.pk == data.pk).content_type = data.content_type
     # Ranks are looked up in longer lists without a threshold, so that a hit's rank is known in both.
-    wide: TextSearchOptions = {**options, "limit": DEPTH, "threshold": None}
+    wide: TextSearchOptions = {**options, "limit": DEPTH, "threshold": None, "rerank": RERANK_OFF}
     compared = [name for name in ("semantic", "keyword") if mode in (name, "hybrid")]
     rankings = {name: _ranking(rows, text, models, name, wide) for name in compared}
     found: dict[str, Any] = {
         "mode": mode,
         "explanation": explanation,
         "step": _hybrid(explanation),
+        "second": explanation.rerank,
         "hits": _hit_rows(hits, rankings, explanation, using, model_admin.admin_site),
     }
     if given["missing"]:

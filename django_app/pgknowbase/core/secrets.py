@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from pgknowbase.conf import get_settings
+from pgknowbase.errors import ConfigurationError
 
 MASK = "***"
 SUFFIXES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
@@ -20,6 +21,27 @@ LONGEST_TEXT = 200_000
 _ESCAPE = re.compile(r"%[0-9a-f]{2}|\\u[0-9a-f]{4}|\\x[0-9a-f]{2}|\\[/\"']|&#?\w{1,8};", re.IGNORECASE)
 _ENCODED = re.compile(rf"[\w+/-]{{{SHORTEST},}}={{0,2}}", re.ASCII)
 _HIDDEN = re.compile(r"([\w-]*)(?:\*{2,}|\.{3,}|…|•{2,}|[xX]{4,})([\w-]*)", re.ASCII)
+
+
+def read_key(variable: str | None, model: str) -> str | None:
+    """The API key for ``model`` in an environment variable; None where there is no ``variable``.
+
+    Raises:
+        ConfigurationError: it holds no key, or one that cannot be sent.
+    """
+    if not variable:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise ConfigurationError(
+            f"The environment variable {variable!r} holds no API key for {model!r}: set it "
+            "(any value for a server that wants none, or API_KEY_ENV to None)."
+        )
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigurationError(
+            f"The API key in {variable!r} has characters that no HTTP header can carry: set it anew."
+        )
+    return key
 
 
 def without_secrets(text: str) -> str:
@@ -52,6 +74,7 @@ def _keys() -> Iterator[str]:
     settings = get_settings()
     names = {provider.api_key_env for provider in settings.agents.providers.values()}
     names |= {each.options.get("API_KEY_ENV") for each in settings.embeddings.values()}
+    names |= {each.options.get("API_KEY_ENV") for each in settings.rerankers.values()}
     names |= {name for name in os.environ if name.upper().endswith(SUFFIXES)}
     for name in names:
         value = os.environ.get(name, "") if isinstance(name, str) else ""

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import DatabaseError, InterfaceError, connections
 
@@ -29,6 +29,13 @@ MAX_FOLDED = 10_000
 FOLD_INTERVAL = 10.0
 # Seconds between two writes of the queries that a process has embedded outside of requests.
 QUERY_INTERVAL = 5.0
+
+
+class Provided(Protocol):
+    """A model that is asked: an ``Embedder`` or a ``Reranker``."""
+
+    model: str
+    provider: str
 
 
 @dataclass
@@ -222,15 +229,15 @@ class QueryUsage:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._figures: defaultdict[tuple[str, str, str], _Figures] = defaultdict(_Figures)
+        self._figures: defaultdict[tuple[str, str, str, UsageKind], _Figures] = defaultdict(_Figures)
         self._written_at = time.monotonic()
         self._has_warned = False
 
-    def add(self, embedder: Embedder, call: Call) -> None:
+    def add(self, asked: Provided, call: Call, kind: UsageKind = UsageKind.QUERY) -> None:
         """Take note of the call for one search text, and write what is due."""
         using = get_settings().database
         with self._lock:
-            figures = self._figures[using, embedder.provider, embedder.model]
+            figures = self._figures[using, asked.provider, asked.model, kind]
             figures.seconds += call.seconds
             figures.counts.update(
                 calls=1,
@@ -261,10 +268,10 @@ class QueryUsage:
             due = [key for key in self._figures if _is_free(key[0], connect=connect)]
             taken = {key: self._figures.pop(key) for key in due}
             self._written_at = time.monotonic()
-        for (using, provider, model), figures in taken.items():
+        for (using, provider, model, kind), figures in taken.items():
             was_open = connections[using].connection is not None
             names = {"provider": provider, "model": model, "tenant": tenant_of(Spender())}
-            entry = figures.entry(embedding_price(model, provider), kind=UsageKind.QUERY, **names)
+            entry = figures.entry(embedding_price(model, provider), kind=kind, **names)
             try:
                 add_entries(using, [entry])
             except (DatabaseError, InterfaceError) as error:

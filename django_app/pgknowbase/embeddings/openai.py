@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from pgknowbase.core.secrets import read_key
 from pgknowbase.embeddings.answers import parse_embeddings
 from pgknowbase.embeddings.base import (
     BatchLimits,
@@ -173,19 +174,7 @@ class OpenAIEmbedder(Embedder):
             ) from None
 
     def _api_key(self) -> str | None:
-        if not self._api_key_env:
-            return None
-        key = os.environ.get(self._api_key_env, "").strip()
-        if not key:
-            raise ConfigurationError(
-                f"The environment variable {self._api_key_env!r} holds no API key for {self.model!r}: set it "
-                "(any value for a server that wants none, or API_KEY_ENV to None)."
-            )
-        if not (key.isascii() and key.isprintable()):
-            raise ConfigurationError(
-                f"The API key in {self._api_key_env!r} has characters that no HTTP header can carry: set it anew."
-            )
-        return key
+        return read_key(self._api_key_env, self.model)
 
     def _open(self) -> "OpenAI":
         with self._lock:

@@ -27,6 +27,9 @@ class EmbeddingSpace(models.Model):
     dense_weight = models.FloatField(
         null=True, blank=True, help_text="What meaning weighs in hybrid search; none for the usual weight."
     )
+    rerank = models.JSONField(
+        db_default=[], default=list, blank=True, help_text="Where a second stage of searches gains."
+    )
     chunk_size = models.PositiveIntegerField()
     chunk_overlap = models.PositiveIntegerField()
     template = models.TextField()

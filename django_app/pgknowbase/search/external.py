@@ -26,6 +26,7 @@ from pgknowbase.search.queries import (
     with_synonyms,
 )
 from pgknowbase.search.queryset import AnyQuery, as_filterable, evaluated
+from pgknowbase.search.reranking import SecondStage
 from pgknowbase.search.result_queryset import SearchedQuerySet
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_external_data
 from pgknowbase.search.similar import rows_to_compare, similar_query, visible_part
@@ -247,6 +248,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             paging=Paging(query, options, [] if chosen is None else [source.label for source in chosen]),
             snippet_length=options.snippet_length,
             freshness=options.freshness,
+            second_stage=SecondStage.of(query, options, [] if chosen is None else [each.label for each in chosen]),
             typos=TypoTolerance(visible_objects if ruled else None) if options.correct_typos else None,
             key_column="external_data_id",
             restrict_to_keys=restrict_to_external_data,

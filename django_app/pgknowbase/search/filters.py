@@ -19,6 +19,7 @@ from pgknowbase.replicas.freshness import MAX_TIMEOUT, Freshness, IfStale
 from pgknowbase.search.visibility import UNRESTRICTED, Viewer
 
 MAX_OFFSET = 1000
+RERANK_OFF = "off"
 MIN_SNIPPET, MAX_SNIPPET = 50, 2000  # characters
 MAX_CURSOR = 20_000  # characters; one of 1,000 ids has up to 12,000
 MAX_ORDER = 200  # characters
@@ -101,12 +102,16 @@ class TextSearchOptions(SearchOptions, total=False):
         correct_typos: whether words that no row has are replaced by words that differ in one letter, or in the order of
             two, and that rows have. ``did_you_mean`` of the result is the text that was meant.
         include_pending: whether pending rows are found too, by their words. Each row found then has ``pending``.
+        rerank: the entry of ``RERANKERS`` that puts the best hits into a new order; ``"off"``: none does. By default
+            the one that ``pgknowbase_tune rerank`` has found to gain. Each row found then has ``rerank_score`` and
+            ``first_rank``.
         snippet_length: characters of a snippet, from 50 to 2,000. Each row found then has ``highlighted_title`` and
             ``snippet``: HTML with ``<mark>`` around the words of the query, and everything else escaped.
     """
 
     correct_typos: bool
     include_pending: bool
+    rerank: str | None
     snippet_length: int | None
 
 
@@ -134,6 +139,7 @@ class Options:
     min_relevance: float | None = None
     correct_typos: bool = False
     include_pending: bool = False
+    rerank: str | None = None
     snippet_length: int | None = None
     fresh: str | None = None
     fresh_timeout: float | None = None
@@ -154,6 +160,7 @@ class Options:
         if self.snippet_length is not None:
             _check_integer("snippet_length", self.snippet_length, MIN_SNIPPET, MAX_SNIPPET)
         self._check_paging()
+        self._check_rerank()
         self._check_freshness()
         self.metadata_filter  # noqa: B018 - refuses wrong metadata now, not when the search runs
 
@@ -180,6 +187,18 @@ class Options:
         if self.include_pending and (self.cursor or self.order_by):
             raise SearchError("include_pending finds rows that have no score: leave out cursor and order_by.")
 
+    def _check_rerank(self) -> None:
+        if self.rerank in (None, RERANK_OFF):
+            return
+        known = sorted(get_settings().rerankers)
+        if not isinstance(self.rerank, str) or self.rerank not in known:
+            raise SearchError(
+                f"rerank {short_repr(self.rerank)} is unknown: pass {RERANK_OFF!r}, or an entry of RERANKERS"
+                f" ({known!r})."
+            )
+        if self.order_by is not None or self.include_pending:
+            raise SearchError("rerank is an order of its own: leave out order_by and include_pending.")
+
     def _check_freshness(self) -> None:
         if self.fresh_timeout is not None:
             _check_number("fresh_timeout", self.fresh_timeout, 0, MAX_TIMEOUT)
@@ -200,7 +219,7 @@ class Options:
         Raises:
             SearchError: there is an option that needs a search text.
         """
-        for name in ("include_pending", "snippet_length", "correct_typos"):
+        for name in ("include_pending", "snippet_length", "correct_typos", "rerank"):
             if getattr(self, name):
                 raise SearchError(f"{name} needs a search text: leave it out of a search by another row.")
 

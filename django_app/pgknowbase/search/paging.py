@@ -58,7 +58,7 @@ class Paging:
             *(repr(self.query), sorted(self.labels), viewer_param(options.visible_to)),
             *(options.threshold, options.metadata, options.changed_from, options.changed_before),
             None if options.tags is None else sorted(options.tags),
-            *(options.order_by, options.min_relevance, options.correct_typos),
+            *(options.order_by, options.min_relevance, options.correct_typos, options.rerank),
         ]
         text = json.dumps(parts, sort_keys=True, default=repr)
         return sha256(text.encode("utf-8", "surrogatepass")).digest()[:_DIGEST]

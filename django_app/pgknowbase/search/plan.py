@@ -1,10 +1,15 @@
 """How a search was run: the steps it took, from what its SQL functions recorded."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from pgknowbase.rerank.stage import Outcome, RerankState
 from pgknowbase.search.nothing_found import NothingFound
+
+if TYPE_CHECKING:
+    from pgknowbase.search.queries import Hit
 
 DESCRIPTIONS = {
     "exact_index": "exact over the index: small, {store_bytes:,} bytes of at most {small_bytes:,}",
@@ -142,6 +147,56 @@ class HybridStep:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class RerankedHit:
+    """A hit that the second stage has put into its place: its places by both stages, from 1, and both scores."""
+
+    id: int
+    rank: int
+    first_rank: int
+    score: float | None
+    rerank_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RerankStep:
+    """What the second stage did.
+
+    Attributes:
+        name: the entry of ``RERANKERS``.
+        state: ``done``; or ``late`` or ``failed``: the order is that of the first stage, for this ``reason``.
+        candidates: hits that it puts into a new order, at most.
+        seconds: that it took.
+        hits: those that were found, in their new order.
+    """
+
+    name: str
+    model: str
+    state: RerankState
+    reason: str
+    candidates: int
+    seconds: float
+    hits: tuple[RerankedHit, ...]
+
+    @classmethod
+    def of(cls, outcome: Outcome, candidates: int, found: "Sequence[Hit]") -> "RerankStep":
+        """From what became of it."""
+        hits = tuple(
+            RerankedHit(hit.external_data_id, place, hit.first_rank or 0, hit.score, hit.rerank_score)
+            for place, hit in enumerate(found, 1)
+        )
+        return cls(outcome.name, outcome.model, outcome.state, outcome.reason, candidates, outcome.seconds, hits)
+
+    def __str__(self) -> str:
+        named = f"second stage {self.name!r} ({self.model})"
+        if self.state != "done":
+            return f"{named}: {self.state} after {self.seconds:.2f} s, so the order is that of the first: {self.reason}"
+        places = ", ".join(
+            f"{hit.rank} was {hit.first_rank} ({_score(hit.score)} -> {_score(hit.rerank_score)})" for hit in self.hits
+        )
+        return f"{named}: at most {self.candidates} put into a new order in {self.seconds:.2f} s: {places}"
+
+
 SearchStep: TypeAlias = DenseStep | KeywordStep | HybridStep
 
 
@@ -150,7 +205,7 @@ class Explanation:
     """How a search was run: what ``explain_search()`` returns. ``str()`` of it is the text to read.
 
     It has more than one step where some hits were not among the rows of the queryset, so that more hits had to be
-    asked for. ``nothing`` says why, where nothing was found.
+    asked for. ``nothing`` says why, where nothing was found; ``rerank`` what a second stage did.
     """
 
     steps: tuple[SearchStep, ...]
@@ -158,6 +213,7 @@ class Explanation:
     offset: int
     found: int
     nothing: NothingFound | None = None
+    rerank: RerankStep | None = None
 
     @property
     def plan(self) -> str:
@@ -166,7 +222,12 @@ class Explanation:
 
     def __str__(self) -> str:
         lines = [str(step) for step in self.steps] or ["not searched: no row passes the filters of the queryset"]
-        return "\n".join(lines if self.nothing is None else [*lines, str(self.nothing)])
+        lines += [str(each) for each in (self.rerank, self.nothing) if each is not None]
+        return "\n".join(lines)
+
+
+def _score(score: float | None) -> str:
+    return "none" if score is None else f"{score:.3f}"
 
 
 def _described(step: DenseStep | KeywordStep) -> str:

@@ -51,6 +51,8 @@ class Hit:
         pending: a newer version of the object waits to be indexed. A hit that was found in such a version alone has
             neither chunk nor score, and its ``keyword_score`` is a ts_rank.
         highlighted_title, snippet: HTML with marks around the words of the query; None unless a snippet was asked for.
+        rerank_score: what the second stage gave it; None where it was not asked.
+        first_rank: its place by the first stage, from 1; None without a second one.
     """
 
     source: int
@@ -65,6 +67,8 @@ class Hit:
     pending: bool = False
     highlighted_title: str | None = None
     snippet: str | None = None
+    rerank_score: float | None = None
+    first_rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@
 -- active_space --
 SELECT s.id, s.backend, s.model, s.dimensions, s.embedding, s.name FROM pgknowbase_space AS s WHERE s.is_active
 
+-- rerank_rules --
+SELECT s.rerank FROM pgknowbase_space AS s WHERE s.is_active
+
 -- search_dense --
 SELECT s.serves, h.*
 FROM pgknowbase_space_serves_v1(%(space)s) AS s (serves)

@@ -25,6 +25,7 @@ from pgknowbase.search.queries import (
     declared_synonyms,
     with_synonyms,
 )
+from pgknowbase.search.reranking import SecondStage
 from pgknowbase.search.result_queryset import Row, SearchedQuerySet
 from pgknowbase.search.search import Search, check_searchable, explain_search, restrict_to_object_keys
 from pgknowbase.search.similar import rows_to_compare, similar_query, visible_part
@@ -50,7 +51,9 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
     - ``matched_span``: where that chunk stands in the document's content, as a range of characters, or None where the
       content has changed since it was cut;
     - ``pending``: with ``include_pending`` only, whether a newer version of the row is not indexed yet;
-    - ``highlighted_title`` and ``snippet``: with ``snippet_length`` only, HTML with the words of the query marked.
+    - ``highlighted_title`` and ``snippet``: with ``snippet_length`` only, HTML with the words of the query marked;
+    - ``rerank_score`` and ``first_rank``: where ``RERANKERS`` has entries, what the second stage gave the row, and its
+      place before.
     """
 
     def semantic_search(self, query: str, **options: Unpack[TextSearchOptions]) -> Self:
@@ -288,6 +291,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             paging=Paging(query, options, [source.label]),
             snippet_length=options.snippet_length,
             freshness=options.freshness,
+            second_stage=SecondStage.of(query, options, [source.label]),
             typos=TypoTolerance(visible_objects if private else None) if options.correct_typos else None,
             key_column="object_key",
             restrict_to_keys=restrict_to_object_keys,

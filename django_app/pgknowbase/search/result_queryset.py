@@ -20,6 +20,7 @@ from pgknowbase.core.time_limit import time_limit
 from pgknowbase.replicas.freshness import Freshness, State
 from pgknowbase.replicas.reading import Reading
 from pgknowbase.replicas.servers import chosen_by_routers
+from pgknowbase.rerank.stage import Outcome
 from pgknowbase.search.facets import Facets
 from pgknowbase.search.measured import measured
 from pgknowbase.search.queries import Hit, Page
@@ -132,6 +133,19 @@ class SearchedQuerySet(models.QuerySet[Row]):
         """
         return self._searched().correction(self.db).did_you_mean
 
+    @property
+    def reranked(self) -> Outcome | None:
+        """What became of the second stage of this search, see docs/reranking.md; None where it has none.
+
+        >>> Note.objects.hybrid_search("gears", rerank="default").reranked.state
+        'done'
+
+        Raises:
+            SearchError: this queryset is not the result of a search.
+        """
+        search = self._searched()
+        return search.outcome(self.db)
+
     def cursor_after(self, shown: Iterable[int]) -> str | None:
         """As ``next_cursor``, for a page that has shown only these of its hits, by their external data ids."""
         return self._searched().paging.cursor_after(shown)
@@ -191,6 +205,8 @@ def _fetch_with_rows(rows: Any, search: Search) -> list[Any] | None:
     is_first = search.paging.is_plain and not search.offset
     is_simple = rows._iterable_class is ModelIterable and not rows._known_related_objects and is_first
     if not is_simple or search.pending is not None or search.has_results(using) or not _is_plain(search.base.query):
+        return None
+    if search.reranker(using) is not None:
         return None
     statement = _row_statement(model, search.key_column, using)
     if statement is None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pgknowbase.core.keys import object_key, parse_keys
 from pgknowbase.core.times import Instant
 from pgknowbase.replicas.freshness import State
+from pgknowbase.rerank.stage import RerankState
 
 if TYPE_CHECKING:
     from pgknowbase.models import ExternalData
@@ -47,7 +48,9 @@ class SearchResult(KnownObject):
 
     ``similarity``: cosine, in [-1, 1]; ``keyword_score``: BM25; either is null where that ranking did not find it.
     ``score``: what results are ordered by. ``highlighted_title`` and ``snippet``: HTML with ``<mark>`` around the words
-    of the query, and everything else escaped; null unless a snippet was asked for.
+    of the query, and everything else escaped; null unless a snippet was asked for. ``rerank_score`` and ``first_rank``:
+    what a second stage gave it, and its place before that, from 1; null where there was none. Results are ordered by
+    that score then.
     """
 
     chunk: str | None
@@ -57,6 +60,8 @@ class SearchResult(KnownObject):
     score: float
     highlighted_title: str | None = None
     snippet: str | None = None
+    rerank_score: float | None = None
+    first_rank: int | None = None
 
 
 class SearchPage(BaseModel):
@@ -67,7 +72,8 @@ class SearchPage(BaseModel):
     one with a cursor no offset. ``did_you_mean``: with ``correct_typos``, the query without its typos; null where it
     has none. ``freshness``: of a search with ``fresh``, whether it has what that token stands for: ``fresh``;
     ``pending``: it may not have it yet; ``promoted``: another server is the primary since, and the results have what
-    survived.
+    survived. ``rerank``: what became of a second stage: ``done``; ``late`` or ``failed``: the results are in the order
+    of the first stage; null where there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +85,7 @@ class SearchPage(BaseModel):
     next_cursor: str | None
     did_you_mean: str | None = None
     freshness: State | None = None
+    rerank: RerankState | None = None
 
 
 class FetchedDocument(KnownObject):
@@ -107,6 +114,8 @@ def results_of(found: Sequence[Any], using: str) -> list[SearchResult]:
             score=row.score,
             highlighted_title=getattr(row, "highlighted_title", None),
             snippet=getattr(row, "snippet", None),
+            rerank_score=getattr(row, "rerank_score", None),
+            first_rank=getattr(row, "first_rank", None),
         )
         for one, row in zip(known, found, strict=True)
     ]

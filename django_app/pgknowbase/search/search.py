@@ -21,13 +21,15 @@ from pgknowbase.errors import SearchError
 from pgknowbase.replicas.freshness import Freshness
 from pgknowbase.replicas.reading import Reading
 from pgknowbase.replicas.servers import chosen_by_routers
+from pgknowbase.rerank.stage import Outcome
 from pgknowbase.search.filters import Filters
 from pgknowbase.search.measured import measured
 from pgknowbase.search.nothing_found import NothingFound, nothing_found
 from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import ObjectId, PendingSearch, interleave, mark_pending
-from pgknowbase.search.plan import Explanation, SearchStep
+from pgknowbase.search.plan import Explanation, RerankStep, SearchStep
 from pgknowbase.search.queries import Hit, Page, Query, TextQuery, hits, with_snippets
+from pgknowbase.search.reranking import SecondStage, candidates, reranked
 from pgknowbase.search.typos import Correction, TypoTolerance
 
 logger = logging.getLogger("pgknowbase.search")
@@ -57,6 +59,7 @@ class Search:
         snippet_length: characters of the snippet that each hit gets; None: hits have none.
         typos: how typos of the text are corrected; None: they are not.
         freshness: what the server that it runs on must have; None: anything.
+        second_stage: what may put its best hits into a new order; None: nothing.
     """
 
     base: "models.QuerySet[Any]"
@@ -71,9 +74,12 @@ class Search:
     snippet_length: int | None = None
     typos: TypoTolerance | None = None
     freshness: Freshness | None = None
+    second_stage: SecondStage | None = None
     _readings: dict[str | None, Reading] = field(default_factory=dict)
     _corrections: dict[str, Correction] = field(default_factory=dict)
     _results: dict[str, dict[str, Hit]] = field(default_factory=dict)
+    _rerankers: dict[str, str | None] = field(default_factory=dict)
+    _outcomes: dict[str, Outcome] = field(default_factory=dict)
     _lock: Any = field(default_factory=Lock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Search":
@@ -99,7 +105,11 @@ class Search:
             with measured(self.query, connections[using].settings_dict["NAME"], self.limit) as told:
                 # The SQL functions record their plan in settings that last until the transaction ends.
                 with nullcontext() if told.steps is None else transaction.atomic(using=using), time_limit(using):
-                    found = self.with_snippets(using, self._run(using, told.steps))
+                    found = self._run(using, told.steps)
+                if (name := self.reranker(using)) is not None:
+                    found = self._second(using, name, found)
+                with time_limit(using):
+                    found = self.with_snippets(using, found)
                     self.store_results(using, found)
                 told.hits = len(found)
         return self._results[using]
@@ -120,6 +130,30 @@ class Search:
             with self._lock:
                 self._corrections.setdefault(using, found)
         return self._corrections[using]
+
+    def reranker(self, using: str) -> str | None:
+        """The entry of ``RERANKERS`` that puts the best hits into a new order, on this database."""
+        if self.second_stage is None or not isinstance(self.query, TextQuery):
+            return None
+        if using not in self._rerankers:
+            chosen = self.second_stage.chosen(using, self.query.text)
+            with self._lock:
+                self._rerankers.setdefault(using, chosen)
+        return self._rerankers[using]
+
+    def outcome(self, using: str) -> Outcome | None:
+        """What became of the second stage, on this database; None where there is none."""
+        return self._outcomes.get(using)
+
+    def _second(self, using: str, name: str, best: list[Hit]) -> list[Hit]:
+        """The page of the hits after the second stage ``name``, which no transaction of ours waits for."""
+        query = self.query_on(using)
+        if not isinstance(query, TextQuery):
+            return best
+        found, outcome = reranked(using, name, query.text, best)
+        with self._lock:
+            self._outcomes[using] = outcome
+        return self.paging.page(using, found, self.limit, self.offset)
 
     def query_on(self, using: str) -> Query:
         """The query that runs on this database: of a text with typos, what it was taken for."""
@@ -142,6 +176,7 @@ class Search:
             **HIT_ATTRIBUTES,
             **({"pending": ("pending", models.BooleanField())} if self.pending is not None else {}),
             **(SNIPPET_ATTRIBUTES if self.snippet_length is not None else {}),
+            **(RERANK_ATTRIBUTES if self.second_stage is not None else {}),
         }
 
     def has_results(self, using: str) -> bool:
@@ -155,7 +190,11 @@ class Search:
         with transaction.atomic(using=using), time_limit(using):
             found = self._run(using, steps)
             nothing = None if found or self.offset else self._why_nothing(using)
-        return Explanation(tuple(steps), self.limit, self.offset, len(found), nothing)
+        second = None
+        if (name := self.reranker(using)) is not None:
+            found = self._second(using, name, found)
+            second = RerankStep.of(self._outcomes[using], candidates(name), found)
+        return Explanation(tuple(steps), self.limit, self.offset, len(found), nothing, second)
 
     def _why_nothing(self, using: str) -> NothingFound:
         filters = self.filters(using)
@@ -163,8 +202,11 @@ class Search:
         return nothing_found(using, filters, best=best[0].score if best else None)
 
     def _run(self, using: str, steps: list[SearchStep] | None) -> list[Hit]:
-        """Search; ``steps``, if given, collects the plan of each statement."""
+        """Search; ``steps``, if given, collects the plan of each statement. A second stage gets more than the page."""
         filters = self.filters(using)
+        if (name := self.reranker(using)) is not None:
+            needed = max(candidates(name), self.paging.needed(self.limit, self.offset))
+            return self._search_index(using, filters, steps, needed, 0)
         if not self.paging.is_plain:
             best = self._search_index(using, filters, steps, self.paging.needed(self.limit, self.offset), 0)
             return self.paging.page(using, best, self.limit, self.offset)
@@ -350,6 +392,10 @@ HIT_ATTRIBUTES: dict[str, tuple[str, Any]] = {
 SNIPPET_ATTRIBUTES: dict[str, tuple[str, Any]] = {
     "highlighted_title": ("highlighted_title", models.TextField()),
     "snippet": ("snippet", models.TextField()),
+}
+RERANK_ATTRIBUTES: dict[str, tuple[str, Any]] = {
+    "rerank_score": ("rerank_score", models.FloatField()),
+    "first_rank": ("first_rank", models.IntegerField()),
 }
 
 

@@ -168,6 +168,13 @@ class SearchQuery(QueryFilters):
     dense_weight: float | None = Field(
         None, ge=0, le=1, description="What meaning weighs against words; for mode 'hybrid'."
     )
+    rerank: str | None = Field(
+        None,
+        min_length=1,
+        max_length=40,
+        description="Name of the second stage that puts the best results into a new order; off: none does. By default"
+        " the one that the site has found to gain, if any.",
+    )
 
     @model_validator(mode="after")
     def _weight_is_heeded(self) -> "SearchQuery":
@@ -211,6 +218,7 @@ def _search(question: SearchQuery, viewer: Viewer, extra: int, using: str) -> An
         dense_weight=question.dense_weight,
         snippet_length=question.snippet_length,
         correct_typos=question.correct_typos,
+        rerank=question.rerank,
         **question.options(viewer, extra=extra),
     )
 
@@ -456,6 +464,7 @@ def _page(rows: Any, filters: QueryFilters, using: str, extra: int) -> SearchPag
         # What stood before an offset is not known.
         next_cursor=rows.cursor_after(row.pk for row in shown) if has_next and not filters.offset else None,
         did_you_mean=rows.did_you_mean,
+        rerank=None if (second := rows.reranked) is None else second.state,
     )
 
 

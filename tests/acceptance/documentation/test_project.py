@@ -20,13 +20,23 @@ from pgknowbase.capture.operations import RemoveCaptureTrigger, RenameSource
 from pgknowbase.costs.tenants import Spender
 from pgknowbase.embeddings import get_embedder
 from pgknowbase.models import ExternalData
+from pgknowbase.rerank import Reranker, Scores, stage
+from pgknowbase.rerank.base import Deadline
 from pgknowbase.testing import ChatProvider
 from pgknowbase.worker import Worker
 from tests.acceptance.documentation.examples import installed
 from tests.integration.api.conftest import token_of
-from tests.models import embedding_folder
+from tests.models import cross_encoder_folder, embedding_folder
 from tests.projects.blog.models import Article
 from tests.projects.oauth import settings as oauth_settings
+
+
+class SecondStage(Reranker):
+    def __init__(self, *, model):
+        self.model = model
+
+    def score(self, query, texts, deadline):
+        return Scores([1.0] * len(texts))
 
 
 class Run(BaseModel):
@@ -75,6 +85,24 @@ def test_embeddings(page, accepted, monkeypatch, tmp_path):
     assert len(get_embedder("default").embed_query("river")) == 384
     mine = page.run({"my_model": lambda text: [float(len(text)), 0.0]})["MyEmbedder"](model="m", dimensions=2)
     assert mine.embed_documents(["a", "bc"]).vectors == [[1.0, 0.0], [2.0, 0.0]]
+
+
+def test_reranking(page, accepted, drain, tmp_path):
+    accepted(**page.run({})["PGKNOWBASE"])
+    Article.objects.create(title="Gears", body="How to repair gears.")
+    drain()
+    stage.forget()
+    example = page.take("python")
+    served = accepted(RERANKERS={"default": {"BACKEND": f"{__name__}.SecondStage", "MODEL": "m"}})
+    assert list(served["RERANKERS"]) == ["default"]
+    shown: list[object] = []
+    exec(example, {"Note": Article, "print": lambda *given: shown.extend(given)})
+    assert shown == ["done", [("Gears", 1.0, 1)]]
+    exported = page.entry()
+    exported["default"]["OPTIONS"]["PATH"] = cross_encoder_folder(tmp_path)
+    accepted(RERANKERS=exported)
+    mine = page.run({"my_model": lambda query, text: float(len(text))})["MyReranker"](model="m")
+    assert mine.score("q", ["a", "bc"], Deadline.after(9)).scores == [1.0, 2.0]
 
 
 def test_worker(page, accepted, monkeypatch, db):

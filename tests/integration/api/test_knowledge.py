@@ -55,6 +55,8 @@ def test_result(library, root):
         "score": pytest.approx(0.9, abs=1e-3),
         "highlighted_title": None,
         "snippet": None,
+        "rerank_score": None,
+        "first_rank": None,
     }
     assert found["chunk"].endswith(article.external_data.content)
 

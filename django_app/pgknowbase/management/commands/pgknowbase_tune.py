@@ -36,7 +36,9 @@ from pgknowbase.operations.recall import (
     search_cases,
 )
 from pgknowbase.operations.relevance.judgements import read_judgements, read_queries
+from pgknowbase.operations.relevance.reranking import RerankGain, RerankTrial, named_reranker, save_rule
 from pgknowbase.operations.relevance.weights import Fit, WeightFitter, current_weight, save_weight
+from pgknowbase.search.external import SEARCH_MODES, SearchMode
 from pgknowbase.search.filters import Options
 from pgknowbase.sources.registry import source_by_label, sources
 
@@ -56,6 +58,7 @@ class Command(ActionCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         self.actions = parser.add_subparsers(metavar="ACTION", required=True)
         self._add_weight()
+        self._add_rerank()
         self._add_recall()
 
     def _add_weight(self) -> None:
@@ -75,6 +78,29 @@ class Command(ActionCommand):
         )
         add_format(weight)
         add_database(weight)
+
+    def _add_rerank(self) -> None:
+        rerank = self.add_action(
+            "rerank",
+            self.handle_rerank,
+            "Measure what a second stage gains over the first on labelled queries, by language, and let searches use it"
+            " where it does.",
+        )
+        rerank.add_argument("queries", help="text file: BEIR's JSON lines, or one query per line")
+        rerank.add_argument("judgements", help="BEIR's qrels: query-id, corpus-id, score, separated by tabs")
+        rerank.add_argument(
+            "models", nargs="*", metavar="app.Model", help="searches of exactly these; default: of all source models"
+        )
+        rerank.add_argument("--reranker", metavar="NAME", help="entry of RERANKERS; default: the only one")
+        rerank.add_argument("--mode", choices=SEARCH_MODES, default="hybrid", help="mode of the searches, %(default)s")
+        rerank.add_argument(
+            "--save",
+            action="store_true",
+            help="let searches use it for the languages in which it gains, from now on; refused (exit 1), and what was"
+            " saved before taken back, where it does not rank held-out queries better",
+        )
+        add_format(rerank)
+        add_database(rerank)
 
     def _add_recall(self) -> None:
         recall = self.add_action(
@@ -152,6 +178,44 @@ class Command(ActionCommand):
             )
         space = save_weight(using, fit.weight)
         self.stderr.write(f"Hybrid searches in the space {space.name!r} use the dense weight {fit.weight} from now on.")
+
+    # rerank
+
+    def handle_rerank(
+        self,
+        *,
+        queries: str,
+        judgements: str,
+        models: Sequence[str],
+        reranker: str | None,
+        mode: SearchMode,
+        save: bool,
+        format: str,
+        database: str | None,
+        verbosity: int,
+        **options: Any,
+    ) -> None:
+        """Measure a second stage, and save in which languages it gains."""
+        using = database_alias(database)
+        among = [source_by_label(label) for label in models]
+        trial = RerankTrial(
+            using, named_reranker(reranker), read_queries(queries), read_judgements(judgements), mode,
+            [source.model for source in among] or None,
+        )  # fmt: skip
+        gain = trial.run(lambda ids: progress_bar(ids, unit="queries", hidden=not verbosity))
+        self.stdout.write(as_json(gain.as_dict()) if format == "json" else _rerank_table(gain))
+        if not save:
+            return
+        space = save_rule(using, gain, [source.label for source in among])
+        if not gain.is_better:
+            raise CommandError(
+                f"The second stage {gain.reranker!r} does not rank held-out queries better: searches do without it."
+                " Judge more queries, or try another model."
+            )
+        self.stderr.write(
+            f"{mode.capitalize()} searches in the space {space.name!r} have the second stage {gain.reranker!r} from now"
+            f" on, for queries of: {', '.join(gain.chosen)}."
+        )
 
     # recall
 
@@ -247,6 +311,19 @@ def _weight_table(fit: Fit) -> str:
     )
     curve = as_table(["weight", "ndcg@10"], [[weight, round(score, 4)] for weight, score in fit.curve.items()])
     return f"{searches}\n\n{curve}\n\n{fit.queries} queries."
+
+
+def _rerank_table(gain: RerankGain) -> str:
+    rows = [
+        [each.language, each.queries, round(each.without, 4), round(each.reranked, 4), "yes" if each.gains else "no"]
+        for each in gain.languages
+    ]
+    languages = as_table(["language", "queries", "ndcg@10 without", "with", "gains"], rows)
+    return (
+        f"{languages}\n\n{gain.queries} queries: {gain.without:.4f} without, {gain.reranked:.4f} with the second stage"
+        f" {gain.reranker!r} ({gain.model}) for all of them, {gain.held_out:.4f} for held-out ones of the languages in"
+        f" which it gains. It left {gain.unanswered} in their first order, late or failed."
+    )
 
 
 def _scopes(using: str, models: Sequence[str]) -> list[Scope]:

@@ -769,6 +769,11 @@ export interface components {
              * @description What meaning weighs against words; for mode 'hybrid'.
              */
             dense_weight?: number | null;
+            /**
+             * Rerank
+             * @description Name of the second stage that puts the best results into a new order; off: none does. By default the one that the site has found to gain, if any.
+             */
+            rerank?: string | null;
         };
         /**
          * SearchPage
@@ -779,7 +784,8 @@ export interface components {
          *     one with a cursor no offset. ``did_you_mean``: with ``correct_typos``, the query without its typos; null where it
          *     has none. ``freshness``: of a search with ``fresh``, whether it has what that token stands for: ``fresh``;
          *     ``pending``: it may not have it yet; ``promoted``: another server is the primary since, and the results have what
-         *     survived.
+         *     survived. ``rerank``: what became of a second stage: ``done``; ``late`` or ``failed``: the results are in the order
+         *     of the first stage; null where there was none.
          */
         SearchPage: {
             /** Results */
@@ -796,6 +802,8 @@ export interface components {
             did_you_mean?: string | null;
             /** Freshness */
             freshness?: ("fresh" | "pending" | "promoted") | null;
+            /** Rerank */
+            rerank?: ("done" | "late" | "failed") | null;
         };
         /**
          * SearchResult
@@ -803,7 +811,9 @@ export interface components {
          *
          *     ``similarity``: cosine, in [-1, 1]; ``keyword_score``: BM25; either is null where that ranking did not find it.
          *     ``score``: what results are ordered by. ``highlighted_title`` and ``snippet``: HTML with ``<mark>`` around the words
-         *     of the query, and everything else escaped; null unless a snippet was asked for.
+         *     of the query, and everything else escaped; null unless a snippet was asked for. ``rerank_score`` and ``first_rank``:
+         *     what a second stage gave it, and its place before that, from 1; null where there was none. Results are ordered by
+         *     that score then.
          */
         SearchResult: {
             /**
@@ -856,6 +866,10 @@ export interface components {
             highlighted_title?: string | null;
             /** Snippet */
             snippet?: string | null;
+            /** Rerank Score */
+            rerank_score?: number | null;
+            /** First Rank */
+            first_rank?: number | null;
         };
         /**
          * Span
@@ -983,6 +997,11 @@ export interface components {
              * @description What meaning weighs against words; for mode 'hybrid'.
              */
             dense_weight?: number | null;
+            /**
+             * Rerank
+             * @description Name of the second stage that puts the best results into a new order; off: none does. By default the one that the site has found to gain, if any.
+             */
+            rerank?: string | null;
             /**
              * User Id
              * @description Search as this user; needs the permission to act for others.
@@ -3188,6 +3207,8 @@ export interface operations {
                 correct_typos?: boolean;
                 /** @description What meaning weighs against words; for mode 'hybrid'. */
                 dense_weight?: number | null;
+                /** @description Name of the second stage that puts the best results into a new order; off: none does. By default the one that the site has found to gain, if any. */
+                rerank?: string | null;
             };
             header?: never;
             path?: never;
