@@ -25,7 +25,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_bm25(
 RETURNS TABLE (source integer, object_key text, external_data_id bigint, score float8)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 100
 SET search_path FROM CURRENT
-SET plan_cache_mode = 'force_custom_plan'
+SET plan_cache_mode = 'auto' -- of the small statements; the large one has its own below
 SET max_parallel_workers_per_gather = 0
 SET work_mem = '32MB' -- a text of many words counts some hundred thousand pairs of word and document
 SET enable_seqscan = 'on' -- its callers switch it off
@@ -64,6 +64,7 @@ DECLARE
     _narrow boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
     _counted boolean := _narrow OR _private OR _conditions IS NOT NULL; -- whether rare words are, before they are looked for
     _by_conditions boolean := false;
+    _is_planned_once boolean;
     _candidates integer := most_candidates;
     _most_narrow bigint;
     _steps float8[];
@@ -112,11 +113,17 @@ BEGIN
                 SELECT DISTINCT r.token, r.documents
                 FROM jsonb_to_recordset(_terms) AS r (token bigint, documents float8)) AS t);
     END IF;
+    -- Planning takes 3 ms. What is filtered needs it, and a plan for a small corpus would not do when it has grown.
+    _is_planned_once := _size > most_candidates AND NOT (_filtered OR _private OR _narrow) AND _conditions IS NULL;
+    PERFORM set_config( -- until this returns, as all that is set here
+        'plan_cache_mode', CASE WHEN _is_planned_once THEN 'force_generic_plan' ELSE 'force_custom_plan' END, true);
+    IF _is_planned_once OR _large THEN
+        PERFORM set_config('enable_seqscan', 'off', true);
+    END IF;
     _plan := CASE WHEN _large THEN 'words_best' ELSE 'words_all' END;
     IF NOT _large THEN
         _wanted := _words;
     ELSE
-        PERFORM set_config('enable_seqscan', 'off', true); -- until this returns
         _met := _conditions ->> 'any';
         -- What few documents satisfy finds them faster than the words do.
         _by_conditions := _met IS NOT NULL AND most_candidates / 4 >= (
@@ -259,6 +266,7 @@ BEGIN
             ELSE
                 _narrow := true;
                 _plan := 'words_retried';
+                PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
                 IF NOT _counted THEN
                     _terms := pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen);
                 END IF;

@@ -2,6 +2,8 @@
 -- stands, whatever their language. Of common words pgknowbase_word tells it; the others, which are rare, are counted, up to
 -- at_most; count_rare false leaves it to who scores all their documents anyway: "documents" is null. seen: the filter of what
 -- the viewer may see, if that is not everything; of rare words only such documents are counted.
+--
+-- It is called for a large corpus alone: a plan that was made for a small one would be kept.
 CREATE OR REPLACE FUNCTION pgknowbase_word_frequencies(
     terms jsonb, sources integer[], at_most integer, seen pgknowbase_filter DEFAULT NULL,
     count_rare boolean DEFAULT true) RETURNS jsonb
@@ -15,6 +17,9 @@ DECLARE
     -- Before the first sample nobody knows which are rare.
     _counted CONSTANT boolean := count_rare OR NOT EXISTS (SELECT FROM pgknowbase_word);
 BEGIN
+    IF seen IS NULL THEN -- then nothing depends on what is asked, and planning would take longer than the answer
+        PERFORM set_config('plan_cache_mode', 'force_generic_plan', true);
+    END IF;
     RETURN (
         WITH size AS MATERIALIZED (
             SELECT c.source, CASE
