@@ -58,7 +58,7 @@ def states():
 @pytest.mark.parametrize("setting", IDLE)
 def test_one_row_fails_alone_and_names_the_setting(limit, slow, setting):
     Note.notes.bulk_create([Note(text=f"note{n}") for n in range(12)])
-    poison = Note.notes.create(text="poison 4")
+    poison = Note.notes.create(text="poison 2")
     article = Article.objects.create(title="Another model")
     limit(setting)
     Worker().run_until_idle()
@@ -82,7 +82,7 @@ def test_deleted_rows_leave_the_index_in_portions_too(limit, slow):
     notes = Note.notes.bulk_create([Note(text=f"note{n}") for n in range(5)])
     Worker().run_until_idle()
     Note.notes.filter(pk__in=[note.pk for note in notes[:3]]).delete()
-    Note.notes.filter(pk=notes[3].pk).update(text="poison 4")
+    Note.notes.filter(pk=notes[3].pk).update(text="poison 2")
     limit(IDLE[0])
     Worker().run_until_idle()
     assert states() == {str(notes[3].pk): "failed", str(notes[4].pk): "completed"}
@@ -144,7 +144,7 @@ def test_check_and_repair_and_sync_go_in_portions(limit, slow):
     source = source_of(Note)
     assert check(source, "default").counts["stale"] == 6
     assert repair(source, "default").repaired.metadata == 6
-    Note.notes.filter(pk=notes[0].pk).update(text="poison 4")
+    Note.notes.filter(pk=notes[0].pk).update(text="poison 2")
     report = Note.sync_all_external_data()
     assert (report.unchanged, [key for key, _ in report.failures]) == (5, [str(notes[0].pk)])
     assert check(source, "default").failed == 1
