@@ -118,10 +118,7 @@ def test_explain_search_says_which_plan_and_why(many, settings):
     assert len(explained(wide, "walk").steps) > 1
     explained(ExternalData.objects.search(QUERY, threshold=-1), "walk")
     explained(Article.objects.get(views=5).similar(threshold=-1), "walk")
-
-
-def test_what_the_planner_believes_says_how_to_search_not_what_is_found(many, settings):
-    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": 100}}
+    # What the planner believes says how to search, not what is found.
     rows = Article.objects.semantic_search(QUERY, tags=["rare"], threshold=-1)
     # Sixty are believed to pass, and more than may be compared do.
     ExternalData.objects.filter(metadata__n__gte=2000).update(tags=["rare"])
