@@ -14,6 +14,7 @@ from benchmarks.report import Figure, hardware, table, write
 NAMES = (
     *("vectors", "copies", "write-tax", "relay", "end-to-end", "first-load", "lag", "rate", "bookkeeping", "agents"),
     "replicas",
+    "cluster",
     "streams",
 )
 RESULTS = Path(__file__).parent / "results"
@@ -32,7 +33,7 @@ def main(arguments: list[str]) -> int:
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
             module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
-            more = {"sizes": options.sizes} if name in ("vectors", "first-load") else {}
+            more = {"sizes": options.sizes} if name in ("vectors", "first-load", "cluster") else {}
             figures += module.run(database, quick=options.quick, **more)
         _close()
     print(" | ".join(f"{key} {value}" for key, value in machine.items()))

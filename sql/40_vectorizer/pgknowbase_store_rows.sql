@@ -5,6 +5,7 @@ RETURNS TABLE (embedding_uuid uuid, source integer, id text, chunk_seq integer, 
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
 BEGIN
+    PERFORM set_config('citus.node_connection_timeout', '5s', true); -- as in pgknowbase_store_nearest
     IF ids IS NULL THEN
         RETURN QUERY EXECUTE format(
             'SELECT NULL::uuid, c.source, c.id, c.chunk_seq, NULL::text, c.tokens, c.reusable FROM %s AS c', store);

@@ -15,6 +15,7 @@ DECLARE
     _keys uuid[] := '{}';
     _nearest float8[] := '{}';
 BEGIN
+    SET LOCAL citus.node_connection_timeout = '5s'; -- of a server that hangs; Citus waits for half a minute
     IF ef_search IS NULL THEN
         -- The sum keeps the shards from walking their indexes.
         RETURN QUERY EXECUTE format($sql$
