@@ -23,6 +23,7 @@ from pgknowbase.replicas.freshness import MAX_TIMEOUT, Freshness, IfStale
 from pgknowbase.replicas.reading import Reading
 from pgknowbase.replicas.servers import chosen_by_routers, replicas_of
 from pgknowbase.replicas.tokens import MAX_CHARACTERS
+from pgknowbase.rerank.stage import RerankState
 from pgknowbase.search.external import SearchMode, external_data
 from pgknowbase.search.facets import MAX_FACETS, MAX_VALUES, Facets
 from pgknowbase.search.filters import (
@@ -207,7 +208,23 @@ def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> lis
     Raises:
         SearchError, EmbeddingError: as in ``search``.
     """
-    return reading(lambda using: list(_search(question, viewer, extra, using)), question.freshness)
+    return rows_and_second_stage(question, viewer=viewer, extra=extra)[0]
+
+
+def rows_and_second_stage(
+    question: SearchQuery, *, viewer: Viewer, extra: int = 0
+) -> tuple[list[Any], RerankState | None]:
+    """As ``search_rows``, and what became of the second stage; None where there was none.
+
+    Raises:
+        SearchError, EmbeddingError: as in ``search``.
+    """
+
+    def found(using: str) -> tuple[list[Any], RerankState | None]:
+        rows = _search(question, viewer, extra, using)
+        return list(rows), None if (second := rows.reranked) is None else second.state
+
+    return reading(found, question.freshness)
 
 
 def _search(question: SearchQuery, viewer: Viewer, extra: int, using: str) -> Any:

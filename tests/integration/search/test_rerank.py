@@ -371,4 +371,11 @@ def test_tool_of_agents_has_it(articles, http):  # noqa: F811
         deps = DjangoDeps(user_id=user.pk)
 
     found = async_to_sync(search_knowledge)(Context(), QUERY, limit=2)
-    assert [each["title"] for each in found["results"]] == ["a5", "a4"]
+    assert ([each["title"] for each in found["results"]], found["rerank"]) == (["a5", "a4"], "done")
+    stage.forget()
+    http.fixed(500, b"broken")
+    found = async_to_sync(search_knowledge)(Context(), QUERY, limit=2)
+    first = titles(ExternalData.objects.search(QUERY, mode="hybrid", limit=2, rerank="off"))
+    assert ([each["title"] for each in found["results"]], found["rerank"]) == (first, "failed")
+    EmbeddingSpace.objects.update(rerank=[])
+    assert "rerank" not in async_to_sync(search_knowledge)(Context(), QUERY, limit=2)

@@ -37,11 +37,13 @@ async def search_knowledge(
     """
     user = await caller(ctx)
 
-    def found() -> list[dict[str, Any]]:
+    def found() -> dict[str, Any]:
         question = SearchQuery(query=query, models=models, mode="hybrid", limit=_limited(limit))
-        return [_passage(hit) for hit in service.search_rows(question, viewer=user)]
+        hits, second = service.rows_and_second_stage(question, viewer=user)
+        shown = {"results": [_passage(hit) for hit in hits]}
+        return shown if second is None else {**shown, "rerank": second}
 
-    return {"note": NOTE, "results": await _answer(found)}
+    return {"note": NOTE, **await _answer(found)}
 
 
 async def fetch_knowledge(ctx: RunContext[Any], document_id: int) -> dict[str, Any]:
