@@ -32,12 +32,16 @@ class Availability:
     Args:
         sources: by label.
         using: the alias of the database.
+
+    Attributes:
+        looks: how often it has looked.
     """
 
     def __init__(self, sources: Mapping[str, Source], using: str) -> None:
         self.sources = sources
         self.using = using
         self.labels: list[str] = []
+        self.looks = 0
         self._left_until: dict[str, float] = {}
         self._reasons: dict[str, str] = {}
         self._look_at = 0.0
@@ -54,6 +58,7 @@ class Availability:
                 del self._reasons[label]
             self.labels = [label for label in self.sources if label not in found and label not in self._left_until]
             self._look_at = now + LOOK_SECONDS
+            self.looks += 1
         return self.labels
 
     def leave(self, error: SourceUnavailableError) -> None:

@@ -4,6 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import DatabaseError, InterfaceError
 
@@ -94,6 +95,8 @@ class Relay:
         self.available = Availability(self.sources, self.using)
         self.labels: list[str] = []
         self.low_watermark = OutboxLowWatermark(self.labels, self.using)
+        self._asked: dict[str, Any] = {}
+        self._asked_at = 0
         # Where a role or a database has time limits: objects of one transaction, and the errors of those that alone
         # take too long, by model and key.
         self._size = PortionSize(self.batch_size)
@@ -114,19 +117,21 @@ class Relay:
         if labels != self.labels:
             # A new mark, because below the old one there may be events of a model that was left alone.
             self.labels, self.low_watermark = list(labels), OutboxLowWatermark(list(labels), self.using)
+            self._asked_at = 0
+
+    def _served(self) -> dict[str, Any]:
+        """The models that are served, as parameters; put together after each look at them, once a second."""
+        by_id = self._sources_by_id()
+        return {"labels": self.labels, "source_ids": list(by_id), "refreshed": _aging(by_id)}
 
     def _run_batch(self) -> RelayBatch:
         batch = RelayBatch()
-        by_id = self._sources_by_id()
+        if self._asked_at != self.available.looks:
+            self._asked, self._asked_at = self._served(), self.available.looks
         # One statement and no transaction: what an idle relay costs, twenty times a second.
         self.low_watermark.refresh()
         events, expansions, due, ended = gateway.fetch_flags(
-            self.using,
-            "relay_has_work",
-            labels=self.labels,
-            **self.low_watermark.place,
-            source_ids=list(by_id),
-            refreshed=_aging(by_id),
+            self.using, "relay_has_work", **self._asked, **self.low_watermark.place
         )
         if ended:
             self.low_watermark.expire()

@@ -349,12 +349,13 @@ class Worker:
         if self.relay_only:
             self._completion.run_if_due()
         batch = relay.run_once()
+        if batch.idle:
+            return True
         self.totals.events += batch.events
         self.totals.rows.update(batch.report.counts)
-        if not batch.idle:
-            self._wake["keywords"].set()
-            self._wake["vectorizer"].set()
-        return batch.idle
+        self._wake["keywords"].set()
+        self._wake["vectorizer"].set()
+        return False
 
     def _run_keywords(self) -> bool:
         if self._indexes is not None:
