@@ -17,7 +17,7 @@ _MODULES = {
     ),
     "pgknowbase.costs.cap_status": ("CapStatus",),
     "pgknowbase.costs.report": ("CostReport", "CostRow"),
-    "pgknowbase.search.service": ("FacetQuery", "FreshQuery", "ObjectQuery", "QueryFilters", "SearchQuery"),
+    "pgknowbase.search.questions": ("FacetQuery", "FreshQuery", "ObjectQuery", "QueryFilters", "SearchQuery"),
     "pgknowbase.search.facets": ("Facet", "FacetValue", "Facets"),
     "pgknowbase.search.schemas": ("FetchedDocument", "KnownObject", "SearchPage", "SearchResult", "Span"),
     "pgknowbase.api.problems": ("FieldProblem", "ProblemDetails"),

@@ -19,8 +19,8 @@ from pgknowbase.operations.status import IndexStatus, index_status
 from pgknowbase.replicas.tokens import token_of_response
 from pgknowbase.search import service
 from pgknowbase.search.facets import Facets
+from pgknowbase.search.questions import FacetQuery, FreshQuery, QueryFilters, SearchQuery
 from pgknowbase.search.schemas import FetchedDocument, SearchPage
-from pgknowbase.search.service import SearchQuery
 from pgknowbase.sources.registry import Source
 from pgknowbase.sync.backfill import sync_keys
 from pgknowbase.sync.requests import ExternalDataSyncRequest, ExternalDataSyncResponse, run_sync_request
@@ -49,19 +49,19 @@ class SearchParameters(SearchQuery):
     metadata: Json[dict[str, Any]] | None = Field(None, description="Conditions on metadata, as JSON.")
 
 
-class FacetRequest(service.FacetQuery):
+class FacetRequest(FacetQuery):
     """What to count, and the user for whom it is done."""
 
     user_id: UserId = None
 
 
-class FacetParameters(service.FacetQuery):
+class FacetParameters(FacetQuery):
     """What to count, by GET, with all options in the query string."""
 
     metadata: Json[dict[str, Any]] | None = Field(None, description="Conditions on metadata, as JSON.")
 
 
-class SimilarParameters(service.QueryFilters):
+class SimilarParameters(QueryFilters):
     """A search for objects similar to a given one."""
 
     model: str = Field(description="Its source model.", examples=["blog.Article"])
@@ -69,7 +69,7 @@ class SimilarParameters(service.QueryFilters):
     metadata: Json[dict[str, Any]] | None = Field(None, description="Conditions on metadata, as JSON.")
 
 
-class SimilarRequest(service.QueryFilters):
+class SimilarRequest(QueryFilters):
     """A search for objects similar to several together, and the user for whom it is done."""
 
     ids: list[str] = Field(
@@ -88,7 +88,7 @@ class CostParameters(BaseModel):
     by: Dimension = Field("day", description="What each row is about.")
 
 
-class DocumentParameters(service.FreshQuery):
+class DocumentParameters(FreshQuery):
     """An object, and the part of its text to return."""
 
     model: str = Field(description="Its source model.", examples=["blog.Article"])
@@ -246,7 +246,7 @@ def status(request: HttpRequest) -> IndexStatus:
 
 
 # Below the limit of the library, because callers over HTTP are not trusted as code is.
-def _check_limit(options: service.QueryFilters) -> None:
+def _check_limit(options: QueryFilters) -> None:
     most = min(get_settings().api.max_limit, get_settings().search.max_limit)
     if options.limit > most:
         raise SearchError(f"limit {options.limit} is out of range: pass a whole number from 1 to {most}.")

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel
 from pgknowbase.api.authentication import get_caller
 from pgknowbase.api.problems import Problem
 from pgknowbase.core.text import is_storable, short_repr
-from pgknowbase.search.service import FreshQuery
+from pgknowbase.search.questions import FreshQuery
 
 # The header of a response that describes the run of an earlier request with the same Idempotency-Key.
 REPLAYED = "Idempotent-Replayed"

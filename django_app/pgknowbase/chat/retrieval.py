@@ -14,6 +14,8 @@ from pgknowbase.errors import NotFoundError, SearchError
 from pgknowbase.models import Chunk, EmbeddingSpace
 from pgknowbase.search import service
 from pgknowbase.search.queries import MAX_QUERY_CHARACTERS
+from pgknowbase.search.questions import SearchQuery
+from pgknowbase.search.reading import reading
 
 MAX_REWRITTEN_CHARACTERS = 500
 
@@ -57,15 +59,13 @@ def find_passages(query: str, user: Any) -> list[Passage]:
     A chunk without a place in the current text cannot be cited, and is left out.
     """
     # What belongs to the passages is read where they are.
-    return service.reading(lambda using: _find_passages(query, user, using))
+    return reading(lambda using: _find_passages(query, user, using))
 
 
 def _find_passages(query: str, user: Any, using: str) -> list[Passage]:
     settings = get_settings()
     asked = query[:MAX_QUERY_CHARACTERS]
-    found = service.search_rows(
-        service.SearchQuery(query=asked, mode="hybrid", limit=settings.chat.max_passages), viewer=user
-    )
+    found = service.search_rows(SearchQuery(query=asked, mode="hybrid", limit=settings.chat.max_passages), viewer=user)
     hits = [hit for hit in found if hit.matched_span is not None and hit.matched_chunk]
     if not hits:
         return []

@@ -40,6 +40,7 @@ from pgknowbase.mcp.identity import Identity
 from pgknowbase.mcp.tools import TOOLS
 from pgknowbase.replicas.servers import replicas_of
 from pgknowbase.search import service
+from pgknowbase.search.reading import reading
 from pgknowbase.search.schemas import described
 from pgknowbase.sources.registry import sources
 
@@ -138,7 +139,7 @@ class _Handlers:
             rows = service.list_documents(viewer=self.identity.viewer(), after=after, limit=RESOURCES_PER_PAGE)
             return rows, described(rows, using)
 
-        return service.reading(page)
+        return reading(page)
 
     async def list_resource_templates(
         self, context: Context, asked: PaginatedRequestParams | None

@@ -15,8 +15,9 @@ from pgknowbase.core.strict import StrictModel
 from pgknowbase.mcp.identity import Identity
 from pgknowbase.search import service
 from pgknowbase.search.facets import Facets
+from pgknowbase.search.questions import FacetQuery, QueryFilters, SearchQuery
 from pgknowbase.search.schemas import FetchedDocument, KnownObject, SearchPage
-from pgknowbase.search.service import FacetQuery, QueryFilters, SearchQuery, parse_id
+from pgknowbase.search.service import parse_id
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 MAX_RESULTS = 50

@@ -12,7 +12,7 @@ from pgknowbase.pages.results import label_of
 from pgknowbase.search import service
 from pgknowbase.search.filters import MAX_OFFSET
 from pgknowbase.search.queries import MAX_QUERY_CHARACTERS, while_typing
-from pgknowbase.search.service import SearchQuery
+from pgknowbase.search.questions import SearchQuery
 
 
 class CompletionView(View):

@@ -6,7 +6,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.core.command_line import command_line
 from pgknowbase.search.filters import Filters, Options
 from pgknowbase.search.nothing_found import nothing_found
-from pgknowbase.search.service import SearchQuery
+from pgknowbase.search.questions import SearchQuery
 from pgknowbase.search.visibility import Viewer, viewer_param
 from pgknowbase.sources.registry import Source, content_type_ids
 

@@ -21,8 +21,8 @@ from pgknowbase.pages.results import found_rows
 from pgknowbase.search import service
 from pgknowbase.search.external import SearchMode
 from pgknowbase.search.filters import MAX_OFFSET
+from pgknowbase.search.questions import SearchQuery
 from pgknowbase.search.schemas import SearchPage
-from pgknowbase.search.service import SearchQuery
 from pgknowbase.sources.registry import Source, source_by_label, source_of, sources
 
 logger = logging.getLogger("pgknowbase.search")

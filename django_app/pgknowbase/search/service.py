@@ -1,187 +1,33 @@
 """Search, similar and fetch on behalf of a user: plain values in, pydantic models out.
 
 The REST API, the MCP server, the chat and the tools of agents search through this module, so visibility and errors are
-the same in all of them.
+the same in all of them. What they may ask is in ``questions``, and which server answers in ``reading``.
 """
 
-from collections.abc import Callable, Sequence
-from contextvars import ContextVar
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from django.apps import apps
 from django.db.models import Model
-from pydantic import AwareDatetime, Field, model_validator
 
 from pgknowbase.conf import get_settings
 from pgknowbase.core.keys import normal_key, parse_key
-from pgknowbase.core.strict import StrictModel
 from pgknowbase.core.text import is_storable
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import ConfigurationError, NotFoundError, SearchError
-from pgknowbase.replicas.freshness import MAX_TIMEOUT, Freshness, IfStale
-from pgknowbase.replicas.reading import Reading
-from pgknowbase.replicas.servers import chosen_by_routers, replicas_of
-from pgknowbase.replicas.tokens import MAX_CHARACTERS
 from pgknowbase.rerank.stage import RerankState
-from pgknowbase.search.external import SearchMode, external_data
-from pgknowbase.search.facets import MAX_FACETS, MAX_VALUES, Facets
-from pgknowbase.search.filters import (
-    MAX_CURSOR,
-    MAX_MODELS,
-    MAX_OFFSET,
-    MAX_ORDER,
-    MAX_SNIPPET,
-    MAX_TAGS,
-    MIN_SNIPPET,
-    SearchOptions,
-)
-from pgknowbase.search.queries import MAX_QUERY_CHARACTERS
+from pgknowbase.search.external import external_data
+from pgknowbase.search.facets import Facets
+from pgknowbase.search.filters import MAX_OFFSET
+from pgknowbase.search.questions import FacetQuery, FreshQuery, ObjectQuery, QueryFilters, SearchQuery
+from pgknowbase.search.reading import read_page, reading
 from pgknowbase.search.schemas import FetchedDocument, SearchPage, described, results_of
 from pgknowbase.search.visibility import Viewer, is_anonymous, visible_data
 from pgknowbase.sources.registry import Source, content_type_ids, source_by_label, source_of, sources
 
-Answer = TypeVar("Answer")
-Page = TypeVar("Page", SearchPage, Facets, FetchedDocument)
 # Characters of a document that one ``fetch`` returns; the caller reads on from ``next_start``.
 LONGEST_TEXT = 100_000
 # Objects of a request for what is similar to several; each is looked up first.
 MAX_LIKE = 20
-
-
-class FreshQuery(StrictModel):
-    """What the answer must have: see docs/scaling.md."""
-
-    fresh: str | None = Field(
-        None,
-        min_length=1,
-        max_length=MAX_CHARACTERS,
-        description="A freshness token: the answer has what was written before it was given. Over REST also as the"
-        " header Pgknowbase-Fresh.",
-    )
-    fresh_timeout: float | None = Field(
-        None, ge=0, le=MAX_TIMEOUT, description="Seconds to wait for that; none: as the server is set."
-    )
-    if_stale: IfStale | None = Field(
-        None,
-        description="What is done after them: ask the primary, answer and say that it is pending, or fail; none: as the"
-        " server is set.",
-    )
-
-    @property
-    def freshness(self) -> Freshness | None:
-        """What the server that answers must have."""
-        return Freshness.of(self.fresh, self.fresh_timeout, self.if_stale)
-
-
-class ObjectQuery(FreshQuery):
-    """Which objects there are, as ``ObjectFilters``: see docs/searching.md."""
-
-    models: list[str] | None = Field(
-        None, max_length=MAX_MODELS, description="Labels of source models; none: all.", examples=[["blog.Article"]]
-    )
-    metadata: dict[str, Any] | None = Field(
-        None, description="Conditions on metadata.", examples=[{"year": {"gte": 2020}}]
-    )
-    tags: list[str] | None = Field(None, max_length=MAX_TAGS, description="Each result has all of these.")
-    changed_from: AwareDatetime | None = Field(None, description="Entry in the index last changed then or later.")
-    changed_before: AwareDatetime | None = Field(None, description="Entry in the index last changed before.")
-
-
-class FacetQuery(ObjectQuery):
-    """What to count: by which facets, of the objects that a search for ``query`` finds by its words, or of all."""
-
-    facets: list[str] = Field(
-        min_length=1,
-        max_length=MAX_FACETS,
-        description="tags, model, metadata.KEY, updated:PERIOD, created:PERIOD, metadata.KEY:PERIOD; a period is day,"
-        " month or year.",
-        examples=[["tags", "updated:month"]],
-    )
-    query: str | None = Field(
-        None,
-        min_length=1,
-        max_length=MAX_QUERY_CHARACTERS,
-        description="Count what a keyword search for this finds; none: everything that passes the filters.",
-    )
-    values: int = Field(20, ge=1, le=MAX_VALUES, description="Values of each facet at most.")
-
-
-class QueryFilters(ObjectQuery):
-    """What narrows a search, as ``SearchOptions``: see docs/searching.md."""
-
-    limit: int = Field(10, ge=1, description="Results at most.")
-    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many of the best to leave out.")
-    cursor: str | None = Field(
-        None, min_length=1, max_length=MAX_CURSOR, description="next_cursor of the page before, instead of an offset."
-    )
-    threshold: float | None = Field(
-        None, allow_inf_nan=False, description="Least similarity; of a keyword search the least BM25 score."
-    )
-    order_by: str | None = Field(
-        None,
-        max_length=MAX_ORDER,
-        description="updated, created or metadata.KEY, with - before it for descending order; none: by score. It orders"
-        " the best 1,000 results.",
-        examples=["-updated"],
-    )
-    min_relevance: float | None = Field(
-        None, ge=0, le=1, description="With order_by: least share of the best score that a result has; 0.5 by default."
-    )
-
-    def options(self, viewer: Viewer, *, extra: int) -> SearchOptions:
-        """As keyword arguments of a search that finds ``extra`` more."""
-        return SearchOptions(
-            limit=self.limit + extra,
-            offset=self.offset,
-            cursor=self.cursor,
-            order_by=self.order_by,
-            min_relevance=self.min_relevance,
-            threshold=self.threshold,
-            metadata=self.metadata,
-            tags=self.tags,
-            changed_from=self.changed_from,
-            changed_before=self.changed_before,
-            visible_to=viewer,
-        )
-
-
-class SearchQuery(QueryFilters):
-    """A search: by meaning (``semantic``), by words (``keyword``) or by both (``hybrid``)."""
-
-    query: str = Field(
-        min_length=1,
-        max_length=MAX_QUERY_CHARACTERS,
-        description="What to look for. In the modes keyword and hybrid also:"
-        ' "a phrase", -without, one OR another, title:word, pref*.',
-        examples=["how do triggers work"],
-    )
-    mode: SearchMode = "semantic"
-    snippet_length: int | None = Field(
-        None,
-        ge=MIN_SNIPPET,
-        le=MAX_SNIPPET,
-        description="Characters of a snippet; with it results have highlighted_title and snippet.",
-    )
-    correct_typos: bool = Field(
-        False, description="Replace words that no object has by the nearest that objects have; see did_you_mean."
-    )
-    dense_weight: float | None = Field(
-        None, ge=0, le=1, description="What meaning weighs against words; for mode 'hybrid'."
-    )
-    rerank: str | None = Field(
-        None,
-        min_length=1,
-        max_length=40,
-        description="Name of the second stage that puts the best results into a new order; off: none does. By default"
-        " the one that the site has found to gain, if any.",
-    )
-
-    @model_validator(mode="after")
-    def _weight_is_heeded(self) -> "SearchQuery":
-        if self.dense_weight is not None and self.mode != "hybrid":
-            raise ValueError("dense_weight is for mode 'hybrid': leave it out, or choose that mode")
-        return self
 
 
 def search(question: SearchQuery, *, viewer: Viewer) -> SearchPage:
@@ -196,7 +42,9 @@ def search(question: SearchQuery, *, viewer: Viewer) -> SearchPage:
         EmbeddingError: the text cannot be embedded.
     """
     extra = _extra(question)
-    return _read(question, viewer, lambda using: _page(_search(question, viewer, extra, using), question, using, extra))
+    return read_page(
+        question, viewer, lambda using: _page(_search(question, viewer, extra, using), question, using, extra)
+    )
 
 
 def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> list[Any]:
@@ -263,7 +111,7 @@ def facets(question: FacetQuery, *, viewer: Viewer) -> Facets:
         )
         return found
 
-    return _read(question, viewer, counted)
+    return read_page(question, viewer, counted)
 
 
 def similar(model: str, key: str, among: QueryFilters, *, viewer: Viewer) -> SearchPage:
@@ -298,7 +146,7 @@ def similar_to_several(objects: Sequence[tuple[str, str]], among: QueryFilters, 
         found = [find_object(model, key, viewer=viewer) for model, key in dict.fromkeys(objects)]
         return _page(_similar(found, among, viewer, extra, using), among, using, extra)
 
-    return _read(among, viewer, page)
+    return read_page(among, viewer, page)
 
 
 def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Viewer, extra: int = 0) -> list[Any]:
@@ -352,7 +200,7 @@ def fetch(
             **known, text=text[start:end], start=start, length=len(text), next_start=end if end < len(text) else None
         )
 
-    return _read(fresh or FreshQuery(), viewer, document)
+    return read_page(fresh or FreshQuery(), viewer, document)
 
 
 def list_documents(*, viewer: Viewer, after: int = 0, limit: int = 100) -> list[Any]:
@@ -370,64 +218,6 @@ def list_documents(*, viewer: Viewer, after: int = 0, limit: int = 100) -> list[
             return list(visible_data(rows, known, viewer).order_by("pk")[:limit])
 
     return reading(page)
-
-
-# Where the answers are read
-
-# The server that the call in progress reads, with everything that belongs to it.
-_reads_from: ContextVar[str | None] = ContextVar("pgknowbase_service_reads_from", default=None)
-
-
-def reading(call: Callable[[str], Answer], freshness: Freshness | None = None) -> Answer:
-    """What ``call`` returns for the alias of the server that it is to read: a replica if there is one.
-
-    Calls of this module inside ``call`` read the same server.
-
-    >>> reading(lambda using: (search_rows(question, viewer=user), Chunk.objects.using(using).count()))
-
-    Raises:
-        FreshnessError: ``freshness`` cannot be kept.
-    """
-    chosen = _reads_from.get()
-    return call(chosen) if chosen is not None else _reading(freshness).run(_pinned(call))
-
-
-def _read(asked: FreshQuery, viewer: Viewer, call: Callable[[str], Page]) -> Page:
-    """The same within the time limit of ``viewer``, for what says how fresh it is."""
-
-    def limited(using: str) -> Page:
-        with time_limit(using, anonymous=is_anonymous(viewer)):
-            return call(using)
-
-    if _reads_from.get() is not None:
-        return reading(limited)
-    place = _reading(asked.freshness and _bounded(asked.freshness, viewer))
-    return place.run(_pinned(limited)).model_copy(update={"freshness": place.state})
-
-
-def _reading(freshness: Freshness | None) -> Reading:
-    database = get_settings().database
-    first = chosen_by_routers(apps.get_model("pgknowbase", "ExternalData"))
-    # The project's own routers may send its reads elsewhere; what users may see is read where it is kept.
-    return Reading(database, first if first in replicas_of(database) else database, freshness)
-
-
-def _bounded(freshness: Freshness, viewer: Viewer) -> Freshness:
-    """The same, with a wait that a caller may cause: as long as its queries may take."""
-    settings = get_settings()
-    limits = (settings.query_timeout, settings.anonymous_query_timeout if is_anonymous(viewer) else None)
-    return replace(freshness, timeout=min([freshness.timeout, *(each for each in limits if each is not None)]))
-
-
-def _pinned(call: Callable[[str], Answer]) -> Callable[[str], Answer]:
-    def run(using: str) -> Answer:
-        token = _reads_from.set(using)
-        try:
-            return call(using)
-        finally:
-            _reads_from.reset(token)
-
-    return run
 
 
 # Objects by their names

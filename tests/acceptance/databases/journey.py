@@ -16,7 +16,8 @@ def journey(using):
     from django.core.management import call_command
 
     from pgknowbase.models import ExternalData
-    from pgknowbase.search.service import SearchQuery, search
+    from pgknowbase.search.questions import SearchQuery
+    from pgknowbase.search.service import search
     from pgknowbase.search.visibility import UNRESTRICTED
     from pgknowbase.testing import assert_in_sync, drain
     from tests.projects.blog.models import Article, Category

@@ -7,7 +7,8 @@ from django.db import connections
 
 from pgknowbase.conf import use_database
 from pgknowbase.models import ExternalData
-from pgknowbase.search.service import SearchQuery, search
+from pgknowbase.search.questions import SearchQuery
+from pgknowbase.search.service import search
 from pgknowbase.search.visibility import UNRESTRICTED
 from pgknowbase.testing import assert_in_sync
 from pgknowbase.worker import Worker

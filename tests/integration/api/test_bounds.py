@@ -19,7 +19,7 @@ from pgknowbase.errors import QueryTimeoutError, SearchError
 from pgknowbase.models import ExternalData
 from pgknowbase.search import service
 from pgknowbase.search.filters import compile_metadata
-from pgknowbase.search.service import SearchQuery
+from pgknowbase.search.questions import SearchQuery
 from tests.integration.api.conftest import SEARCH, SIMILAR, Asker, problem, titles
 from tests.projects.blog.models import Note
 

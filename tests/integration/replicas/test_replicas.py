@@ -21,7 +21,7 @@ from pgknowbase.models import ExternalData
 from pgknowbase.operations.doctor.examine import examine
 from pgknowbase.replicas import FreshnessToken, freshness_token, servers
 from pgknowbase.search import service
-from pgknowbase.search.service import FacetQuery, QueryFilters, SearchQuery
+from pgknowbase.search.questions import FacetQuery, QueryFilters, SearchQuery
 from pgknowbase.search.visibility import UNRESTRICTED
 from pgknowbase.testing import drain
 from tests.acceptance.documentation.examples import Page

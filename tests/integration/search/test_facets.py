@@ -11,7 +11,7 @@ from pgknowbase.errors import SearchError
 from pgknowbase.models import ExternalData
 from pgknowbase.search import facets as module
 from pgknowbase.search import service
-from pgknowbase.search.service import FacetQuery
+from pgknowbase.search.questions import FacetQuery
 from tests.projects.blog.models import Article, Category, Note
 
 pytestmark = pytest.mark.django_db

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pgknowbase.errors import SearchError
 from pgknowbase.models import ExternalData
 from pgknowbase.search import paging, service
-from pgknowbase.search.service import SearchQuery
+from pgknowbase.search.questions import SearchQuery
 from tests.integration.search.conftest import QUERY
 from tests.projects.blog.models import Article
 

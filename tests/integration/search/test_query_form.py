@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pgknowbase.models import ExternalData
 from pgknowbase.search import service
-from pgknowbase.search.service import SearchQuery
+from pgknowbase.search.questions import SearchQuery
 from tests.projects.blog.models import Article
 
 pytestmark = pytest.mark.django_db

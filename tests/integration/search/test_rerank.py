@@ -25,8 +25,8 @@ from pgknowbase.models import EmbeddingSpace, ExternalData, UsageEntry
 from pgknowbase.operations.relevance.reranking import held_out
 from pgknowbase.rerank import factory, stage
 from pgknowbase.search import service
+from pgknowbase.search.questions import SearchQuery
 from pgknowbase.search.reranking import RerankRule, query_language
-from pgknowbase.search.service import SearchQuery
 from tests.integration.search.conftest import QUERY
 from tests.integration.telemetry.conftest import spans  # noqa: F401
 from tests.models import cross_encoder_folder

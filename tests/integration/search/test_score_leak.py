@@ -10,7 +10,7 @@ from django.db import connection
 
 from pgknowbase.models import ExternalData
 from pgknowbase.search import service
-from pgknowbase.search.service import SearchQuery
+from pgknowbase.search.questions import SearchQuery
 from tests.integration.search.conftest import make_words
 from tests.projects.blog.models import Article, Note
 

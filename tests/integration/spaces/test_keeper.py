@@ -144,7 +144,7 @@ def test_what_an_interrupted_build_has_left_is_built_again():
 
 
 def building():
-    return bool(sql("SELECT pid FROM pg_stat_progress_create_index"))
+    return bool(sql("SELECT pid FROM pg_stat_progress_create_index WHERE datname = current_database()"))
 
 
 def test_nobody_begins_beside_a_build_and_one_that_is_stopped_leaves_nothing():

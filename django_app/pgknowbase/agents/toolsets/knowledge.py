@@ -10,7 +10,7 @@ from pgknowbase.agents.toolsets.access import caller
 from pgknowbase.errors import PgKnowbaseError, ToolRefusedError
 from pgknowbase.models import ExternalData
 from pgknowbase.search import service
-from pgknowbase.search.service import QueryFilters, SearchQuery
+from pgknowbase.search.questions import QueryFilters, SearchQuery
 
 # Characters of a document that a tool returns, so that one document does not fill the context of the model.
 MAX_TEXT_CHARACTERS = 20_000
