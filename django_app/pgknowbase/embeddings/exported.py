@@ -84,14 +84,15 @@ class ExportedModel:
             )
         _check_width(folder, output, dimensions, truncate=truncate)
         found_query, found_document = _prefixes(folder.path)
-        return cls(
-            folder,
-            output.name,
-            dimensions,
-            pools,
-            _checked_prefix("QUERY_PREFIX", query_prefix, found_query),
-            _checked_prefix("DOCUMENT_PREFIX", document_prefix, found_document),
-        )
+        query_prefix = _checked_prefix("QUERY_PREFIX", query_prefix, found_query)
+        document_prefix = _checked_prefix("DOCUMENT_PREFIX", document_prefix, found_document)
+        pools_prefixes = read_json(_pooling_file(folder, modules)).get("include_prompt", True)
+        if (query_prefix or document_prefix) and not pools_prefixes:
+            raise ConfigurationError(
+                f"The model in {str(folder.path)!r} leaves prefixes out of its vectors ('include_prompt'), which is not"
+                " supported: take another model."
+            )
+        return cls(folder, output.name, dimensions, pools, query_prefix, document_prefix)
 
     @property
     def max_tokens(self) -> int:
@@ -203,9 +204,13 @@ def _modules(path: Path) -> list[tuple[str, str]]:
         raise ConfigurationError(f"{str(file)!r} is not a list of modules ({error!r}): copy it anew.") from error
 
 
-def _pooling(folder: ModelFolder, modules: list[tuple[str, str]]) -> str:
+def _pooling_file(folder: ModelFolder, modules: list[tuple[str, str]]) -> Path:
     places = [place for kind, place in modules if kind == "Pooling"] or ["1_Pooling"]
-    file = folder.path / places[0] / "config.json"
+    return folder.path / places[0] / "config.json"
+
+
+def _pooling(folder: ModelFolder, modules: list[tuple[str, str]]) -> str:
+    file = _pooling_file(folder, modules)
     config = read_json(file)
     if not config:
         raise ConfigurationError(

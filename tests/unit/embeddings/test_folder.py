@@ -189,6 +189,13 @@ FAULTS = {
     "no pooling": (lambda folder: shutil.rmtree(folder / "1_Pooling"), "does not say how .*POOLING"),
     "unknown pooling": (damage("1_Pooling/config.json", b'{"pooling_mode_weightedmean_tokens": true}'), "weightedmean"),
     "two poolings": (damage("1_Pooling/config.json", b'{"pooling_mode": ["cls", "mean"]}'), "asks for the pooling"),
+    "prompts that are not pooled": (
+        lambda folder: (
+            write(folder / "1_Pooling/config.json", {"pooling_mode": "mean", "include_prompt": False}),
+            write(folder / "config_sentence_transformers.json", {"prompts": {"query": "query: "}}),
+        ),
+        "leaves prefixes out",
+    ),
     "prompts of another kind": (damage("config_sentence_transformers.json", b'{"prompts": {"query": 1}}'), "not texts"),
     "a layer that is missing": (
         lambda folder: write(folder / "modules.json", [{"type": "a.Dense", "path": "2_Dense"}]),
