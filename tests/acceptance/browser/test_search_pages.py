@@ -75,6 +75,9 @@ def test_a_field_that_completes(browse, root, live_server):
         browser.page.locator(".select2-search__field").type("repairing a bic")
         option = browser.page.locator(".select2-results__option--highlighted", has_text="Repairing a bicycle")
         option.wait_for()
+        # The last letters are looked for while what was found by the first ones is shown.
+        browser.page.locator(".select2-results .loading-results").wait_for(state="detached")
+        option.wait_for()
         screen(browser, "completion")
         found = browser.page.locator(".select2-results__option").all_inner_texts()
         option.click()
@@ -182,6 +185,8 @@ def test_a_form_with_a_field_that_completes(browse, client, site, live_server):
         browser.page.locator(".select2-selection").click()
         browser.page.locator(".select2-search__field").type("toma")
         option = browser.page.locator(".select2-results__option--highlighted", has_text="Growing tomatoes")
+        option.wait_for()
+        browser.page.locator(".select2-results .loading-results").wait_for(state="detached")
         option.wait_for()
         screen(browser, "form")
         found = browser.page.locator(".select2-results__option").all_inner_texts()
