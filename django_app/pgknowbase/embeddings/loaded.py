@@ -67,9 +67,9 @@ class Loaded:
         With a model of English such tokens are up to a quarter of an English or German text, and from two thirds on
         of an Arabic one.
         """
-        tokens = [
-            token for token in self.tokenizer.encode(text).tokens if token in _UNKNOWN or any(map(str.isalnum, token))
-        ]
+        # Without the marks around a text, which would count as words and decide for short ones.
+        found = self.tokenizer.encode(text, add_special_tokens=False).tokens
+        tokens = [token for token in found if token in _UNKNOWN or any(map(str.isalnum, token))]
         return 2 * sum(token in _UNKNOWN or _is_letter_within_a_word(token) for token in tokens) <= len(tokens)
 
 

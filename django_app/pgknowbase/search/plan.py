@@ -1,15 +1,11 @@
 """How a search was run: the steps it took, from what its SQL functions recorded."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-from pgknowbase.rerank.stage import Outcome, RerankState
+from pgknowbase.rerank.stage import RerankState
 from pgknowbase.search.nothing_found import NothingFound
-
-if TYPE_CHECKING:
-    from pgknowbase.search.queries import Hit
 
 DESCRIPTIONS = {
     "exact_index": "exact over the index: small, {store_bytes:,} bytes of at most {small_bytes:,}",
@@ -177,15 +173,6 @@ class RerankStep:
     candidates: int
     seconds: float
     hits: tuple[RerankedHit, ...]
-
-    @classmethod
-    def of(cls, outcome: Outcome, candidates: int, found: "Sequence[Hit]") -> "RerankStep":
-        """From what became of it."""
-        hits = tuple(
-            RerankedHit(hit.external_data_id, place, hit.first_rank or 0, hit.score, hit.rerank_score)
-            for place, hit in enumerate(found, 1)
-        )
-        return cls(outcome.name, outcome.model, outcome.state, outcome.reason, candidates, outcome.seconds, hits)
 
     def __str__(self) -> str:
         named = f"second stage {self.name!r} ({self.model})"

@@ -12,6 +12,7 @@ from pgknowbase.core import gateway
 from pgknowbase.keywords.language import COMMON, language_of
 from pgknowbase.rerank.stage import Outcome, rerank
 from pgknowbase.search.filters import RERANK_OFF, Options
+from pgknowbase.search.plan import RerankedHit, RerankStep
 from pgknowbase.search.queries import DenseQuery, Hit, HybridQuery, KeywordQuery, plain_text
 
 MODES: Final[dict[type, str]] = {DenseQuery: "semantic", KeywordQuery: "keyword", HybridQuery: "hybrid"}
@@ -108,6 +109,15 @@ def reranked(using: str, name: str, text: str, best: Sequence[Hit]) -> tuple[lis
     scored.sort(key=lambda hit: -(hit.rerank_score or 0.0))  # stable: equal scores keep their order
     chosen = {hit.external_data_id for hit in few}
     return [*scored, *(hit for hit in placed if hit.external_data_id not in chosen)], outcome
+
+
+def explained(outcome: Outcome, at_most: int, found: Sequence[Hit]) -> RerankStep:
+    """What became of the second stage, as ``explain_search`` tells it: of ``at_most`` hits put into a new order."""
+    hits = tuple(
+        RerankedHit(hit.external_data_id, place, hit.first_rank or 0, hit.score, hit.rerank_score)
+        for place, hit in enumerate(found, 1)
+    )
+    return RerankStep(outcome.name, outcome.model, outcome.state, outcome.reason, at_most, outcome.seconds, hits)
 
 
 def query_language(text: str) -> str:

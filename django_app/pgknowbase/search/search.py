@@ -27,9 +27,9 @@ from pgknowbase.search.measured import measured
 from pgknowbase.search.nothing_found import NothingFound, nothing_found
 from pgknowbase.search.paging import Paging
 from pgknowbase.search.pending import ObjectId, PendingSearch, interleave, mark_pending
-from pgknowbase.search.plan import Explanation, RerankStep, SearchStep
+from pgknowbase.search.plan import Explanation, SearchStep
 from pgknowbase.search.queries import Hit, Page, Query, TextQuery, hits, with_snippets
-from pgknowbase.search.reranking import SecondStage, candidates, reranked
+from pgknowbase.search.reranking import SecondStage, candidates, explained, reranked
 from pgknowbase.search.typos import Correction, TypoTolerance
 
 logger = logging.getLogger("pgknowbase.search")
@@ -193,7 +193,7 @@ class Search:
         second = None
         if (name := self.reranker(using)) is not None:
             found = self._second(using, name, found)
-            second = RerankStep.of(self._outcomes[using], candidates(name), found)
+            second = explained(self._outcomes[using], candidates(name), found)
         return Explanation(tuple(steps), self.limit, self.offset, len(found), nothing, second)
 
     def _why_nothing(self, using: str) -> NothingFound:

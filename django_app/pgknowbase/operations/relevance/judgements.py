@@ -9,6 +9,7 @@ from pathlib import Path
 from pgknowbase.errors import PgKnowbaseError
 
 DEPTH = 10  # nDCG@10, as BEIR reports it
+MIN_QUERIES = 20
 
 ObjectRef = tuple[str, str]  # label of the source model, object key
 Rankings = Mapping[str, Sequence[ObjectRef]]  # objects by query id, best first
@@ -78,6 +79,20 @@ def read_judgements(path: str) -> Judgements:
 def is_judged(judgements: Judgements, query: str) -> bool:
     """Whether any object is known to be relevant to the query."""
     return any(grade > 0 for grade in judgements.get(query, {}).values())
+
+
+def judged_queries(queries: Sequence[str], judgements: Judgements) -> list[str]:
+    """The ids of the queries with a relevant object.
+
+    Raises:
+        JudgementError: fewer than ``MIN_QUERIES`` have one.
+    """
+    judged = [query for query in queries if is_judged(judgements, query)]
+    if len(judged) < MIN_QUERIES:
+        raise JudgementError(
+            f"{len(judged)} of {len(queries)} queries have a relevant row: judge at least {MIN_QUERIES}."
+        )
+    return judged
 
 
 def grades(judged: Mapping[str, float], hits: Sequence[ObjectRef]) -> list[float]:

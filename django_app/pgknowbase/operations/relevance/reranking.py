@@ -13,13 +13,14 @@ from pgknowbase.core.command_line import command_line
 from pgknowbase.models import EmbeddingSpace, ExternalData
 from pgknowbase.operations.relevance.judgements import (
     DEPTH,
+    MIN_QUERIES,
     JudgementError,
     Judgements,
     grades,
-    is_judged,
+    judged_queries,
     ndcg,
 )
-from pgknowbase.operations.relevance.weights import FOLDS, MIN_QUERIES
+from pgknowbase.operations.relevance.weights import FOLDS
 from pgknowbase.rerank import get_reranker
 from pgknowbase.search.external import SearchMode
 from pgknowbase.search.filters import RERANK_OFF
@@ -98,15 +99,12 @@ class RerankTrial:
     models: Sequence[type[Model]] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.judged) < MIN_QUERIES:
-            raise JudgementError(
-                f"{len(self.judged)} of {len(self.queries)} queries have a relevant row: judge at least {MIN_QUERIES}."
-            )
+        judged_queries(list(self.queries), self.judgements)  # refuses what says too little
 
     @property
     def judged(self) -> list[str]:
         """The ids of the queries with a relevant object."""
-        return [query for query in self.queries if is_judged(self.judgements, query)]
+        return judged_queries(list(self.queries), self.judgements)
 
     def run(self, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> RerankGain:
         """Search for each query twice.

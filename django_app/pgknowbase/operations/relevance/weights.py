@@ -17,14 +17,13 @@ from pgknowbase.operations.relevance.judgements import (
     Judgements,
     ObjectRef,
     grades,
-    is_judged,
+    judged_queries,
     ndcg,
 )
 from pgknowbase.spaces.specification import active_space
 
 WEIGHTS = tuple(step / 20 for step in range(21))
 FOLDS = 5
-MIN_QUERIES = 20
 # Fused scores are linear in the weight between these, see pgknowbase_search_hybrid_v1, so the hits here give those at
 # all others, except for objects that none of them ranks among so many.
 CORNERS = (0.0, 0.45, 1.0)
@@ -82,15 +81,12 @@ class WeightFitter:
     models: Sequence[type[Model]] | None = None
 
     def __post_init__(self) -> None:
-        if len(self.judged) < MIN_QUERIES:
-            raise JudgementError(
-                f"{len(self.judged)} of {len(self.queries)} queries have a relevant row: judge at least {MIN_QUERIES}."
-            )
+        judged_queries(list(self.queries), self.judgements)  # refuses what says too little
 
     @property
     def judged(self) -> list[str]:
         """The ids of the queries with a relevant object."""
-        return [query for query in self.queries if is_judged(self.judgements, query)]
+        return judged_queries(list(self.queries), self.judgements)
 
     def fit(self, weight_now: float, progress: Callable[[Sequence[str]], Iterable[str]] = iter) -> Fit:
         """Search for each query and fit the weight.
