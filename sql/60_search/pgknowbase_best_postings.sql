@@ -9,8 +9,9 @@
 --   last        documents of later numbers are in no block yet
 --   is_all      there are no others that have one of these words
 --
--- The scores of a block are one vector, the sum of those of the words. A sample of them tells what the best have, and
--- what is above that becomes a bit.
+-- The scores of a block are one vector, the sum of those of the words. What is above the bound becomes a bit, and the bound is
+-- what the last of the best of all blocks so far has.
+-- requires: pgknowbase_vector_of
 DO $pgknowbase$ BEGIN PERFORM '[1]'::vector; END $pgknowbase$;
 CREATE OR REPLACE FUNCTION pgknowbase_best_postings(
     terms jsonb, documents float8, sources integer[], at_most integer, rare integer, OUT numbers bigint[], OUT others tsquery, OUT last bigint,
@@ -28,19 +29,23 @@ AS $pgknowbase$
 DECLARE
     _sample integer;
     _size bigint;
-    _blocks bigint;
     _words text[];
     _repeats integer[];
     _factors real[];
     _least_rare float8;
     _most_common float8;
-    _share float8;
+    _multipliers vector[];
     _place integer;
     _least CONSTANT real := CASE WHEN sources IS NULL THEN 0 ELSE 1048576 END; -- what all have
     _bound real;
-    _found bigint;
+    _bounds vector;
+    _block bigint;
+    _width integer;
+    _sums vector;
+    _bits bit varying;
+    _scores real[];
 BEGIN
-    SELECT min(b.sample), coalesce(max(b.last), 0), sum(b.last - b.block + 1), count(*) INTO _sample, last, _size, _blocks
+    SELECT min(b.sample), coalesce(max(b.last), 0), sum(b.last - b.block + 1) INTO _sample, last, _size
     FROM pgknowbase_postings_block AS b;
     WITH term AS (
         SELECT DISTINCT r.token, r.word, r.times, ln(1 + (documents - f.documents + 0.5) / (f.documents + 0.5)) AS weight
@@ -82,81 +87,67 @@ BEGIN
     IF sources IS NOT NULL THEN
         _words := _words || ARRAY(SELECT '^' || s FROM unnest(sources) AS s);
         _repeats := _repeats || array_fill(1, ARRAY[cardinality(sources)]);
-        _factors := _factors || array_fill(1::real, ARRAY[cardinality(sources)]);
+        _factors := _factors || array_fill(NULL::real, ARRAY[cardinality(sources)]);
     END IF;
-    -- What the best of some blocks have, as many as there would be of at_most, and some more.
-    _share := least(1, 4.0 / _blocks) * 2000 / greatest(2000, _size / _blocks);
-    _place := greatest(4, round(1.5 * at_most * _share));
+    _multipliers := ARRAY(
+        SELECT CASE WHEN w.repeats IS NULL THEN pgknowbase_vector_of(w.factor) END
+        FROM unnest(_repeats, _factors) WITH ORDINALITY AS w (repeats, factor, place) ORDER BY w.place);
+    -- The first bound is what so many of the first 2,000 documents have: of four blocks some more than at_most will have it.
+    _place := greatest(4, round(3.0 * at_most * 2000 / greatest(2000, least(_size, 64000))));
     LOOP
-        WITH term AS MATERIALIZED (
-            SELECT w.word, w.repeats, w.factor FROM unnest(_words, _repeats, _factors) AS w (word, repeats, factor)
-        ), block AS MATERIALIZED (
-            SELECT b.block, (b.last - b.block + 1)::integer AS size
-            FROM (SELECT o.*, row_number() OVER (ORDER BY o.block) AS number FROM pgknowbase_postings_block AS o) AS b
-            WHERE b.number % greatest(1, _blocks / 4) = 0
-        )
-        SELECT u.score INTO _bound
-        FROM block AS b
-        CROSS JOIN LATERAL (
+        _bound := NULL;
+        _scores := '{}';
+        numbers := '{}';
+        FOR _block, _width IN
+            SELECT b.block, (b.last - b.block + 1)::integer FROM pgknowbase_postings_block AS b ORDER BY b.block
+        LOOP
             SELECT sum(CASE
-                WHEN t.repeats IS NOT NULL THEN l.impacts::vector
-                ELSE l.impacts::vector * array_fill(t.factor, ARRAY[b.size])::vector END) AS scores
-            FROM term AS t
+                WHEN t.repeats IS NOT NULL THEN l.impacts
+                ELSE l.impacts * subvector(t.multiplier, 1, _width) END)
+            INTO _sums
+            FROM unnest(_words, _repeats, _multipliers) AS t (word, repeats, multiplier)
             CROSS JOIN LATERAL (
-                SELECT p.impacts FROM pgknowbase_postings AS p WHERE p.word = t.word AND p.block = b.block OFFSET 0
+                SELECT p.impacts::vector AS impacts FROM pgknowbase_postings AS p WHERE p.word = t.word AND p.block = _block OFFSET 0
             ) AS l
-            CROSS JOIN LATERAL generate_series(1, coalesce(t.repeats, 1)) AS n
-        ) AS s
-        CROSS JOIN LATERAL unnest(subvector(s.scores, 1, least(2000, b.size))::real[]) AS u (score)
-        WHERE s.scores IS NOT NULL
-        ORDER BY u.score DESC OFFSET _place - 1 LIMIT 1;
-        _bound := greatest(_least, coalesce(_bound, 0) - 0.5);
-        WITH term AS MATERIALIZED (
-            SELECT w.word, w.repeats, w.factor FROM unnest(_words, _repeats, _factors) AS w (word, repeats, factor)
-        ), block AS MATERIALIZED (
-            SELECT b.block, (b.last - b.block + 1)::integer AS size FROM pgknowbase_postings_block AS b
-        ), size AS (
-            SELECT DISTINCT b.size FROM block AS b
-        ), bound AS MATERIALIZED (
-            SELECT s.size, array_fill(_bound, ARRAY[s.size])::vector AS scores FROM size AS s
-        ), factor AS MATERIALIZED (
-            SELECT t.word, s.size, array_fill(t.factor, ARRAY[s.size])::vector AS factors
-            FROM term AS t CROSS JOIN size AS s WHERE t.repeats IS NULL
-        ), reached AS MATERIALIZED (
-            -- Block by block, so that the vectors of one are forgotten before those of the next are made.
-            SELECT b.block + n.place + o.place - 1 AS number,
-                (subvector(s.scores, (n.place + o.place)::integer, 1)::real[])[1] AS score
-            FROM block AS b
-            CROSS JOIN LATERAL (
-                SELECT sum(CASE
-                    WHEN t.repeats IS NOT NULL THEN l.impacts::vector
-                    ELSE l.impacts::vector * (
-                        SELECT f.factors FROM factor AS f WHERE f.word = t.word AND f.size = b.size) END) AS scores
-                FROM term AS t
-                CROSS JOIN LATERAL (
-                    SELECT p.impacts FROM pgknowbase_postings AS p WHERE p.word = t.word AND p.block = b.block OFFSET 0
-                ) AS l
-                CROSS JOIN LATERAL generate_series(1, coalesce(t.repeats, 1)) AS n
-            ) AS s
-            CROSS JOIN LATERAL (
-                SELECT binary_quantize(s.scores - (SELECT c.scores FROM bound AS c WHERE c.size = b.size))::bit varying AS bits
-                OFFSET 0
-            ) AS m
-            CROSS JOIN LATERAL generate_series(0, b.size - 1, 1000) AS n (place)
-            CROSS JOIN LATERAL (SELECT substring(m.bits FROM n.place + 1 FOR 1000) AS bits OFFSET 0) AS c
+            CROSS JOIN LATERAL generate_series(1, coalesce(t.repeats, 1)) AS n;
+            CONTINUE WHEN _sums IS NULL;
+            IF _bound IS NULL THEN
+                SELECT u.score INTO _bound FROM unnest(subvector(_sums, 1, least(2000, _width))::real[]) AS u (score)
+                ORDER BY u.score DESC OFFSET _place - 1 LIMIT 1;
+                _bound := greatest(_least, coalesce(_bound, 0) - 0.5);
+                _bounds := pgknowbase_vector_of(_bound);
+            END IF;
+            _bits := binary_quantize(_sums - CASE WHEN _width = 16000 THEN _bounds ELSE subvector(_bounds, 1, _width) END)::bit varying;
+            CONTINUE WHEN bit_count(_bits) = 0;
+            SELECT _scores || array_agg((subvector(_sums, (n.place + o.place)::integer, 1)::real[])[1]),
+                numbers || array_agg(_block + n.place + o.place - 1)
+            INTO _scores, numbers
+            FROM generate_series(0, _width - 1, 1000) AS n (place)
+            CROSS JOIN LATERAL (SELECT substring(_bits FROM n.place + 1 FOR 1000) AS bits OFFSET 0) AS c
             CROSS JOIN LATERAL (
                 -- What stands between the ones tells where they are.
                 SELECT sum(length(z.zeros) + 1) OVER (ORDER BY z.number) AS place, z.number
                 FROM unnest(string_to_array(c.bits::text, '1')) WITH ORDINALITY AS z (zeros, number)
             ) AS o
-            WHERE bit_count(m.bits) > 0 AND bit_count(c.bits) > 0 AND o.number <= bit_count(c.bits)
-        )
-        SELECT array_agg(r.number), (SELECT count(*) FROM reached) INTO numbers, _found
-        FROM (SELECT c.* FROM reached AS c ORDER BY c.score DESC, c.number LIMIT at_most) AS r;
-        numbers := coalesce(numbers, '{}');
-        is_all := _bound = _least AND _found <= at_most;
-        EXIT WHEN _found >= at_most OR _bound = _least;
-        _place := _place * 4;
+            WHERE bit_count(c.bits) > 0 AND o.number <= bit_count(c.bits);
+            -- The best are known better with each block. Sorting them seldom, it takes little.
+            IF cardinality(numbers) > 1.5 * at_most THEN
+                SELECT array_agg(r.score), array_agg(r.number), min(r.score) INTO _scores, numbers, _bound
+                FROM (
+                    SELECT f.score, f.number FROM unnest(_scores, numbers) AS f (score, number)
+                    ORDER BY f.score DESC, f.number LIMIT at_most
+                ) AS r;
+                _bounds := pgknowbase_vector_of(_bound);
+            END IF;
+        END LOOP;
+        EXIT WHEN cardinality(numbers) >= at_most OR coalesce(_bound, _least) = _least;
+        _place := _place * 8;
     END LOOP;
+    is_all := coalesce(_bound, _least) = _least AND cardinality(numbers) <= at_most;
+    SELECT array_agg(r.number) INTO numbers
+    FROM (
+        SELECT f.number FROM unnest(_scores, numbers) AS f (score, number) ORDER BY f.score DESC, f.number LIMIT at_most
+    ) AS r;
+    numbers := coalesce(numbers, '{}');
 END
 $pgknowbase$;
