@@ -5,8 +5,12 @@
 -- requires: pgknowbase_query_tokens, pgknowbase_word_maker
 CREATE OR REPLACE FUNCTION pgknowbase_tokenize_query(query text, sources integer[])
 RETURNS TABLE (token bigint, language text, word text, times bigint, stopped float8)
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+SET plan_cache_mode = 'force_generic_plan' -- planning would take longer than the answer
 AS $pgknowbase$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH made AS MATERIALIZED (
         SELECT c.language, c.maker, sum(c.documents)::float8 AS documents
         FROM pgknowbase_corpus AS c WHERE sources IS NULL OR c.source = ANY (sources)
@@ -34,5 +38,6 @@ AS $pgknowbase$
     )
     SELECT t.token, w.language, w.word, t.times, (SELECT sum(s.documents) FROM spoken AS s) - t.documents
     FROM token AS t CROSS JOIN LATERAL jsonb_each_text(t.words) AS w (language, word)
-    WHERE t.token <= 100
+    WHERE t.token <= 100;
+END
 $pgknowbase$;

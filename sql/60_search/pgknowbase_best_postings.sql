@@ -39,10 +39,10 @@ DECLARE
     _least CONSTANT real := CASE WHEN sources IS NULL THEN 0 ELSE 1048576 END; -- what all have
     _bound real;
     _bounds vector;
-    _block bigint;
-    _width integer;
-    _sums vector;
-    _bits bit varying;
+    _blocks bigint[];
+    _widths integer[];
+    _sampled bigint;
+    _first integer;
     _scores real[];
 BEGIN
     SELECT min(b.sample), coalesce(max(b.last), 0), sum(b.last - b.block + 1) INTO _sample, last, _size
@@ -92,62 +92,77 @@ BEGIN
     _multipliers := ARRAY(
         SELECT CASE WHEN w.repeats IS NULL THEN pgknowbase_vector_of(w.factor) END
         FROM unnest(_repeats, _factors) WITH ORDINALITY AS w (repeats, factor, place) ORDER BY w.place);
-    -- The first bound is what so many of the first 2,000 documents have: of four blocks some more than at_most will have it.
+    SELECT array_agg(b.block ORDER BY b.block), array_agg((b.last - b.block + 1)::integer ORDER BY b.block),
+        (array_agg(b.block ORDER BY b.last - b.block + 1 < 2000, b.last - b.block))[1]
+    INTO _blocks, _widths, _sampled
+    FROM pgknowbase_postings_block AS b;
+    -- The first bound is what so many of 2,000 documents have: of four blocks some more than at_most will have it.
     _place := greatest(4, round(3.0 * at_most * 2000 / greatest(2000, least(_size, 64000))));
     LOOP
-        _bound := NULL;
-        _scores := '{}';
-        numbers := '{}';
-        FOR _block, _width IN
-            SELECT b.block, (b.last - b.block + 1)::integer FROM pgknowbase_postings_block AS b ORDER BY b.block
-        LOOP
+        SELECT u.score INTO _bound
+        FROM (
             SELECT sum(CASE
                 WHEN t.repeats IS NOT NULL THEN l.impacts
-                ELSE l.impacts * subvector(t.multiplier, 1, _width) END)
-            INTO _sums
+                ELSE l.impacts * subvector(t.multiplier, 1, vector_dims(l.impacts)) END) AS scores
             FROM unnest(_words, _repeats, _multipliers) AS t (word, repeats, multiplier)
             CROSS JOIN LATERAL (
-                SELECT p.impacts::vector AS impacts FROM pgknowbase_postings AS p WHERE p.word = t.word AND p.block = _block OFFSET 0
+                SELECT p.impacts::vector AS impacts FROM pgknowbase_postings AS p WHERE p.word = t.word AND p.block = _sampled OFFSET 0
             ) AS l
-            CROSS JOIN LATERAL generate_series(1, coalesce(t.repeats, 1)) AS n;
-            CONTINUE WHEN _sums IS NULL;
-            IF _bound IS NULL THEN
-                SELECT u.score INTO _bound FROM unnest(subvector(_sums, 1, least(2000, _width))::real[]) AS u (score)
-                ORDER BY u.score DESC OFFSET _place - 1 LIMIT 1;
-                _bound := greatest(_least, coalesce(_bound, 0) - 0.5);
-                _bounds := pgknowbase_vector_of(_bound);
-            END IF;
-            _bits := binary_quantize(_sums - CASE WHEN _width = 16000 THEN _bounds ELSE subvector(_bounds, 1, _width) END)::bit varying;
-            CONTINUE WHEN bit_count(_bits) = 0;
-            SELECT _scores || array_agg((subvector(_sums, (n.place + o.place)::integer, 1)::real[])[1]),
-                numbers || array_agg(_block + n.place + o.place - 1)
-            INTO _scores, numbers
-            FROM generate_series(0, _width - 1, 1000) AS n (place)
-            CROSS JOIN LATERAL (SELECT substring(_bits FROM n.place + 1 FOR 1000) AS bits OFFSET 0) AS c
-            CROSS JOIN LATERAL (
-                -- What stands between the ones tells where they are.
-                SELECT sum(length(z.zeros) + 1) OVER (ORDER BY z.number) AS place, z.number
-                FROM unnest(string_to_array(c.bits::text, '1')) WITH ORDINALITY AS z (zeros, number)
-            ) AS o
-            WHERE bit_count(c.bits) > 0 AND o.number <= bit_count(c.bits);
-            -- The best are known better with each block. Sorting them seldom, it takes little.
-            IF cardinality(numbers) > 1.5 * at_most THEN
+            CROSS JOIN LATERAL generate_series(1, coalesce(t.repeats, 1)) AS n
+        ) AS s
+        CROSS JOIN LATERAL unnest(subvector(s.scores, 1, least(2000, vector_dims(s.scores)))::real[]) AS u (score)
+        WHERE s.scores IS NOT NULL
+        ORDER BY u.score DESC OFFSET _place - 1 LIMIT 1;
+        _bound := greatest(_least, coalesce(_bound, 0) - 0.5);
+        _scores := '{}';
+        numbers := '{}';
+        _first := 1;
+        -- One block, two, four and so on: with each part the bound is higher, and there are few of them.
+        WHILE _first <= cardinality(_blocks) LOOP
+            _bounds := pgknowbase_vector_of(_bound);
+            WITH reached AS (
+                -- Block by block, so that the vectors of one are forgotten before those of the next are made.
+                SELECT b.block + n.place + o.place - 1 AS number,
+                    (subvector(s.scores, (n.place + o.place)::integer, 1)::real[])[1] AS score
+                FROM unnest(_blocks[_first:2 * _first - 1], _widths[_first:2 * _first - 1]) AS b (block, width)
+                CROSS JOIN LATERAL (
+                    SELECT sum(CASE
+                        WHEN t.repeats IS NOT NULL THEN l.impacts
+                        ELSE l.impacts * subvector(t.multiplier, 1, b.width) END) AS scores
+                    FROM unnest(_words, _repeats, _multipliers) AS t (word, repeats, multiplier)
+                    CROSS JOIN LATERAL (
+                        SELECT p.impacts::vector AS impacts FROM pgknowbase_postings AS p
+                        WHERE p.word = t.word AND p.block = b.block OFFSET 0
+                    ) AS l
+                    CROSS JOIN LATERAL generate_series(1, coalesce(t.repeats, 1)) AS n
+                ) AS s
+                CROSS JOIN LATERAL (
+                    SELECT binary_quantize(s.scores - CASE
+                        WHEN b.width = 16000 THEN _bounds ELSE subvector(_bounds, 1, b.width) END)::bit varying AS bits
+                    OFFSET 0
+                ) AS m
+                CROSS JOIN LATERAL generate_series(0, b.width - 1, 1000) AS n (place)
+                CROSS JOIN LATERAL (SELECT substring(m.bits FROM n.place + 1 FOR 1000) AS bits OFFSET 0) AS c
+                CROSS JOIN LATERAL (
+                    -- What stands between the ones tells where they are.
+                    SELECT sum(octet_length(z.zeros) + 1) OVER (ORDER BY z.number) AS place, z.number
+                    FROM unnest(string_to_array(c.bits::text, '1')) WITH ORDINALITY AS z (zeros, number)
+                ) AS o
+                WHERE bit_count(m.bits) > 0 AND bit_count(c.bits) > 0 AND o.number <= bit_count(c.bits)
+            )
+            SELECT _scores || array_agg(r.score), numbers || array_agg(r.number) INTO _scores, numbers FROM reached AS r;
+            _first := 2 * _first;
+            IF cardinality(numbers) > at_most THEN
                 SELECT array_agg(r.score), array_agg(r.number), min(r.score) INTO _scores, numbers, _bound
                 FROM (
                     SELECT f.score, f.number FROM unnest(_scores, numbers) AS f (score, number)
                     ORDER BY f.score DESC, f.number LIMIT at_most
                 ) AS r;
-                _bounds := pgknowbase_vector_of(_bound);
             END IF;
         END LOOP;
-        EXIT WHEN cardinality(numbers) >= at_most OR coalesce(_bound, _least) = _least;
+        EXIT WHEN cardinality(numbers) >= at_most OR _bound = _least;
         _place := _place * 8;
     END LOOP;
-    is_all := coalesce(_bound, _least) = _least AND cardinality(numbers) <= at_most;
-    SELECT array_agg(r.number) INTO numbers
-    FROM (
-        SELECT f.number FROM unnest(_scores, numbers) AS f (score, number) ORDER BY f.score DESC, f.number LIMIT at_most
-    ) AS r;
-    numbers := coalesce(numbers, '{}');
+    is_all := _bound = _least;
 END
 $pgknowbase$;

@@ -67,7 +67,8 @@ DECLARE
     _is_planned_once boolean;
     _candidates integer := most_candidates;
     _most_narrow bigint;
-    _steps float8[];
+    -- Of a word with several spellings ts_rank adds up what these tell, but ts_rank_cd, which is slower, is the times.
+    _steps CONSTANT float8[] := pgknowbase_rank_steps();
     _found jsonb;
     _plan text := 'words_none';
     _scored bigint;
@@ -136,10 +137,6 @@ BEGIN
     _most_narrow := greatest(most_candidates, least(10::bigint * most_candidates, 3000000 / (
         SELECT count(DISTINCT r.token) FROM jsonb_to_recordset(_terms) AS r (token bigint))));
     _narrow := _narrow AND _size > most_candidates;
-    -- ts_rank of one word is the sum of 1/n^2 up to the times that it stands there, over pi^2/6: it tells the times, up to
-    -- 200. Of a word with several spellings ts_rank adds up such sums, but ts_rank_cd, which is slower, is the times.
-    SELECT array_agg(s.sum - 0.5 / (s.n * s.n)) INTO _steps
-    FROM (SELECT n, sum(1.0 / (n * n)) OVER (ORDER BY n) AS sum FROM generate_series(1, 200) AS n) AS s;
     LOOP
         IF _wanted IS NULL AND NOT _narrow THEN
             SELECT b.numbers, b.others, b.last, b.is_all INTO _numbers, _others, _last, _is_all
@@ -163,7 +160,7 @@ BEGIN
             FROM (
                 -- Each word of the text reads the words of the document: what is stored apart or compressed is read once.
                 -- What does not satisfy the conditions has its place below 0.
-                SELECT row_number() OVER () * CASE
+                SELECT c.number * CASE
                         WHEN _conditions IS NULL -- then the rest need not be planned
                             OR pgknowbase_meets_conditions(c.words, c.language, c.source, c.id, _conditions)
                         THEN 1 ELSE -1 END AS place,
@@ -171,22 +168,22 @@ BEGIN
                         WHEN pg_column_compression(c.words) IS NULL AND pg_column_size(c.words) < 2000 THEN c.words
                         ELSE c.words || ''::tsvector END AS words
                 FROM (
-                    SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
+                    SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_keywords AS w
                     WHERE NOT _narrow AND w.words @@ _wanted AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL
-                    SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
+                    SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_keywords AS w
                     WHERE _wanted IS NULL AND NOT _narrow AND (w.number = ANY (_numbers) OR w.words @@ _others)
                         AND w.number <= _last AND (_met IS NULL OR w.words @@ _met)
                         AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL
-                    SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
+                    SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM (SELECT k.* FROM pgknowbase_keywords AS k WHERE k.number > _last OFFSET 0) AS w
                     WHERE _wanted IS NULL AND NOT _narrow AND w.words @@ _words AND (_met IS NULL OR w.words @@ _met)
                         AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL
-                    SELECT w.source, w.id, w.language, w.length, w.words, w.frequent
+                    SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_externaldata AS e
                     CROSS JOIN LATERAL (
                         SELECT k.* FROM pgknowbase_keywords AS k
@@ -199,6 +196,7 @@ BEGIN
                 WHERE NOT _private OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e
                     WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, _seen))
+                OFFSET 0
             ) AS k
             JOIN term AS t ON t.language = k.language
             WHERE k.words @@ t.word
