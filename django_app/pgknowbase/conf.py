@@ -26,6 +26,7 @@ Rate = Annotated[str, Field(pattern=r"^([1-9][0-9]{0,8}/(second|minute|hour|day)
 SPLITTERS = ("recursive", "markdown", "code", "none")
 Index = Literal["halfvec", "binary"]
 Storage = Literal["vector", "halfvec"]
+IfServerDown = Literal["error", "partial"]
 
 
 class _Section(BaseModel):
@@ -254,6 +255,11 @@ class SearchSettings(_Section):
         ge=0,
         description="number of chunks up to which a search compares all of them instead of using the vector index:"
         " those of the whole index, or those that pass its filters",
+    )
+    if_server_down: IfServerDown = Field(
+        "error",
+        description="what a search does while a server of a [cluster](scaling.md#cluster) does not answer: `error`"
+        " raises, `partial` answers from the others and says so",
     )
     language: str = Field(
         "",

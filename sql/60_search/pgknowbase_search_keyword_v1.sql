@@ -18,12 +18,16 @@ AS $pgknowbase$
 DECLARE
     _read CONSTANT record := pgknowbase_read_query(query);
     _most_chunks CONSTANT bigint := greatest(10, least(200, 4000 / greatest(max_hits, 1)));
+    _sources integer[];
+    _keys text[];
+    _ids bigint[];
+    _scores float8[];
 BEGIN
     IF query IS NULL OR max_hits IS NULL OR max_hits <= 0 THEN
         RETURN;
     END IF;
-    RETURN QUERY
-    SELECT h.source, h.object_key, h.external_data_id, c.chunk_seq, c.chunk, p.span, NULL::float8, h.score, h.score
+    SELECT array_agg(h.source), array_agg(h.object_key), array_agg(h.external_data_id), array_agg(h.score)
+    INTO _sources, _keys, _ids, _scores
     FROM (
         SELECT * FROM pgknowbase_bm25(
             query, least(max_hits::bigint + greatest(skip, 0), 2147483647)::integer, filter, exclude, most_candidates,
@@ -31,11 +35,14 @@ BEGIN
         WHERE filter.threshold IS NULL OR f.score >= filter.threshold
         ORDER BY f.score DESC, f.external_data_id
         LIMIT max_hits OFFSET greatest(skip, 0)
-    ) AS h
-    LEFT JOIN LATERAL pgknowbase_keyword_chunk(
-        _read.words, _read.prefixes, h.source, h.object_key, _most_chunks, filter.synonyms) AS c ON true
+    ) AS h;
+    RETURN QUERY
+    SELECT h.source, h.object_key, h.external_data_id, c.chunk_seq, c.chunk, p.span, NULL::float8, h.score, h.score
+    FROM unnest(_sources, _keys, _ids, _scores) WITH ORDINALITY AS h (source, object_key, external_data_id, score, place)
+    LEFT JOIN pgknowbase_keyword_chunks(
+        _read.words, _read.prefixes, _sources, _keys, _most_chunks, filter.synonyms) AS c ON c.place = h.place
     LEFT JOIN pgknowbase_space AS s ON s.is_active
     LEFT JOIN LATERAL pgknowbase_chunk_offsets(h.source, h.object_key, c.chunk, s.template) AS p ON true
-    ORDER BY h.score DESC, h.external_data_id;
+    ORDER BY h.place;
 END
 $pgknowbase$;

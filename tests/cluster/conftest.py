@@ -19,9 +19,19 @@ def _connect(host, port, database):
     )
 
 
+def _is_cluster():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('pg_dist_node') IS NOT NULL")
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute("SELECT count(*) > 1 FROM pg_dist_node")
+        return cursor.fetchone()[0]
+
+
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker):
-    """The cluster of the coordinator, once more for the test database."""
+def django_db_setup(request, django_db_setup, django_db_blocker):
+    """The cluster of the coordinator, once more for the test database; with --reuse-db it stays for the next run."""
+    keeps = request.config.getvalue("reuse_db")
     with psycopg.connect(os.environ["CITUS_URL"]) as coordinator:
         nodes = coordinator.execute(
             "SELECT nodename, nodeport, groupid = 0 FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid"
@@ -29,6 +39,9 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         name = connection.settings_dict["NAME"]
         workers = [(host, port) for host, port, is_coordinator in nodes if not is_coordinator]
+        if keeps and not request.config.getvalue("create_db") and _is_cluster():
+            yield
+            return
         for host, port in workers:
             with _connect(host, port, "postgres") as node:
                 node.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
@@ -44,6 +57,8 @@ def django_db_setup(django_db_setup, django_db_blocker):
                     cursor.execute("SELECT citus_add_node(%s, %s)", [host, port])
         connection.close()
     yield
+    if keeps:
+        return
     with django_db_blocker.unblock():
         connection.close()
     for host, port in workers:

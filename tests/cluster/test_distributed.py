@@ -1,22 +1,33 @@
 """A space whose store is distributed: found, written, changed and repaired as any other."""
 
+import asyncio
 import os
 import random
+from types import SimpleNamespace
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, transaction
+from django.test import Client, RequestFactory, override_settings
 
+from pgknowbase.agents import DjangoDeps
+from pgknowbase.agents.toolsets.knowledge import search_knowledge
 from pgknowbase.core import gateway
 from pgknowbase.errors import ServerDownError
+from pgknowbase.mcp.identity import FixedUser
+from pgknowbase.mcp.tools import TOOLS, SearchArguments
 from pgknowbase.models import Chunk, EmbeddingSpace, ExternalData
 from pgknowbase.operations.doctor.examine import examine
+from pgknowbase.pages.views import SearchView
+from pgknowbase.search import servers_down
 from pgknowbase.search.external import external_data
 from pgknowbase.spaces.cluster import distribute_space, undistribute_space
 from pgknowbase.spaces.indexes import IndexSpec, build_index, has_index, index_state
 from pgknowbase.spaces.lifecycle import activate_space, add_space, drop_space, space_settings
 from pgknowbase.spaces.specification import active_space, rebuild_space
 from pgknowbase.worker import Worker
+from tests.cluster.proxy import Proxy
 from tests.integration.spaces.conftest import assert_space_in_sync
 from tests.projects.blog.models import Article, Note
 
@@ -71,7 +82,7 @@ def sql(statement, *params):
         return cursor.fetchall()
 
 
-def found():
+def found(**options):
     """What each kind of search finds."""
 
     def hits(rows):
@@ -82,21 +93,21 @@ def found():
 
     query, first = "violin music in winter", Article.objects.earliest("pk")
     return {
-        "semantic": hits(Article.objects.semantic_search(query, limit=20)),
-        "all of them": hits(Article.objects.semantic_search(query, limit=1000)),
-        "metadata": hits(Article.objects.semantic_search(query, metadata={"year": 2002})),
-        "queryset": hits(Article.objects.filter(year=2003).semantic_search(query)),
-        "threshold": hits(Article.objects.semantic_search(query, limit=50, threshold=0.4)),
-        "second page": hits(Article.objects.semantic_search(query, limit=5, offset=5)),
-        "copies": hits(Article.objects.semantic_search("bread and yeast", limit=15)),
-        "keyword": hits(Article.objects.keyword_search(query)),
-        "hybrid": hits(Article.objects.hybrid_search(query)),
-        "phrase": hits(Article.objects.hybrid_search('"bread and yeast" oven')),
-        "similar": hits(Article.objects.similar_to(first)),
-        "similar to two": hits(Article.objects.similar_to([first, Article.objects.latest("pk")])),
-        "across models": hits(external_data("default").search(query, limit=30)),
-        "snippets": [row.snippet for row in Article.objects.hybrid_search(query, snippet_length=80)],
-        "pending": hits(Article.objects.hybrid_search(query, include_pending=True)),
+        "semantic": hits(Article.objects.semantic_search(query, limit=20, **options)),
+        "all of them": hits(Article.objects.semantic_search(query, limit=1000, **options)),
+        "metadata": hits(Article.objects.semantic_search(query, metadata={"year": 2002}, **options)),
+        "queryset": hits(Article.objects.filter(year=2003).semantic_search(query, **options)),
+        "threshold": hits(Article.objects.semantic_search(query, limit=50, threshold=0.4, **options)),
+        "second page": hits(Article.objects.semantic_search(query, limit=5, offset=5, **options)),
+        "copies": hits(Article.objects.semantic_search("bread and yeast", limit=15, **options)),
+        "keyword": hits(Article.objects.keyword_search(query, **options)),
+        "hybrid": hits(Article.objects.hybrid_search(query, **options)),
+        "phrase": hits(Article.objects.hybrid_search('"bread and yeast" oven', **options)),
+        "similar": hits(Article.objects.similar_to(first, **options)),
+        "similar to two": hits(Article.objects.similar_to([first, Article.objects.latest("pk")], **options)),
+        "across models": hits(external_data("default").search(query, limit=30, **options)),
+        "snippets": [row.snippet for row in Article.objects.hybrid_search(query, snippet_length=80, **options)],
+        "pending": hits(Article.objects.hybrid_search(query, include_pending=True, **options)),
     }
 
 
@@ -217,25 +228,28 @@ def test_status_and_index_state_know_all_shards(distributed):
 
 
 @pytest.fixture
-def unreachable(distributed):
-    """One server is said to be where nobody listens."""
+def server(distributed):
+    """The way to one of the servers: a ``Proxy``, which the cluster takes for the server itself."""
     ((node, host, port),) = sql(
         "SELECT nodeid, nodename, nodeport FROM pg_dist_node WHERE groupid <> 0 ORDER BY nodeid LIMIT 1"
     )
 
-    def move(port):
-        sql("SELECT citus_update_node(%s, %s, %s)", node, host, port)
+    def move(to):
+        sql("SELECT citus_update_node(%s, %s, %s)", node, host, to)
         connection.close()  # or the connections that it keeps serve on
-        if port != 1:
-            sql("SELECT start_metadata_sync_to_all_nodes()")
+        sql("SELECT start_metadata_sync_to_all_nodes()")
 
-    move(1)
-    yield lambda: move(port)
-    if sql("SELECT nodeport FROM pg_dist_node WHERE nodeid = %s", node) == [(1,)]:
-        move(port)
+    proxy = Proxy(host, port)
+    move(proxy.port)
+    yield proxy
+    proxy.start()
+    move(port)
+    proxy.stop()
+    servers_down._silent.clear()
 
 
-def test_server_down_is_said_and_nothing_is_lost(unreachable, client):
+def test_server_down_is_said_and_nothing_is_lost(server):
+    server.stop()
     with pytest.raises(ServerDownError, match="does not answer"):
         list(Article.objects.semantic_search("violin"))
     assert "cluster.server" in {finding.id for finding in examine("default")}
@@ -245,7 +259,127 @@ def test_server_down_is_said_and_nothing_is_lost(unreachable, client):
     worker = Worker()
     with pytest.raises(Exception, match=r"remote node|does not answer|could not connect"):
         worker.run_until_idle()
-    unreachable()
+    server.start()
     work()
     assert_space_in_sync("default")
     assert Article.objects.semantic_search("penguins walk on ice")[0].title == "penguins"
+
+
+def keys_on(server, store):
+    """The object keys that this server alone has."""
+    rows = sql(
+        "SELECT r.result FROM run_command_on_placements(%s, 'SELECT string_agg(DISTINCT id, '' '') FROM %%s') AS r"
+        " WHERE r.nodeport = %s",
+        store,
+        server.port,
+    )
+    return {key for (keys,) in rows for key in (keys or "").split()}
+
+
+def with_a_chunk(found):
+    return [hit for hit in found if hit[3] is not None]
+
+
+def test_the_others_answer_where_that_is_asked(server, distributed, django_user_model):
+    by_chunks = ("semantic", "all of them", "metadata", "queryset", "threshold", "similar", "similar to two", "copies")
+    for plan in ("exact", "index walk"):
+        server.start()
+        if plan == "index walk":
+            build_index("default", IndexSpec(active_space("default")))
+        connection.close()
+        before, gone = found(), keys_on(server, distributed.store_table)
+        assert not Article.objects.semantic_search("violin", if_server_down="partial").is_partial
+        wide = [row.pk for row in Article.objects.semantic_search("violin music in winter", limit=1000)]
+        assert 0 < len(gone & set(map(str, wide))) < len(wide)
+
+        server.stop()
+        partly = found(if_server_down="partial")
+        left = [hit for hit in before["all of them"] if hit[0] not in gone]
+        assert partly["all of them"] == left
+        assert partly["semantic"] == left[:20]
+        assert partly["second page"] == left[5:10]
+        for kind in by_chunks:
+            assert {hit[0] for hit in partly[kind]}.isdisjoint(gone), kind
+            assert partly[kind] or kind.startswith("similar"), kind
+        # Words are on the coordinator: all are found, some without their chunks.
+        assert [hit[:3] for hit in partly["keyword"]] == [hit[:3] for hit in before["keyword"]]
+        assert with_a_chunk(partly["keyword"]) == [hit for hit in before["keyword"] if hit[0] not in gone]
+        assert len(partly["snippets"]) == len(before["snippets"])
+        rows = Article.objects.hybrid_search("violin", if_server_down="partial")
+        assert rows.is_partial
+        explained = Article.objects.semantic_search("violin", if_server_down="partial").explain_search()
+        assert str(explained).startswith(plan)
+        assert explained.missing == (f"127.0.0.1:{server.port}",)
+        assert "partial: without what is on 127.0.0.1" in str(explained)
+        with transaction.atomic():
+            assert Article.objects.semantic_search("violin", if_server_down="partial").is_partial
+        with pytest.raises(ServerDownError):
+            list(Article.objects.semantic_search("violin"))
+    with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SEARCH": {"IF_SERVER_DOWN": "partial"}}):
+        assert_every_surface_says_partial(django_user_model.objects.create_superuser("ada"))
+    server.start()
+    assert found(if_server_down="partial") == before
+    assert not Article.objects.semantic_search("violin", if_server_down="partial").is_partial
+
+
+def assert_every_surface_says_partial(user):
+    client = Client()
+    client.force_login(user)
+    page = client.get("/api/knowledge/search/", {"query": "violin", "if_server_down": "partial"}).json()
+    assert page["is_partial"] is True
+    first = page["results"][0]["object_key"]
+    asked = {"model": "blog.Article", "key": first}
+    assert client.get("/api/knowledge/similar/", asked).json()["is_partial"] is True
+    assert client.get("/api/knowledge/search/", {"query": "violin", "if_server_down": "error"}).status_code == 503
+    asked = SearchArguments(query="violin", mode="keyword")
+    assert TOOLS["search"].call(asked, FixedUser(user.username)).is_partial
+    told = asyncio.run(search_knowledge(SimpleNamespace(deps=DjangoDeps(user_id=user.pk)), "violin"))
+    assert "documents may be missing" in told["missing"]
+    request = RequestFactory().get("/", {"q": "violin"})
+    request.user = user
+    assert "results may be missing" in SearchView.as_view()(request).render().content.decode()
+
+
+def test_a_server_that_hangs_is_as_one_that_is_down(server):
+    """Also where connections to it are open, whose queries nobody can cancel."""
+    with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SPACE": {"DISTRIBUTED": True}}):
+        whole = len(Article.objects.semantic_search("violin", limit=1000))
+        server.hang()
+        with pytest.raises(ServerDownError, match="hang"):
+            list(Article.objects.semantic_search("violin"))
+        servers_down._silent.clear()
+        for _ in range(2):
+            rows = Article.objects.semantic_search("violin", limit=1000, if_server_down="partial")
+            assert rows.is_partial
+            assert 0 < len(rows) < whole
+        server.start()
+        # The time for which it is left alone is over.
+        servers_down._silent["default"] = (0.0, servers_down._silent["default"][1])
+        rows = Article.objects.semantic_search("violin", limit=1000, if_server_down="partial")
+        assert len(rows) == whole
+        assert not rows.is_partial
+
+
+@pytest.mark.parametrize("message", [b"PREPARE TRANSACTION", b"COMMIT PREPARED"])
+def test_a_server_that_goes_while_a_write_is_committed_loses_nothing(server, distributed, monkeypatch, message):
+    """A write is one transaction over all servers: prepared on each, committed on the coordinator, then on each."""
+    Article.objects.update(body="penguins walk on ice, and swim in the ocean")
+    server.stop_before = message
+    if message.startswith(b"COMMIT"):
+        work()  # which is done with it: the rest is the coordinator's to tell that server
+    else:
+        with pytest.raises(Exception, match=r"remote|does not answer|connect"):
+            work()
+    server.stop_before = None
+    server.start()
+    connection.close()
+    monkeypatch.setattr("pgknowbase.operations.doctor.cluster.PREPARED_FOR", "0 s")
+    told = [finding for finding in examine("default") if finding.id == "cluster.prepared"]
+    assert bool(told) is message.startswith(b"COMMIT")
+    sql("SELECT recover_prepared_transactions()")
+    work()
+    assert_space_in_sync("default")
+    assert "cluster.prepared" not in {finding.id for finding in examine("default")}
+    assert not ExternalData.objects.exclude(status="completed").exists()
+    call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
+    assert Article.objects.semantic_search("penguins walk on ice")[0].body.startswith("penguins")

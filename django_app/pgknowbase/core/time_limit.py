@@ -48,6 +48,15 @@ def time_limit(using: str, *, anonymous: bool = False) -> Iterator[None]:
             yield
 
 
+def renew_limit(using: str) -> None:
+    """Give the statements to come the whole limit again: they are another attempt at what has used it up."""
+    current = next(
+        (wrapper for wrapper in connections[using].execute_wrappers if isinstance(wrapper, _TimeLimit)), None
+    )
+    if current is not None:
+        current.left = current.seconds
+
+
 def _limit_of(anonymous: bool) -> tuple[float | None, str]:
     settings = get_settings()
     limits = [(settings.query_timeout, "QUERY_TIMEOUT")]

@@ -251,6 +251,9 @@ SELECT extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::
 -- cluster --
 SELECT host, port, answers FROM pgknowbase_cluster_v1()
 
+-- cluster_prepared --
+SELECT host, port, prepared FROM pgknowbase_cluster_prepared_v1(%(older_than)s::interval) WHERE prepared > 0
+
 -- doctor_spaces --
 -- The embedding spaces beside what the catalogs say of their stores.
 SELECT s.name, s.is_active, s.dimensions, s.ef_search, s.storage, s.index, s.chunk_bytes, r.store::text AS store,

@@ -30,6 +30,7 @@ logger = logging.getLogger("pgknowbase.search")
 VIEW = "pgknowbase.view_externaldata"
 UNAVAILABLE = "The search is not available at the moment. Try again later."
 WORDS_ALONE = "Found by their words alone: the search by meaning is not available at the moment."
+PARTIAL = "A part of the site does not answer at the moment, so results may be missing."
 
 
 class SearchView(TemplateResponseMixin, View):
@@ -110,7 +111,7 @@ class SearchView(TemplateResponseMixin, View):
         context |= {
             "query": question.query,
             "results": found_rows(found, known),
-            "notice": notice,
+            "notice": " ".join(filter(None, [notice, PARTIAL if found.is_partial else ""])),
             "number": number,
             "first": question.offset + 1,
             "previous_page": self._address(number - 1) if number > 1 else "",

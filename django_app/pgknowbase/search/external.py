@@ -248,6 +248,7 @@ class ExternalDataQuerySet(SearchedQuerySet[Any]):
             paging=Paging(query, options, [] if chosen is None else [source.label for source in chosen]),
             snippet_length=options.snippet_length,
             freshness=options.freshness,
+            if_server_down=options.if_server_down,
             second_stage=SecondStage.of(query, options, [] if chosen is None else [each.label for each in chosen]),
             typos=TypoTolerance(visible_objects if ruled else None) if options.correct_typos else None,
             key_column="external_data_id",

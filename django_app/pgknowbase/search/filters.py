@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypedDict, get_args
 
 from django.conf import settings
 
-from pgknowbase.conf import get_settings
+from pgknowbase.conf import IfServerDown, get_settings
 from pgknowbase.core.text import is_storable, short_repr
 from pgknowbase.core.times import aware
 from pgknowbase.errors import SearchError
@@ -87,12 +87,15 @@ class SearchOptions(SearchFilters, total=False):
             the score. The best 1,000 hits are put into this order.
         min_relevance: with ``order_by`` only: the least share of the best hit's score, in [0, 1], that a hit needs;
             0.5 by default.
+        if_server_down: what is done while a server of the cluster does not answer: ``error`` raises, ``partial``
+            answers from the others, and ``is_partial`` of the result says so; None: ``SEARCH["IF_SERVER_DOWN"]``.
     """
 
     limit: int
     cursor: str | None
     order_by: str | None
     min_relevance: float | None
+    if_server_down: IfServerDown | None
 
 
 class TextSearchOptions(SearchOptions, total=False):
@@ -144,6 +147,7 @@ class Options:
     fresh: str | None = None
     fresh_timeout: float | None = None
     if_stale: IfStale | None = None
+    if_server_down: IfServerDown | None = None
     scored_by_words: bool = False
 
     def __post_init__(self) -> None:
@@ -162,6 +166,10 @@ class Options:
         self._check_paging()
         self._check_rerank()
         self._check_freshness()
+        if self.if_server_down not in (None, *get_args(IfServerDown)):
+            raise SearchError(
+                f"if_server_down {short_repr(self.if_server_down)} is unknown: pass 'error' or 'partial'."
+            )
         self.metadata_filter  # noqa: B018 - refuses wrong metadata now, not when the search runs
 
     def _check_paging(self) -> None:

@@ -41,11 +41,13 @@ class Measured:
     Attributes:
         steps: where its plans are to be recorded; None where nobody asks for them.
         hits: found.
+        is_partial: a server of the cluster did not answer.
         is_counted: False where it was done in vain, and is done again in another way.
     """
 
     steps: list[SearchStep] | None = None
     hits: int = 0
+    is_partial: bool = False
     is_counted: bool = True
 
 
@@ -73,6 +75,7 @@ def measured(query: Query, database: str, limit: int) -> Iterator[Measured]:
                 {
                     "pgknowbase.search.plan": plan or None,
                     "pgknowbase.search.statements": len(found.steps or ()),
+                    "pgknowbase.search.partial": found.is_partial or None,
                     "db.response.returned_rows": found.hits,
                     "gen_ai.retrieval.query.text": text,
                 }

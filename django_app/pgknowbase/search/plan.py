@@ -192,7 +192,8 @@ class Explanation:
     """How a search was run: what ``explain_search()`` returns. ``str()`` of it is the text to read.
 
     It has more than one step where some hits were not among the rows of the queryset, so that more hits had to be
-    asked for. ``nothing`` says why, where nothing was found; ``rerank`` what a second stage did.
+    asked for. ``nothing`` says why, where nothing was found; ``rerank`` what a second stage did; ``missing`` which
+    servers of the cluster, as host:port, did not answer, so that what is on them was not found.
     """
 
     steps: tuple[SearchStep, ...]
@@ -201,6 +202,7 @@ class Explanation:
     found: int
     nothing: NothingFound | None = None
     rerank: RerankStep | None = None
+    missing: tuple[str, ...] = ()
 
     @property
     def plan(self) -> str:
@@ -210,6 +212,8 @@ class Explanation:
     def __str__(self) -> str:
         lines = [str(step) for step in self.steps] or ["not searched: no row passes the filters of the queryset"]
         lines += [str(each) for each in (self.rerank, self.nothing) if each is not None]
+        if self.missing:
+            lines.append(f"partial: without what is on {', '.join(self.missing)}, where no server answers")
         return "\n".join(lines)
 
 

@@ -242,7 +242,9 @@ class SimilarQuery:
             rows = gateway.fetch_hits(
                 using, "search_similar", row=row, exact_search_max_chunks=below, **themselves, **page.params(filters)
             )
-            if not rows and keys and not gateway.fetch_value(using, "has_chunks", **themselves):
+            if rows or not keys or gateway.fetch_value(using, "is_partial"):
+                return rows  # a partial answer does not know what is on the other servers
+            if not gateway.fetch_value(using, "has_chunks", **themselves):
                 raise NotIndexedError(
                     f"The object {keys[0]!r} has no chunks yet: sync it and let the worker run before you search by it."
                 )

@@ -95,6 +95,16 @@ SELECT pgknowbase_facets_v1(
         %(filter)s::jsonb || jsonb_build_object('external_data_ids', ARRAY(SELECT a.id FROM among AS a))),
     %(most_values)s, %(most_objects)s, %(zone)s)
 
+-- answer_partially --
+-- Until the end of the transaction: searches answer from the servers of the cluster that are there, and do not ask these.
+SELECT set_config('pgknowbase.missing_servers', %(servers)s::text[]::text, true)
+
+-- is_partial --
+SELECT pgknowbase_is_partial()
+
+-- missing_servers --
+SELECT current_setting('pgknowbase.missing_servers')::text[]
+
 -- search_pending --
 SELECT * FROM pgknowbase_search_pending_v1(
     %(text)s, %(rendered)s::jsonb, %(max_pending)s, %(ruled)s::int[],

@@ -291,6 +291,7 @@ class SemanticQuerySet(SearchedQuerySet[Row]):
             paging=Paging(query, options, [source.label]),
             snippet_length=options.snippet_length,
             freshness=options.freshness,
+            if_server_down=options.if_server_down,
             second_stage=SecondStage.of(query, options, [source.label]),
             typos=TypoTolerance(visible_objects if private else None) if options.correct_typos else None,
             key_column="object_key",

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from pgknowbase.conf import IfServerDown
 from pgknowbase.core.strict import StrictModel
 from pgknowbase.replicas.freshness import MAX_TIMEOUT, Freshness, IfStale
 from pgknowbase.replicas.tokens import MAX_CHARACTERS
@@ -103,6 +104,12 @@ class QueryFilters(ObjectQuery):
         None, ge=0, le=1, description="With order_by: least share of the best score that a result has; 0.5 by default."
     )
 
+    if_server_down: IfServerDown | None = Field(
+        None,
+        description="What is done while a server of the cluster does not answer: fail, or answer from the others and"
+        " say that the results are partial; none: as the server is set.",
+    )
+
     def options(self, viewer: Viewer, *, extra: int) -> SearchOptions:
         """As keyword arguments of a search that finds ``extra`` more."""
         return SearchOptions(
@@ -117,6 +124,7 @@ class QueryFilters(ObjectQuery):
             changed_from=self.changed_from,
             changed_before=self.changed_before,
             visible_to=viewer,
+            if_server_down=self.if_server_down,
         )
 
 

@@ -108,6 +108,19 @@ class SearchedQuerySet(models.QuerySet[Row]):
         return None if reading is None else reading.state
 
     @property
+    def is_partial(self) -> bool:
+        """With ``if_server_down="partial"``: whether what is on some server of the cluster is missing.
+
+        >>> Note.objects.semantic_search("gears", if_server_down="partial").is_partial
+        False
+
+        Raises:
+            SearchError: this queryset is not the result of a search.
+        """
+        search = self._searched()
+        return bool(search.missing(self.db))
+
+    @property
     def next_cursor(self) -> str | None:
         """The cursor of the next page of this search; None on the last one, or more than 1,000 rows deep.
 
@@ -212,19 +225,27 @@ def _fetch_with_rows(rows: Any, search: Search) -> list[Any] | None:
     if statement is None:
         return None
     with measured(search.query, connections[using].settings_dict["NAME"], search.limit) as told:
-        records = told.steps is not None
-        with transaction.atomic(using=using) if records else nullcontext(), time_limit(using):
-            query, page = search.query_on(using), Page(search.limit, record_plan=records)
-            found = query.rows(using, page, search.filters(using), statement.sql)
-            if told.steps is not None:
-                told.steps.append(query.step(using, requested=search.limit, found=len(found)))
-            present = [row for row in found if row[HIT_COLUMNS] is not None]
-            told.hits = len(present)
-            if len(present) < len(found) == search.limit:
-                # The row of a hit is gone, so there are fewer rows than the limit, and further hits may exist.
-                told.is_counted = False
-                return None
-            hits = search.with_snippets(using, [Hit(*row[:HIT_COLUMNS]) for row in present])
+
+        def found_with_rows() -> tuple[list[Any], list[Hit]] | None:
+            records = told.steps is not None
+            with transaction.atomic(using=using) if records else nullcontext():
+                query, page = search.query_on(using), Page(search.limit, record_plan=records)
+                found = query.rows(using, page, search.filters(using), statement.sql)
+                if told.steps is not None:
+                    told.steps[:] = [query.step(using, requested=search.limit, found=len(found))]
+                present = [row for row in found if row[HIT_COLUMNS] is not None]
+                if len(present) < len(found) == search.limit:
+                    return None
+                return present, search.with_snippets(using, [Hit(*row[:HIT_COLUMNS]) for row in present])
+
+        with time_limit(using):
+            found = search.answer(using, found_with_rows)
+        if found is None:
+            # The row of a hit is gone, so there are fewer rows than the limit, and further hits may exist.
+            told.is_counted = False
+            return None
+        present, hits = found
+        told.hits, told.is_partial = len(present), bool(search.missing(using))
     search.store_results(using, hits)
     return [statement.row(search, using, hit, row[HIT_COLUMNS + 1 :]) for hit, row in zip(hits, present, strict=True)]
 

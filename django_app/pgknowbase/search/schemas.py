@@ -73,7 +73,8 @@ class SearchPage(BaseModel):
     has none. ``freshness``: of a search with ``fresh``, whether it has what that token stands for: ``fresh``;
     ``pending``: it may not have it yet; ``promoted``: another server is the primary since, and the results have what
     survived. ``rerank``: what became of a second stage: ``done``; ``late`` or ``failed``: the results are in the order
-    of the first stage; null where there was none.
+    of the first stage; null where there was none. ``is_partial``: a server of the cluster does not answer, and what is
+    on it is missing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -86,6 +87,7 @@ class SearchPage(BaseModel):
     did_you_mean: str | None = None
     freshness: State | None = None
     rerank: RerankState | None = None
+    is_partial: bool = False
 
 
 class FetchedDocument(KnownObject):

@@ -2,10 +2,10 @@
 
 import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Set
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 from typing import Any
 
@@ -14,7 +14,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db import connections, models, transaction
 from django.db.models.expressions import Expression, OrderBy
 
-from pgknowbase.conf import get_settings
+from pgknowbase.conf import IfServerDown, get_settings
 from pgknowbase.core.keys import key_text, object_key, parse_key
 from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import SearchError
@@ -30,6 +30,7 @@ from pgknowbase.search.pending import ObjectId, PendingSearch, interleave, mark_
 from pgknowbase.search.plan import Explanation, SearchStep
 from pgknowbase.search.queries import Hit, Page, Query, TextQuery, hits, with_snippets
 from pgknowbase.search.reranking import SecondStage, candidates, explained, reranked
+from pgknowbase.search.servers_down import Answer, partial_answer, whole_answer
 from pgknowbase.search.typos import Correction, TypoTolerance
 
 logger = logging.getLogger("pgknowbase.search")
@@ -60,6 +61,7 @@ class Search:
         typos: how typos of the text are corrected; None: they are not.
         freshness: what the server that it runs on must have; None: anything.
         second_stage: what may put its best hits into a new order; None: nothing.
+        if_server_down: what is done where a server of the cluster does not answer; None: as the settings say.
     """
 
     base: "models.QuerySet[Any]"
@@ -75,11 +77,13 @@ class Search:
     typos: TypoTolerance | None = None
     freshness: Freshness | None = None
     second_stage: SecondStage | None = None
+    if_server_down: IfServerDown | None = None
     _readings: dict[str | None, Reading] = field(default_factory=dict)
     _corrections: dict[str, Correction] = field(default_factory=dict)
     _results: dict[str, dict[str, Hit]] = field(default_factory=dict)
     _rerankers: dict[str, str | None] = field(default_factory=dict)
     _outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _missing: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     _lock: Any = field(default_factory=Lock)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Search":
@@ -103,16 +107,28 @@ class Search:
         """The hits by primary key as text, best first. The first call for a database runs the search."""
         if using not in self._results:
             with measured(self.query, connections[using].settings_dict["NAME"], self.limit) as told:
-                # The SQL functions record their plan in settings that last until the transaction ends.
-                with nullcontext() if told.steps is None else transaction.atomic(using=using), time_limit(using):
-                    found = self._run(using, told.steps)
+                with time_limit(using):
+                    found = self.answer(using, partial(self._first_stage, using, told.steps))
                 if (name := self.reranker(using)) is not None:
                     found = self._second(using, name, found)
                 with time_limit(using):
-                    found = self.with_snippets(using, found)
+                    found = self.answer(using, partial(self.with_snippets, using, found))
                     self.store_results(using, found)
-                told.hits = len(found)
+                told.hits, told.is_partial = len(found), bool(self.missing(using))
         return self._results[using]
+
+    def answer(self, using: str, call: Callable[[], Answer]) -> Answer:
+        """What ``call``, which reads alone, returns; where ``if_server_down`` says so, also without some servers."""
+        if (self.if_server_down or get_settings().search.if_server_down) == "error":
+            return whole_answer(using, call)
+        found, missing = partial_answer(using, call)
+        with self._lock:
+            self._missing[using].update(missing)
+        return found
+
+    def missing(self, using: str) -> tuple[str, ...]:
+        """The servers of the cluster that its results on this database are without, as host:port."""
+        return tuple(sorted(self._missing[using]))
 
     def store_results(self, using: str, found: list[Hit]) -> None:
         """Keep the hits of a database, unless another thread has stored some: all threads must see the same ones."""
@@ -186,20 +202,32 @@ class Search:
     def explain(self, using: str) -> Explanation:
         """Run the search anew, whatever is stored, and return how it ran."""
         steps: list[SearchStep] = []
-        # The SQL functions record their plan in settings that last until the transaction ends.
-        with transaction.atomic(using=using), time_limit(using):
-            found = self._run(using, steps)
-            nothing = None if found or self.offset else self._why_nothing(using)
+
+        def explained_stage() -> tuple[list[Hit], NothingFound | None]:
+            found = self._first_stage(using, steps)
+            return found, None if found or self.offset else self._why_nothing(using)
+
+        with time_limit(using):
+            found, nothing = self.answer(using, explained_stage)
         second = None
         if (name := self.reranker(using)) is not None:
             found = self._second(using, name, found)
             second = explained(self._outcomes[using], candidates(name), found)
-        return Explanation(tuple(steps), self.limit, self.offset, len(found), nothing, second)
+        return Explanation(tuple(steps), self.limit, self.offset, len(found), nothing, second, self.missing(using))
 
     def _why_nothing(self, using: str) -> NothingFound:
         filters = self.filters(using)
         best = self._search_index(using, replace(filters, threshold=-1.0), None, 1, 0)
         return nothing_found(using, filters, best=best[0].score if best else None)
+
+    def _first_stage(self, using: str, steps: list[SearchStep] | None) -> list[Hit]:
+        """As ``_run``, which may be run a second time, without some servers."""
+        if steps is None:
+            return self._run(using, None)
+        steps.clear()
+        # The SQL functions record their plan in settings that last until the transaction ends.
+        with transaction.atomic(using=using):
+            return self._run(using, steps)
 
     def _run(self, using: str, steps: list[SearchStep] | None) -> list[Hit]:
         """Search; ``steps``, if given, collects the plan of each statement. A second stage gets more than the page."""

@@ -5,7 +5,7 @@ the same in all of them. What they may ask is in ``questions``, and which server
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Model
 
@@ -56,23 +56,28 @@ def search_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> lis
     Raises:
         SearchError, EmbeddingError: as in ``search``.
     """
-    return rows_and_second_stage(question, viewer=viewer, extra=extra)[0]
+    return found_rows(question, viewer=viewer, extra=extra).rows
 
 
-def rows_and_second_stage(
-    question: SearchQuery, *, viewer: Viewer, extra: int = 0
-) -> tuple[list[Any], RerankState | None]:
-    """As ``search_rows``, and what became of the second stage; None where there was none.
+class FoundRows(NamedTuple):
+    """Rows of ``ExternalData`` with the attributes of their hits, and what ``SearchPage`` says of a page of them."""
+
+    rows: list[Any]
+    rerank: RerankState | None
+    is_partial: bool
+
+
+def found_rows(question: SearchQuery, *, viewer: Viewer, extra: int = 0) -> FoundRows:
+    """As ``search_rows``, and what there is to say of them.
 
     Raises:
         SearchError, EmbeddingError: as in ``search``.
     """
+    return reading(lambda using: _found_rows(_search(question, viewer, extra, using)), question.freshness)
 
-    def found(using: str) -> tuple[list[Any], RerankState | None]:
-        rows = _search(question, viewer, extra, using)
-        return list(rows), None if (second := rows.reranked) is None else second.state
 
-    return reading(found, question.freshness)
+def _found_rows(rows: Any) -> FoundRows:
+    return FoundRows(list(rows), None if (second := rows.reranked) is None else second.state, rows.is_partial)
 
 
 def _search(question: SearchQuery, viewer: Viewer, extra: int, using: str) -> Any:
@@ -149,7 +154,7 @@ def similar_to_several(objects: Sequence[tuple[str, str]], among: QueryFilters, 
     return read_page(among, viewer, page)
 
 
-def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Viewer, extra: int = 0) -> list[Any]:
+def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Viewer, extra: int = 0) -> FoundRows:
     """The same as rows of ``ExternalData``, for an object that ``find_object`` or ``find_external_data`` returned.
 
     Args:
@@ -159,7 +164,7 @@ def similar_rows(source: Source, found: Any, among: QueryFilters, *, viewer: Vie
         NotIndexedError: the object has no chunks yet.
         SearchError: something in ``among`` is out of range or unknown.
     """
-    return reading(lambda using: list(_similar([(source, found)], among, viewer, extra, using)), among.freshness)
+    return reading(lambda using: _found_rows(_similar([(source, found)], among, viewer, extra, using)), among.freshness)
 
 
 def _similar(found: Sequence[tuple[Source, Any]], among: QueryFilters, viewer: Viewer, extra: int, using: str) -> Any:
@@ -272,6 +277,7 @@ def _page(rows: Any, filters: QueryFilters, using: str, extra: int) -> SearchPag
         next_cursor=rows.cursor_after(row.pk for row in shown) if has_next and not filters.offset else None,
         did_you_mean=rows.did_you_mean,
         rerank=None if (second := rows.reranked) is None else second.state,
+        is_partial=rows.is_partial,
     )
 
 

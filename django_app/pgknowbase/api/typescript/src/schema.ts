@@ -742,6 +742,11 @@ export interface components {
              */
             min_relevance?: number | null;
             /**
+             * If Server Down
+             * @description What is done while a server of the cluster does not answer: fail, or answer from the others and say that the results are partial; none: as the server is set.
+             */
+            if_server_down?: ("error" | "partial") | null;
+            /**
              * Query
              * @description What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*.
              * @example how do triggers work
@@ -785,7 +790,8 @@ export interface components {
          *     has none. ``freshness``: of a search with ``fresh``, whether it has what that token stands for: ``fresh``;
          *     ``pending``: it may not have it yet; ``promoted``: another server is the primary since, and the results have what
          *     survived. ``rerank``: what became of a second stage: ``done``; ``late`` or ``failed``: the results are in the order
-         *     of the first stage; null where there was none.
+         *     of the first stage; null where there was none. ``is_partial``: a server of the cluster does not answer, and what is
+         *     on it is missing.
          */
         SearchPage: {
             /** Results */
@@ -804,6 +810,11 @@ export interface components {
             freshness?: ("fresh" | "pending" | "promoted") | null;
             /** Rerank */
             rerank?: ("done" | "late" | "failed") | null;
+            /**
+             * Is Partial
+             * @default false
+             */
+            is_partial?: boolean;
         };
         /**
          * SearchResult
@@ -969,6 +980,11 @@ export interface components {
              * @description With order_by: least share of the best score that a result has; 0.5 by default.
              */
             min_relevance?: number | null;
+            /**
+             * If Server Down
+             * @description What is done while a server of the cluster does not answer: fail, or answer from the others and say that the results are partial; none: as the server is set.
+             */
+            if_server_down?: ("error" | "partial") | null;
             /**
              * Query
              * @description What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*.
@@ -1279,6 +1295,11 @@ export interface components {
              */
             min_relevance?: number | null;
             /**
+             * If Server Down
+             * @description What is done while a server of the cluster does not answer: fail, or answer from the others and say that the results are partial; none: as the server is set.
+             */
+            if_server_down?: ("error" | "partial") | null;
+            /**
              * Model
              * @description Its source model.
              * @example blog.Article
@@ -1379,6 +1400,11 @@ export interface components {
              * @description With order_by: least share of the best score that a result has; 0.5 by default.
              */
             min_relevance?: number | null;
+            /**
+             * If Server Down
+             * @description What is done while a server of the cluster does not answer: fail, or answer from the others and say that the results are partial; none: as the server is set.
+             */
+            if_server_down?: ("error" | "partial") | null;
             /**
              * Ids
              * @description Ids of results.
@@ -3195,6 +3221,8 @@ export interface operations {
                 order_by?: string | null;
                 /** @description With order_by: least share of the best score that a result has; 0.5 by default. */
                 min_relevance?: number | null;
+                /** @description What is done while a server of the cluster does not answer: fail, or answer from the others and say that the results are partial; none: as the server is set. */
+                if_server_down?: ("error" | "partial") | null;
                 /**
                  * @description What to look for. In the modes keyword and hybrid also: "a phrase", -without, one OR another, title:word, pref*.
                  * @example how do triggers work
@@ -3440,6 +3468,8 @@ export interface operations {
                 order_by?: string | null;
                 /** @description With order_by: least share of the best score that a result has; 0.5 by default. */
                 min_relevance?: number | null;
+                /** @description What is done while a server of the cluster does not answer: fail, or answer from the others and say that the results are partial; none: as the server is set. */
+                if_server_down?: ("error" | "partial") | null;
                 /**
                  * @description Its source model.
                  * @example blog.Article

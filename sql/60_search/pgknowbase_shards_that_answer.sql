@@ -1,0 +1,43 @@
+-- The rows that a statement gives of the shards of a distributed store, as JSON objects; of those servers alone that answer.
+-- Citus itself answers from all servers or not at all, so each server is asked for its shards over a connection of its own,
+-- all at the same time, and sees what is committed.
+--
+--   statement   a SELECT that reads the table {shard}
+--
+-- The setting pgknowbase.missing_servers names servers that are not asked, as an array of host:port; those that do not answer
+-- are added to it, until the end of the transaction.
+CREATE OR REPLACE FUNCTION pgknowbase_shards_that_answer(store text, statement text) RETURNS SETOF jsonb
+LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT SET jit = 'off'
+AS $pgknowbase$
+DECLARE
+    _missing text[] := coalesce(nullif(current_setting('pgknowbase.missing_servers', true), ''), '{}');
+    _next record;
+BEGIN
+    PERFORM pgknowbase_limit_connecting();
+    FOR _next IN
+        WITH asked AS (
+            SELECT n.nodename::text AS host, n.nodeport AS port, format(
+                'SELECT jsonb_agg(to_jsonb(f)) FROM (%s) AS f', string_agg(format(
+                    '(%s)', replace(statement, '{shard}', shard_name(d.logicalrelid, d.shardid))), ' UNION ALL ')) AS command
+            FROM pg_dist_shard AS d
+            JOIN pg_dist_placement AS p ON p.shardid = d.shardid
+            JOIN pg_dist_node AS n ON n.groupid = p.groupid AND n.noderole = 'primary'
+            WHERE d.logicalrelid = store::regclass AND n.nodename || ':' || n.nodeport <> ALL (_missing)
+            GROUP BY n.nodename, n.nodeport
+        )
+        SELECT r.node_name || ':' || r.node_port AS server, r.success, r.result
+        FROM (SELECT array_agg(a.host) AS hosts, array_agg(a.port) AS ports, array_agg(a.command) AS commands FROM asked AS a) AS a
+        CROSS JOIN LATERAL master_run_on_worker(a.hosts, a.ports, a.commands, true) AS r
+        WHERE a.hosts IS NOT NULL
+    LOOP
+        IF _next.success THEN
+            RETURN QUERY SELECT j FROM jsonb_array_elements(nullif(_next.result, '')::jsonb) AS j;
+        ELSIF _next.result ~ '^(failed to connect|connection lost|query result unavailable)|terminating connection|shutting down' THEN
+            _missing := _missing || _next.server;
+        ELSE
+            RAISE EXCEPTION 'the server % of the cluster: %', _next.server, _next.result;
+        END IF;
+    END LOOP;
+    PERFORM set_config('pgknowbase.missing_servers', _missing::text, true);
+END
+$pgknowbase$;
