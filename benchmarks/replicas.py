@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -32,6 +33,7 @@ ROWS = 2000
 BLOCK = 25  # searches; the kernel counts a process's time in hundredths of a second
 NAMES = ("fresh", "pending", "stale", "from replicas", "paused", "cut", "killed")
 THREADS = 8
+SAID = 5000  # pairs, after each of which the counts so far are printed
 PAIRS, QUICK_PAIRS = int(os.environ.get("PGKNOWBASE_BENCH_PAIRS", "10000")), 40
 # Seconds that a replay is paused for, that pass between two pauses or cut connections, and between two servers killed.
 PAUSES, BETWEEN, KILLS = (0.02, 0.3), (0.05, 0.4), (15.0, 25.0)
@@ -172,6 +174,8 @@ def _pairs(count: int, rows: int) -> tuple["Counter[str]", list[float]]:
                 counts[state] += 1
                 counts["from replicas"] += alias.startswith("replica")
                 times.append((time.perf_counter() - started) * 1000)
+                if len(times) % SAID == 0:
+                    print(f"{len(times)} pairs: {dict(counts)}", file=sys.stderr, flush=True)
         connections.close_all()
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(THREADS)]

@@ -1,7 +1,8 @@
 """Settings of the test project: an embedded Postgres of its own for each run, or the server that DATABASE_URL names.
 
-PGKNOWBASE_TEST_POSTGRES is the major version of the embedded one, PGKNOWBASE_TEST_WORKER and
-PGKNOWBASE_TEST_AGENTS more settings of the worker and of agents.
+PGKNOWBASE_TEST_POSTGRES is the major version of the embedded one, which PGKNOWBASE_TEST_PROGRAMS, a directory such as
+/usr/lib/postgresql/19/bin, has the programs of where the wheel has none. PGKNOWBASE_TEST_WORKER and
+PGKNOWBASE_TEST_AGENTS are more settings of the worker and of agents.
 """
 
 import atexit
@@ -9,12 +10,23 @@ import json
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
-from pgknowbase.embedded import EmbeddedPostgres, database_config
+from pgknowbase.embedded import EmbeddedPostgres, cluster, database_config, process
 
 # Nothing here needs to survive a crash.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "60"}
+
+
+def _use(programs: Path, version: int) -> None:
+    """Start servers of this version, also the tests' replicas, with these programs."""
+    shipped = process.programs
+
+    def chosen(wanted: int, account: process.Account) -> Path:
+        return programs if wanted == version else shipped(wanted, account)
+
+    process.programs = cluster.programs = chosen
 
 
 def _database() -> dict[str, Any]:
@@ -22,6 +34,8 @@ def _database() -> dict[str, Any]:
         return database_config(url)
     directory = tempfile.mkdtemp(prefix="pgknowbase-tests-")
     version = int(os.environ.get("PGKNOWBASE_TEST_POSTGRES", "18"))
+    if programs := os.environ.get("PGKNOWBASE_TEST_PROGRAMS"):
+        _use(Path(programs), version)
     server = EmbeddedPostgres(directory, version=version, options=FAST).start()
 
     def remove(owner: int = os.getpid()) -> None:

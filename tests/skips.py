@@ -17,6 +17,7 @@ ALLOWED = {
     "needs Debian's Postgres 15": "Not every runner has Debian's packages; the matrix of servers has them.",
     "the server has no locales of its own": "Postgres 15 and 16 know none of the provider builtin.",
     "needs transaction_timeout of Postgres 17": "Older servers have no such limit.",
+    "needs WAIT FOR LSN of Postgres 19": "The embedded one is 18; PGKNOWBASE_TEST_PROGRAMS names the programs of 19.",
     "needs the embedded Postgres": "Replicas are copies of it; the run without DATABASE_URL has them.",
     "needs MCP's conformance suite": "It comes from npm and needs Node 22, which not every runner can install.",
     "needs CITUS_URL": "Citus is in no package registry; a run where CITUS_URL names a coordinator has these tests.",

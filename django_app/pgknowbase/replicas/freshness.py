@@ -2,16 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache, partial
+from itertools import count
 from typing import Any, Literal, TypeVar
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
+from pgknowbase.core.server_limits import exceeded_limit
 from pgknowbase.errors import ConfigurationError, FreshnessError, NotYetFreshError
 from pgknowbase.replicas import servers
 from pgknowbase.replicas.servers import Position
@@ -27,6 +29,9 @@ MAX_TIMEOUT = 30.0
 # Seconds between two looks at what a replica has replayed.
 FIRST_PAUSE, LONGEST_PAUSE = 0.001, 0.02
 WAITS_FOR_LSN = 190_000  # the first version of Postgres with WAIT FOR LSN
+# Seconds that one statement waits on the only replica that can come to have the position. Then all are looked at again:
+# one that did not answer may have come back.
+LONGEST_WAIT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +105,16 @@ class FreshServer:
         """
         freshness = self.freshness
         end = time.monotonic() + freshness.timeout
-        pause = FIRST_PAUSE
+        pauses = _pauses()
         indexed_by: str | None = None  # a server that has replayed the write, and whose index has not
         while replicas:
             indexed_by, hopeless = None, True
+            behind: list[str] = []
             for alias in filter(servers.is_up, replicas):
                 has = _unless_it_fails(alias, partial(self._has, alias), _Has.CANNOT_TELL)
                 hopeless = hopeless and has is _Has.CANNOT_TELL
+                if has is _Has.NOT_YET:
+                    behind.append(alias)
                 if has is _Has.YES:
                     indexed = _unless_it_fails(alias, partial(self._is_indexed, alias), None)
                     if indexed:
@@ -116,10 +124,14 @@ class FreshServer:
             left = end - time.monotonic()
             if left <= 0 or hopeless:
                 break
-            if waits_for := next(filter(servers.is_up, replicas), None):
-                wait = partial(self._wait, waits_for, min(pause, left), left, for_index=indexed_by is not None)
-                _unless_it_fails(waits_for, wait, None)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            number, pause = next(pauses)
+            if indexed_by is not None or not behind:
+                time.sleep(min(pause, left))
+                continue
+            # The others may have it sooner than the one that is waited for: each has its turn, and no long one.
+            alias = behind[number % len(behind)]
+            longest = LONGEST_WAIT if len(behind) == 1 else pause
+            _unless_it_fails(alias, partial(self._wait, alias, min(pause, left), min(longest, left)), None)
         return self._after_the_wait(replicas, indexed_by, end)
 
     def _after_the_wait(self, replicas: list[str], indexed_by: str | None, end: float) -> str:
@@ -208,13 +220,26 @@ class FreshServer:
     def _is_indexed(self, alias: str) -> bool:
         return _have_indexed(alias, self._token.objects)
 
-    def _wait(self, alias: str, pause: float, left: float, *, for_index: bool) -> None:
+    def _wait(self, alias: str, pause: float, longest: float) -> None:
+        """Wait until the server may have the position: at most ``longest`` seconds, ``pause`` where it cannot say."""
         connection: Any = connections[alias]
-        token = self._token
-        if for_index or connection.in_atomic_block or connection.pg_version < WAITS_FOR_LSN:
+        if connection.in_atomic_block or connection.pg_version < WAITS_FOR_LSN:
             time.sleep(pause)
             return
-        gateway.wait_for_lsn(alias, lsn_text(token.lsn), left)
+        try:
+            gateway.wait_for_lsn(alias, lsn_text(self._token.lsn), longest)
+        except OperationalError as error:
+            if exceeded_limit(error) is None:
+                raise
+            # The role's statement_timeout is shorter than the wait. The next look says how far the server is.
+
+
+def _pauses() -> Iterator[tuple[int, float]]:
+    """Seconds between looks, numbered, growing."""
+    pause = FIRST_PAUSE
+    for number in count():
+        yield number, pause
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _unless_it_fails(alias: str, ask: Callable[[], Answer], otherwise: Answer) -> Answer:

@@ -4,6 +4,7 @@ import json
 import os
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,11 +16,12 @@ from django.test import Client
 
 from pgknowbase.chat.retrieval import find_passages
 from pgknowbase.conf import get_settings
+from pgknowbase.core import gateway
 from pgknowbase.core.routing import reads_from
 from pgknowbase.errors import FreshnessError, NotYetFreshError
 from pgknowbase.models import ExternalData
 from pgknowbase.operations.doctor.examine import examine
-from pgknowbase.replicas import FreshnessToken, freshness_token, servers
+from pgknowbase.replicas import FreshnessToken, freshness, freshness_token, servers
 from pgknowbase.search import service
 from pgknowbase.search.questions import FacetQuery, QueryFilters, SearchQuery
 from pgknowbase.search.visibility import UNRESTRICTED
@@ -444,6 +446,86 @@ def test_the_examples_of_scaling_md(rice, replicas, capsys):
         exec(page.take("python").replace("/tmp/try", place), {})
     assert "replica&port=" in capsys.readouterr().out
     assert not page.left
+
+
+# Postgres 19
+
+
+@pytest.fixture
+def waits(replicas, monkeypatch):
+    """The waits by WAIT FOR LSN, in order: alias, and seconds at most."""
+    if connections["default"].pg_version < freshness.WAITS_FOR_LSN:
+        pytest.skip("needs WAIT FOR LSN of Postgres 19")
+    seen = []
+
+    def wait(alias, lsn, seconds, real=gateway.wait_for_lsn):
+        seen.append((alias, seconds))
+        real(alias, lsn, seconds)
+
+    monkeypatch.setattr(gateway, "wait_for_lsn", wait)
+    return seen
+
+
+@contextmanager
+def once_waited_for(alias, then):
+    """Call ``then`` while a session of this server is in WAIT FOR LSN."""
+    waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'WaitForWalReplay'"
+
+    def watch():
+        until(lambda: ask(alias, waiting))
+        then()
+        connections.close_all()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    yield
+    thread.join()
+
+
+def test_one_replica_is_waited_for_by_one_statement(rice, replicas, waits, settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REPLICAS": ["replica_0"]}
+    pause("replica_0")
+    token = change(rice)
+    drain()
+    with once_waited_for("replica_0", lambda: resume("replica_0")):
+        assert titles("noodles", fresh=token, fresh_timeout=30, if_stale="error") == ["Rice"]
+    assert set(waits) == {("replica_0", freshness.LONGEST_WAIT)}
+
+
+def test_several_replicas_are_waited_for_in_turn(rice, replicas, waits):
+    for alias in replicas:
+        pause(alias)
+    token = change(rice)
+    drain()
+    with once_waited_for("replica_0", lambda: resume("replica_1")):
+        assert titles("noodles", fresh=token, fresh_timeout=30, if_stale="error") == ["Rice"]
+    assert {alias for alias, _ in waits} == set(replicas)
+    assert max(seconds for _, seconds in waits) <= freshness.LONGEST_PAUSE
+
+
+def test_a_wait_that_a_shorter_limit_of_the_server_ends(rice, replicas, waits, settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REPLICAS": ["replica_0"]}
+    pause("replica_0")
+    token = change(rice)
+    drain()
+    ask("replica_0", "SELECT set_config('statement_timeout', '200', false)")
+    with once_waited_for("replica_0", lambda: (until(lambda: len(waits) > 2), resume("replica_0"))):
+        assert titles("noodles", fresh=token, fresh_timeout=30, if_stale="error") == ["Rice"]
+
+
+def test_a_replica_that_is_promoted_while_it_is_waited_for(rice, start_replica, alias, settings, waits):
+    alias("soon", start_replica())
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "REPLICAS": ["soon"]}
+    servers.forget()
+    caught_up("soon")
+    follow("soon", type("Gone", (), {"data_dir": "/nowhere"}))
+    until(lambda: not ask("soon", "SELECT count(*) FROM pg_stat_wal_receiver"))
+    token = change(rice)
+    drain()
+    with once_waited_for("soon", lambda: ask("soon", "SELECT pg_promote()")):
+        found = Article.objects.keyword_search("noodles", fresh=token, fresh_timeout=30)
+        assert [row.title for row in found] == ["Rice"]
+    assert (found.db, found.freshness) == ("default", "fresh")
 
 
 # Promotion, last because a promoted replica follows nobody
