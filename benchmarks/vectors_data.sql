@@ -12,7 +12,7 @@
 \if :{?memory} \else \set memory '1GB' \endif
 \ir vectors_clean.sql
 
-SELECT format('%I.%I', store_schema, store_table) AS store, dimensions AS dim,
+SELECT id AS space, format('%I.%I', store_schema, store_table) AS store, dimensions AS dim,
     format('%I.%I', store_schema, store_table || '_hnsw') AS index,
     format('CREATE INDEX %I ON %I.%I USING hnsw (%s) WITH (m = 16, ef_construction = 200)',
         store_table || '_hnsw', store_schema, store_table, pgknowbase_index_column_v1(index, dimensions)) AS indexdef
@@ -85,19 +85,19 @@ SELECT max(id) FILTER (WHERE model = 'big') AS big, max(id) FILTER (WHERE model 
 FROM django_content_type WHERE app_label = 'pgknowbase_benchmark' \gset
 CREATE VIEW pgknowbase_benchmark.source AS SELECT :big AS big, :small AS small;
 
-INSERT INTO pgknowbase_externaldata (
-    source_type, content_type_id, object_key, title, description, content_hash, metadata, tags, is_public, is_active,
-    similarity_threshold, status, error, attempts, chunk_count)
-SELECT 'model', CASE WHEN i % 5 = 0 THEN :small ELSE :big END, i::text, 'object ' || i, '', '',
-    jsonb_build_object('p50', r < 0.5, 'p10', r < 0.1, 'p1', r < 0.01, 'p01', r < 0.001, 'p001', r < 0.0001), '{}',
-    true, true, 0, 'completed', '', 0, 1
-FROM (SELECT i, random() AS r FROM generate_series(1, :chunks) AS i) AS o;
-
 DROP INDEX IF EXISTS :index;
 INSERT INTO :store (source, id, chunk_seq, chunk, embedding, tokens)
 SELECT CASE WHEN i % 5 = 0 THEN :small ELSE :big END, i::text, 0, t.content, d.v, 100
 FROM pgknowbase_benchmark.drawn AS d JOIN pgknowbase_benchmark.text AS t USING (i) ORDER BY i;
 :indexdef;
+
+INSERT INTO pgknowbase_externaldata (
+    source_type, content_type_id, object_key, title, description, content_hash, metadata, tags, is_public, is_active,
+    similarity_threshold, status, error, attempts, chunk_count, vectors, vectors_space)
+SELECT 'model', CASE WHEN i % 5 = 0 THEN :small ELSE :big END, i::text, 'object ' || i, '', '',
+    jsonb_build_object('p50', r < 0.5, 'p10', r < 0.1, 'p1', r < 0.01, 'p01', r < 0.001, 'p001', r < 0.0001), '{}',
+    true, true, 0, 'completed', '', 0, 1, ARRAY[v::halfvec(:dim)::halfvec], :space
+FROM (SELECT i, random() AS r, d.v FROM pgknowbase_benchmark.drawn AS d WHERE i <= :chunks ORDER BY i) AS o;
 
 -- What the triggers would do is done by hand: nothing is to be embedded, and the words are made all at once.
 ALTER TABLE pgknowbase_document DISABLE TRIGGER USER;

@@ -29,9 +29,10 @@ BEGIN
     EXECUTE format($sql$
         WITH told AS (
             UPDATE pgknowbase_externaldata AS e
-            SET (chunk_count, token_count) = (
-                    SELECT count(*), sum(c.tokens) FROM %s AS c
+            SET (chunk_count, token_count, vectors) = (
+                    SELECT count(*), sum(c.tokens), %s FROM %s AS c
                     WHERE c.source = e.content_type_id AND c.id = e.object_key),
+                vectors_space = $3,
                 processed_at = clock_timestamp(),
                 status = CASE e.status WHEN 'failed' THEN e.status ELSE 'completed' END,
                 error = CASE e.status WHEN 'failed' THEN e.error ELSE '' END,
@@ -46,7 +47,7 @@ BEGIN
             RETURNING 1
         )
         SELECT count(*) FROM told
-        $sql$, pgknowbase_store_reader(_space, '$1', '$2')) INTO _done USING sources, ids;
+        $sql$, pgknowbase_beside(_space), pgknowbase_store_reader(_space, '$1', '$2')) INTO _done USING sources, ids, _space.id;
     RETURN _done;
 END
 $pgknowbase$;

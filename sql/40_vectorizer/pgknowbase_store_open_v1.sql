@@ -66,6 +66,13 @@ BEGIN
         RETURN QUERY SELECT o.source, o.id, 'open' FROM unnest(_sources, _ids) AS o (source, id);
         RETURN;
     END IF;
+    -- The trigger pgknowbase_forget_vectors locks it statement by statement, and pgknowbase_store_close_v1 writes it: here it is
+    -- locked in the order of its keys, and before the snapshot in which the vectors are brought together.
+    PERFORM FROM (SELECT DISTINCT k.source, k.id FROM unnest(_sources, _ids) AS k (source, id) ORDER BY 1, 2) AS o
+    CROSS JOIN LATERAL (
+        SELECT x.id FROM pgknowbase_externaldata AS x
+        WHERE x.content_type_id = o.source AND x.object_key = o.id OFFSET 0 FOR NO KEY UPDATE
+    ) AS e;
     EXECUTE format($sql$
         DELETE FROM %s AS c USING unnest($1, $2) AS o (source, id)
         WHERE c.source = o.source AND c.id = o.id AND NOT EXISTS (

@@ -64,6 +64,7 @@ BEGIN
             FOR EACH ROW WHEN (NOT OLD.is_copy AND OLD.vector_key <> NEW.vector_key)
             EXECUTE FUNCTION %1$I.pgknowbase_promote_copy();
         $sql$, _schema, _table, _table || '_vectors', _table || '_copies');
+    PERFORM pgknowbase_keep_beside(_schema, _table);
     -- By which a text that has its vector already is found. Eight bytes instead of the text, and it need not be unique.
     EXECUTE format(
         'CREATE INDEX %I ON %I.%I (hashtextextended(chunk, 0))', _table || '_text', _schema, _table);

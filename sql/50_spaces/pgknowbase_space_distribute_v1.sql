@@ -12,6 +12,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM 
 AS $pgknowbase$
 DECLARE
     _columns CONSTANT text := 'embedding_uuid, source, id, chunk_seq, chunk, embedding, tokens, reusable';
+    _triggers CONSTANT text := '^pgknowbase_(mark|promote)_'; -- those that keep vectors beside the external data reach out of a shard
     _space pgknowbase_space;
     _old text;
     _new text;
@@ -41,7 +42,7 @@ BEGIN
     IF _distributed THEN
         -- Functions that were there before the extension are unknown to the other servers.
         PERFORM create_distributed_function(t.tgfoid)
-        FROM (SELECT DISTINCT g.tgfoid FROM pg_trigger AS g WHERE g.tgrelid = _old::regclass AND starts_with(g.tgname, 'pgknowbase_')) AS t;
+        FROM (SELECT DISTINCT g.tgfoid FROM pg_trigger AS g WHERE g.tgrelid = _old::regclass AND g.tgname ~ _triggers) AS t;
         PERFORM create_distributed_table(_new::regclass, 'id', shard_count => shards, colocate_with => 'none');
         SET LOCAL citus.enable_unsafe_triggers = on;
     END IF;
@@ -65,7 +66,7 @@ BEGIN
         CONTINUE WHEN _late;
         FOR _next IN
             SELECT pg_get_triggerdef(t.oid) AS definition FROM pg_trigger AS t
-            WHERE t.tgrelid = _old::regclass AND starts_with(t.tgname, 'pgknowbase_')
+            WHERE t.tgrelid = _old::regclass AND t.tgname ~ _triggers
         LOOP
             EXECUTE replace(_next.definition, format(' ON %s FOR ', _old), format(' ON %s FOR ', _new));
         END LOOP;
@@ -108,5 +109,10 @@ BEGIN
     END LOOP;
     UPDATE pgknowbase_space AS s
     SET distributed = _distributed, store_table = _space.store_table WHERE s.id = space;
+    IF _distributed THEN
+        UPDATE pgknowbase_externaldata AS e SET vectors = NULL, vectors_space = NULL WHERE e.vectors_space = space;
+    ELSE
+        PERFORM pgknowbase_keep_beside(_space.store_schema, _space.store_table);
+    END IF;
 END
 $pgknowbase$;

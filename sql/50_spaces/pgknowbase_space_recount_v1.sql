@@ -1,6 +1,6 @@
 -- After another space was activated: lets the status and the counts of one page of external data, in key order, tell
--- how they stand in the active space. Returns the last key of the page, nothing at the end. Failed renderings stay
--- failed; what a space refused to embed is failed while that space is active.
+-- how they stand in the active space, and brings their vectors together (pgknowbase_beside). Returns the last key of the page,
+-- nothing at the end. Failed renderings stay failed; what a space refused to embed is failed while that space is active.
 CREATE OR REPLACE FUNCTION pgknowbase_space_recount_v1(after_source integer, after_key text, max_rows integer)
 RETURNS TABLE (source integer, object_key text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
@@ -15,7 +15,7 @@ DECLARE
     _sources integer[];
     _keys text[];
 BEGIN
-    SELECT v.id, format('%I.%I', v.queue_schema, v.queue_table) AS queue,
+    SELECT v.id, s.id AS space, pgknowbase_beside(s) AS vectors, format('%I.%I', v.queue_schema, v.queue_table) AS queue,
         format('%I.%I', v.queue_schema, v.queue_failed_table) AS failed, pgknowbase_store_reader(s, '$3', '$4') AS store
     INTO STRICT _space FROM pgknowbase_space AS s JOIN ai.vectorizer AS v ON v.id = s.vectorizer_id WHERE s.is_active;
     SELECT coalesce(
@@ -35,7 +35,7 @@ BEGIN
     -- The rows are locked, and this statement sees whatever was committed before: what is queued later tells it itself.
     EXECUTE format($sql$
         WITH found AS (
-            SELECT e.id, e.status AS was, n.chunks, n.tokens,
+            SELECT e.id, e.status AS was, n.chunks, n.tokens, n.vectors,
                 CASE
                     WHEN dead.here THEN 'failed'
                     WHEN e.status = 'failed' AND (e.retry_at IS NOT NULL OR NOT EXISTS (
@@ -51,7 +51,7 @@ BEGIN
                     ORDER BY r.recorded DESC LIMIT 1), 'embedding failed') ELSE e.error END AS error
             FROM pgknowbase_externaldata AS e
             CROSS JOIN LATERAL (
-                SELECT count(*)::int AS chunks, sum(c.tokens)::int AS tokens FROM %2$s AS c
+                SELECT count(*)::int AS chunks, sum(c.tokens)::int AS tokens, %5$s AS vectors FROM %2$s AS c
                 WHERE c.source = e.content_type_id AND c.id = e.object_key
             ) AS n
             CROSS JOIN LATERAL (
@@ -60,12 +60,14 @@ BEGIN
             WHERE e.id = ANY ($1)
         )
         UPDATE pgknowbase_externaldata AS e
-        SET status = n.status, chunk_count = n.chunks, token_count = n.tokens,
+        SET status = n.status, chunk_count = n.chunks, token_count = n.tokens, vectors = n.vectors, vectors_space = $5,
             error = CASE n.status WHEN 'failed' THEN n.error ELSE '' END,
             attempts = CASE n.status WHEN 'failed' THEN e.attempts ELSE 0 END
         FROM found AS n
-        WHERE e.id = n.id AND (e.status, e.chunk_count, e.token_count) IS DISTINCT FROM (n.status, n.chunks, n.tokens)
-        $sql$, _space.queue, _space.store, _space.failed, _others) USING _ids, _space.id, _sources, _keys;
+        WHERE e.id = n.id AND (e.status, e.chunk_count, e.token_count, e.vectors_space)
+            IS DISTINCT FROM (n.status, n.chunks, n.tokens, $5)
+        $sql$, _space.queue, _space.store, _space.failed, _others, _space.vectors)
+    USING _ids, _space.id, _sources, _keys, _space.space;
     RETURN QUERY SELECT _sources[cardinality(_sources)], _keys[cardinality(_keys)];
 END
 $pgknowbase$;

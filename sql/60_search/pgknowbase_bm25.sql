@@ -37,6 +37,8 @@ DECLARE
     _filtered CONSTANT boolean := num_nonnulls(
         filter.visible_to, filter.metadata, filter.matching, filter.tags, filter.changed_from, filter.changed_before,
         filter.object_keys, filter.external_data_ids) > 0;
+    -- To look up an object takes a quarter of the time that scoring it takes. Ten hits are found among few.
+    _filtered_first CONSTANT boolean := _filtered AND max_hits > 100;
     _private CONSTANT boolean := filter.visible_to IS NOT NULL OR coalesce(filter.private, false);
     _seen CONSTANT pgknowbase_filter := CASE WHEN _private THEN pgknowbase_filter_v1(
         sources => filter.sources, visible_to => filter.visible_to,
@@ -62,7 +64,7 @@ DECLARE
     _last bigint;
     _is_all boolean;
     _narrow boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
-    _counted boolean := _narrow OR _private OR _conditions IS NOT NULL; -- whether rare words are, before they are looked for
+    _counted boolean := _narrow OR _private OR _filtered_first OR _conditions IS NOT NULL; -- whether rare words are, before they are looked for
     _by_conditions boolean := false;
     _is_planned_once boolean;
     _candidates integer := most_candidates;
@@ -103,6 +105,7 @@ BEGIN
         -- For who may not see everything the scores depend on what was scored: they should be the same on the first pages.
         _candidates := least(most_candidates, CASE
             WHEN _private THEN greatest(3000, 2::bigint * max_hits)
+            WHEN _filtered_first THEN 1000 + 1.3 * max_hits * _size / greatest(pgknowbase_estimate_matching(filter), 1)
             WHEN _filtered THEN 1000 + 2::bigint * max_hits
             ELSE 60 + 1.2 * max_hits END);
         _terms := pgknowbase_rarest_words(
@@ -193,9 +196,12 @@ BEGIN
                     LIMIT CASE WHEN _narrow OR _by_conditions THEN _most_narrow
                         ELSE most_candidates + coalesce(cardinality(_numbers), 0) END
                 ) AS c
-                WHERE NOT _private OR EXISTS (
+                WHERE (NOT _private OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e
-                    WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, _seen))
+                    WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, _seen)))
+                    AND (NOT _filtered_first OR EXISTS (
+                    SELECT 1 FROM pgknowbase_externaldata AS e
+                    WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, filter) OFFSET 0))
                 OFFSET 0
             ) AS k
             JOIN term AS t ON t.language = k.language

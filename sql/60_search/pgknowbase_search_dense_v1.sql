@@ -7,7 +7,8 @@
 --   skip          how many of the best to leave out
 --   exact_search_max_chunks   an index of about as many chunks is searched exactly, because the vector index can miss a vector that
 --                 lies far from all others; in a larger one, as many objects are where the filters let fewer than one in twelve
---                 pass. All are compared as long as there is no vector index, which a worker builds after a load
+--                 pass, or so few that the walk for max_hits would cost more. All are compared as long as there is no vector
+--                 index, which a worker builds after a load
 --   space_model   raise PK001 unless the active space is of this model
 --   record_plan   record what was done, and why, in the setting pgknowbase.search_plan of this transaction, as JSON
 --   spans         false leaves them out
@@ -112,8 +113,11 @@ BEGIN
     IF _plan IN ('walk', 'walk_binary') AND _is_narrowed THEN
         -- The walk would be in vain where few pass. If more do than the planner believes, they are not compared after all.
         _expected := pgknowbase_estimate_matching(filter);
-        IF _expected <= exact_search_max_chunks AND 12 * _expected < (
-            SELECT c.reltuples FROM pg_class AS c WHERE c.oid = 'pgknowbase_externaldata'::regclass)
+        -- An object of the walk costs about 16 times as much as one that is compared, and for each hit as many are walked as there
+        -- are for each that passes.
+        IF _expected <= exact_search_max_chunks AND (
+            SELECT 12 * _expected < c.reltuples OR _expected::float8 * _expected < 16 * _wanted * c.reltuples
+            FROM pg_class AS c WHERE c.oid = 'pgknowbase_externaldata'::regclass)
         THEN
             SELECT f.* INTO STRICT _found
             FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, exact_search_max_chunks) AS f;

@@ -66,20 +66,26 @@ def _is_home(app_label: str, schema_editor: BaseDatabaseSchemaEditor) -> bool:
 class RunSQLFile(DatabaseOperation):
     """Runs one file of ``pgknowbase.sql`` that creates something once and for all; the way back is to drop that object.
 
-    ``on``: the table of a trigger.
+    ``on``: the table of a trigger. ``undo``: a file that is the way back, where no single object is to be dropped.
     """
 
     reduces_to_sql = True
 
-    def __init__(self, path: str, kind: Literal["TABLE", "TRIGGER", "TYPE"], *, on: str = "") -> None:
+    def __init__(
+        self, path: str, kind: Literal["TABLE", "TRIGGER", "TYPE", "COLUMNS"], *, on: str = "", undo: str = ""
+    ) -> None:
         self.path = path
         self.kind = kind
         self.on = on
+        self.undo = undo
 
     def forwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         schema_editor.execute(read_sql(self.path), params=None)
 
     def backwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
+        if self.undo:
+            schema_editor.execute(read_sql(self.undo), params=None)
+            return
         name = self.path.rpartition("/")[2].removesuffix(".sql")
         on = f" ON {schema_editor.quote_name(self.on)}" if self.on else ""
         schema_editor.execute(f"DROP {self.kind} IF EXISTS {schema_editor.quote_name(name)}{on}", params=None)
