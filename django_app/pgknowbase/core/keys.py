@@ -48,10 +48,10 @@ def object_key(model: type[models.Model], pk: Any) -> str:
         >>> object_key(Article, 7)
         '7'
     """
-    fields = key_fields(model)
-    if isinstance(model._meta.pk, models.CompositePrimaryKey):
-        return _json([spell(field, part) for field, part in zip(fields, pk, strict=True)])
-    return spell(fields[0], pk)
+    if (alone := _alone(model)) is not None:
+        spelling, field = alone
+        return spelling.spell(field, pk)
+    return _json([spell(field, part) for field, part in zip(key_fields(model), pk, strict=True)])
 
 
 def parse_key(model: type[models.Model], key: str) -> Any:
@@ -61,11 +61,11 @@ def parse_key(model: type[models.Model], key: str) -> Any:
         PgKnowbaseError: ``key`` is not a key of ``model``.
     """
     pk: Any = model._meta.pk
-    fields = key_fields(model)
     try:
-        if isinstance(pk, models.CompositePrimaryKey):
-            return tuple(parse(field, part) for field, part in zip(fields, _parts(key), strict=True))
-        return parse(fields[0], key)
+        if (alone := _alone(model)) is not None:
+            spelling, field = alone
+            return spelling.parse(field, key)
+        return tuple(parse(field, part) for field, part in zip(key_fields(model), _parts(key), strict=True))
     except (ValidationError, ValueError, TypeError, ArithmeticError) as error:
         raise PgKnowbaseError(
             f"{key!r} is not a primary key of {model._meta.label!r}: pass the value of {pk.name!r} as text."
@@ -180,6 +180,16 @@ def _spelling_of(target: Any) -> Spelling:
         f"{f'{target.model._meta.label}.{target.name}'!r} is of the type {target.db_type(_connection())!r}, whose"
         " values cannot serve as keys of the index: make a key of a number, a text, a UUID, a date or a time."
     )
+
+
+# The relay spells and reads the key of each row five times.
+@lru_cache(maxsize=1024)
+def _alone(model: type[models.Model]) -> tuple[Spelling, Any] | None:
+    """The spelling and the field of a key of one column; None for a composite key."""
+    if isinstance(model._meta.pk, models.CompositePrimaryKey):
+        return None
+    field = _target(model._meta.pk)
+    return _spelling_of(field), field
 
 
 def _target(field: Any) -> Any:

@@ -56,7 +56,8 @@ MAX_DATABASE_PAUSE = 30.0
 # The same while a server of a Citus cluster does not answer.
 CLUSTER_PAUSE = 2.0
 # Searches score the documents that stand in no block of postings one by one, some microseconds each. While more
-# documents wait for their words, blocks are made large at once: putting one into a larger one is work done twice.
+# documents wait for their words, or the relay has many rows to do, blocks are made large at once: putting one into a
+# larger one is work done twice.
 GATHERED_WHEN_IDLE = 512
 GATHERED_WHEN_BUSY = 8000
 # Without threads, where documents wait for the rate of a provider: fresh ones may come meanwhile.
@@ -163,6 +164,7 @@ class Worker:
         self._totals_lock = threading.Lock()
         self._keywords_size = PortionSize(self.batch_size)
         self._ungathered = GATHERED_WHEN_BUSY  # a worker before this one may have left some
+        self._is_loading = False  # the relay's last batch was a large one
         self._completion = CompletionSweep(self.using)
         self._usage = UsageFold(self.using)
         self._indexes: IndexKeeper | None = None
@@ -349,6 +351,7 @@ class Worker:
         if self.relay_only:
             self._completion.run_if_due()
         batch = relay.run_once()
+        self._is_loading = 2 * sum(batch.report.counts.values()) >= self.batch_size
         if batch.idle:
             return True
         self.totals.events += batch.events
@@ -377,7 +380,7 @@ class Worker:
             with span("pgknowbase.keywords", {"pgknowbase.documents.refreshed": done}, started=started):
                 pass
         self._ungathered += done
-        at_least = GATHERED_WHEN_BUSY if done == size.value else GATHERED_WHEN_IDLE
+        at_least = GATHERED_WHEN_BUSY if self._is_loading or done == size.value else GATHERED_WHEN_IDLE
         if self._ungathered < at_least:
             return not done
         try:

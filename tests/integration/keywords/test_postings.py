@@ -5,9 +5,11 @@ import threading
 import pytest
 from django.db import connection, transaction
 
+from pgknowbase.core.server_limits import PortionSize
 from pgknowbase.worker import Worker, loop
 from tests.integration.keywords.conftest import gather, refresh, sql
 from tests.integration.keywords.test_bm25 import bm25, corpus
+from tests.projects.blog.models import Article
 
 BLOCKS = "SELECT block, last FROM pgknowbase_postings_block ORDER BY block"
 QUERIES = ("zebra", "zebra newt", "carp owl toad", "zebra zebra lion tiger bear", "newt rareword", "nothing")
@@ -159,3 +161,16 @@ def test_the_worker_gathers(put, monkeypatch):
     Worker().run_until_idle()
     assert sql("SELECT max(last) FROM pgknowbase_postings_block") == sql("SELECT max(number) FROM pgknowbase_keywords")
     assert_finds_the_best("zebra changed")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_small_blocks_are_made_while_the_relay_has_much_to_do(monkeypatch):
+    monkeypatch.setattr(loop, "GATHERED_WHEN_IDLE", 4)
+    gathered = []
+    monkeypatch.setattr(Worker, "_gather", lambda worker, at_least: gathered.append(at_least))
+    for number in range(12):
+        Article.objects.create(title=f"Title {number}", body="Text.")
+    worker = Worker(batch_size=4)
+    worker._keywords_size, worker._ungathered = PortionSize(100), 0  # words are made faster than documents
+    worker.run_until_idle()
+    assert gathered == [4]
