@@ -41,7 +41,8 @@ def whole_answer(using: str, call: Callable[[], Answer]) -> Answer:
     connections[using].ensure_connection()
     watch = _Watch(using)
     try:
-        with watch:
+        # In a transaction block alone Citus takes ef_search and the iterative scan to the shards.
+        with watch, transaction.atomic(using=using):
             return call()
     except (DatabaseError, QueryTimeoutError) as error:
         if not watch.silent:
