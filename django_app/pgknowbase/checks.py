@@ -38,7 +38,7 @@ W061           a reranker that lacks what its calls need        check_settings
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.apps import apps
@@ -53,10 +53,12 @@ from pgknowbase.core.command_line import command_line
 from pgknowbase.core.database_errors import explain
 from pgknowbase.core.migration_operations import MINIMUM_PGVECTOR, MINIMUM_POSTGRES
 from pgknowbase.core.routing import is_same_database
+from pgknowbase.embeddings.base import Embedder
 from pgknowbase.errors import ConfigurationError, PathNotSupportedError, PgKnowbaseError, SpaceMismatchError
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.reactions.registry import declared_reactions
 from pgknowbase.replicas import ReplicaRouter
+from pgknowbase.rerank.base import Reranker
 from pgknowbase.sources.registry import candidates, source_of
 from pgknowbase.spaces.specification import active_space, described_space
 
@@ -174,37 +176,40 @@ def _check_engine(using: str) -> Iterator[CheckMessage]:
 def _check_backends(aliases: Iterable[str]) -> Iterator[CheckMessage]:
     from pgknowbase.embeddings import get_embedder  # loads optional packages
 
-    for alias in aliases:
-        try:
-            embedder = get_embedder(alias)
-        except PgKnowbaseError as error:
-            yield Error(f"EMBEDDINGS[{alias!r}]: {error}", hint="See docs/embeddings.md.", id="pgknowbase.E004")
-            continue
-        try:
-            embedder.verify()
-        except PgKnowbaseError as error:
-            # Only a warning: an image may be built without the secrets that it runs with.
-            yield Warning(
-                f"EMBEDDINGS[{alias!r}]: {error}",
-                hint="The worker and searches will not run without it.",
-                id="pgknowbase.W005",
-            )
+    hint = "The worker and searches will not run without it."
+    return _check_built(
+        "EMBEDDINGS", aliases, get_embedder, ("pgknowbase.E004", "See docs/embeddings.md."), ("pgknowbase.W005", hint)
+    )
 
 
 def _check_rerankers(aliases: Iterable[str]) -> Iterator[CheckMessage]:
     from pgknowbase.rerank import get_reranker  # loads optional packages
 
+    hint = "Searches keep the order of their first stage without it."
+    return _check_built(
+        "RERANKERS", aliases, get_reranker, ("pgknowbase.E060", "See docs/reranking.md."), ("pgknowbase.W061", hint)
+    )
+
+
+def _check_built(
+    section: str,
+    aliases: Iterable[str],
+    get: Callable[[str], Embedder | Reranker],
+    unusable: tuple[str, str],
+    unverified: tuple[str, str],
+) -> Iterator[CheckMessage]:
+    """``unusable`` and ``unverified``: id and hint of the messages."""
     for alias in aliases:
         try:
-            reranker = get_reranker(alias)
+            built = get(alias)
         except PgKnowbaseError as error:
-            yield Error(f"RERANKERS[{alias!r}]: {error}", hint="See docs/reranking.md.", id="pgknowbase.E060")
+            yield Error(f"{section}[{alias!r}]: {error}", hint=unusable[1], id=unusable[0])
             continue
         try:
-            reranker.verify()
+            built.verify()
         except PgKnowbaseError as error:
-            hint = "Searches keep the order of their first stage without it."
-            yield Warning(f"RERANKERS[{alias!r}]: {error}", hint=hint, id="pgknowbase.W061")
+            # Only a warning: an image may be built without the secrets that it runs with.
+            yield Warning(f"{section}[{alias!r}]: {error}", hint=unverified[1], id=unverified[0])
 
 
 def _check_orm_tool_models(listed: Mapping[str, list[str]]) -> Iterator[CheckMessage]:

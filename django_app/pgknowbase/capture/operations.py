@@ -25,9 +25,20 @@ class _OfTheSourceModel:
 class AddCaptureTrigger(_OfTheSourceModel, migrations.AddTrigger):
     """Installs a capture trigger on the table that its SQL names, which may be another model's."""
 
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        # Unlike pgtrigger's, without rendering the model and all that are related to it again: nothing reads the
+        # triggers of a model whose table is there, and with many triggers that is most of the time of a migration.
+        options = state.models[app_label, self.model_name].options
+        options["triggers"] = [*options.get("triggers", ()), self.trigger]
+
 
 class RemoveCaptureTrigger(_OfTheSourceModel, migrations.RemoveTrigger):
     """Removes a capture trigger with its function."""
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        # As above.
+        options = state.models[app_label, self.model_name].options
+        options["triggers"] = [each for each in options.get("triggers", ()) if each.name != self.name]
 
 
 class RenameSource(DatabaseOperation):

@@ -3,6 +3,9 @@
 import re
 
 import pytest
+from django.db.migrations.loader import MigrationLoader
+
+from pgknowbase.capture.operations import AddCaptureTrigger, RemoveCaptureTrigger
 
 APP_TRIGGERS = """
 SELECT c.relname, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
@@ -17,6 +20,17 @@ WHERE tgrelid = 'shop_article'::regclass AND tgname LIKE 'pgtrigger_pgknowbase_u
 
 def test_models_and_migrations_agree(migrated):
     migrated.manage("makemigrations --check --dry-run")
+
+
+def test_triggers_come_and_go_without_models_rendered_again():
+    state = MigrationLoader(None).project_state()
+    article = state.apps.get_model("blog", "article")
+    triggers = state.models["blog", "article"].options["triggers"]
+    RemoveCaptureTrigger("article", triggers[0].name).state_forwards("blog", state)
+    assert state.models["blog", "article"].options["triggers"] == triggers[1:]
+    AddCaptureTrigger("article", triggers[0]).state_forwards("blog", state)
+    assert state.models["blog", "article"].options["triggers"] == [*triggers[1:], triggers[0]]
+    assert state.apps.get_model("blog", "article") is article
 
 
 @pytest.fixture

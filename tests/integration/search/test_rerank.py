@@ -56,10 +56,10 @@ def reranker(http, settings):  # noqa: F811
     http.answer = answer
     change()
     yield change
-    for each in factory._rerankers.values():
+    for each in factory.rerankers.built():
         if hasattr(each, "close"):
             each.close()
-    factory._rerankers.clear()
+    factory.rerankers.forget()
 
 
 @pytest.fixture
