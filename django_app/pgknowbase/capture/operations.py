@@ -26,8 +26,8 @@ class AddCaptureTrigger(_OfTheSourceModel, migrations.AddTrigger):
     """Installs a capture trigger on the table that its SQL names, which may be another model's."""
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        # Unlike pgtrigger's, without rendering the model and all that are related to it again: nothing reads the
-        # triggers of a model whose table is there, and with many triggers that is most of the time of a migration.
+        # Unlike pgtrigger's, without rendering the model and all that are related to it again, which with many triggers
+        # is most of the time of a migration. So a rendered model may lack some of its triggers: read its state.
         options = state.models[app_label, self.model_name].options
         options["triggers"] = [*options.get("triggers", ()), self.trigger]
 
