@@ -31,7 +31,7 @@ STATIC_WEIGHTS := wordllama
 # The function: it resolves names in the search path of the session that migrates, in order to pin what it finds.
 PGSPOT := --ignore PS002 --ignore PS015 --proc-without-search-path 'pgknowbase_trigger_secure_v1(trigger_function text)'
 # pgspot cannot read a function whose body is a bare RETURN. The names in one are resolved when it is created.
-BARE := pgknowbase_store_reader|pgknowbase_beside|pgknowbase_is_partial|pgknowbase_load_vector|pgknowbase_vector_key|pgknowbase_tokenize_ascii|pgknowbase_meets_conditions|pgknowbase_filter_v1|pgknowbase_matches_filter|pgknowbase_chunk_offsets|pgknowbase_ef_search_v1|pgknowbase_index_column_v1
+BARE := pgknowbase_store_reader|pgknowbase_beside|pgknowbase_is_partial_v1|pgknowbase_load_vector|pgknowbase_vector_key|pgknowbase_tokenize_ascii|pgknowbase_meets_conditions|pgknowbase_filter_v1|pgknowbase_matches_filter|pgknowbase_chunk_offsets|pgknowbase_ef_search_v1|pgknowbase_index_column_v1
 
 CLIENT := django_app/pgknowbase/api/typescript
 

@@ -2,8 +2,8 @@
 -- together, for the column vectors of its external data. There a filtered search compares them, on the page where it reads the
 -- columns that it filters by, instead of looking up each chunk in the store.
 --
--- More than 1,600 bytes of vectors are not kept there: such a row would be stored out of line, which is no faster than the
--- store. Nor are those of a distributed store, which searches ask otherwise.
+-- Vectors of more than 1,600 bytes are not kept there: Postgres would store them apart from the row, which is as slow
+-- as the store. Nor are those of a distributed store, which searches ask otherwise.
 CREATE OR REPLACE FUNCTION pgknowbase_beside(space pgknowbase_space) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
 RETURN CASE WHEN (space).distributed THEN 'NULL::halfvec[]'

@@ -13,12 +13,12 @@ BEGIN
             'SELECT NULL::uuid, c.source, c.id, c.chunk_seq, NULL::text, c.tokens, c.reusable FROM %s AS c', store);
         RETURN;
     END IF;
-    IF pgknowbase_is_partial() THEN
+    IF pgknowbase_is_partial_v1() THEN
         RETURN QUERY
         SELECT r.*
         FROM pgknowbase_shards_that_answer(store, format($sql$
             SELECT c.embedding_uuid, c.source, c.id, c.chunk_seq, c.chunk, c.tokens, c.reusable
-            FROM {shard} AS c WHERE c.source = ANY (%L) AND c.id = ANY (%L) AND c.chunk_seq < %s
+            FROM <shard> AS c WHERE c.source = ANY (%L) AND c.id = ANY (%L) AND c.chunk_seq < %s
             $sql$, sources, ids, first_chunks)) AS f
         CROSS JOIN LATERAL jsonb_to_record(f) AS r (
             embedding_uuid uuid, source integer, id text, chunk_seq integer, chunk text, tokens integer, reusable boolean);

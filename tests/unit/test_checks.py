@@ -123,7 +123,7 @@ def test_wrong_settings(settings, change, number, told):
     ("entry", "told"),
     [
         ({"BACKEND": "no.such.Backend"}, "cannot be imported"),
-        ({"BACKEND": "decimal.Decimal"}, "is no subclass of Embedder"),
+        ({"BACKEND": "decimal.Decimal"}, "is not a subclass of Embedder"),
         ({"BACKEND": "pgknowbase.embeddings.static.StaticEmbedder", "DIMENSIONS": 100}, "256"),
         ({"OPTIONS": {"NONSENSE": 1}}, "refuses its options"),
     ],

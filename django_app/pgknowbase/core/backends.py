@@ -80,7 +80,7 @@ class Backends(Generic[T]):
         if not (isinstance(backend, type) and issubclass(backend, self._base)):
             base = self._base.__name__
             package = self._base.__module__.rpartition(".")[0]
-            raise ConfigurationError(f"{named} is no subclass of {base}: derive it from {package}.{base}.")
+            raise ConfigurationError(f"{named} is not a subclass of {base}: derive it from {package}.{base}.")
         arguments = {name: getattr(entry, name) for name in self._arguments}
         options = {name.lower(): value for name, value in entry.options.items()}
         try:

@@ -100,7 +100,7 @@ SELECT pgknowbase_facets_v1(
 SELECT set_config('pgknowbase.missing_servers', %(servers)s::text[]::text, true)
 
 -- is_partial --
-SELECT pgknowbase_is_partial()
+SELECT pgknowbase_is_partial_v1()
 
 -- missing_servers --
 SELECT current_setting('pgknowbase.missing_servers')::text[]

@@ -152,7 +152,7 @@ def test_wrong_options(make, options, message):
     ("entry", "found"),
     [
         ({"BACKEND": "pgknowbase.rerank.Nope"}, ("pgknowbase.E060", "cannot be imported")),
-        ({"BACKEND": "pgknowbase.embeddings.StaticEmbedder"}, ("pgknowbase.E060", "is no subclass of Reranker")),
+        ({"BACKEND": "pgknowbase.embeddings.StaticEmbedder"}, ("pgknowbase.E060", "is not a subclass of Reranker")),
         ({"OPTIONS": {"URI": "http://h"}}, ("pgknowbase.E060", r"refuses its options \['URI'\]")),
         ({"OPTIONS": {"URL": "http://h", "API_KEY_ENV": "NO_SUCH_KEY"}}, ("pgknowbase.W061", "holds no API key")),
         ({"OPTIONS": {"URL": "http://h"}, "TIMEOUT": 0}, ("pgknowbase.E001", "RERANKERS.default.TIMEOUT")),
