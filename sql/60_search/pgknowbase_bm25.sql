@@ -37,8 +37,6 @@ DECLARE
     _filtered CONSTANT boolean := num_nonnulls(
         filter.visible_to, filter.metadata, filter.matching, filter.tags, filter.changed_from, filter.changed_before,
         filter.object_keys, filter.external_data_ids) > 0;
-    -- To look up an object takes a quarter of the time that scoring it takes. Ten hits are found among few.
-    _filtered_first CONSTANT boolean := _filtered AND max_hits > 100;
     _private CONSTANT boolean := filter.visible_to IS NOT NULL OR coalesce(filter.private, false);
     _seen CONSTANT pgknowbase_filter := CASE WHEN _private THEN pgknowbase_filter_v1(
         sources => filter.sources, visible_to => filter.visible_to,
@@ -64,7 +62,8 @@ DECLARE
     _last bigint;
     _is_all boolean;
     _narrow boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
-    _counted boolean := _narrow OR _private OR _filtered_first OR _conditions IS NOT NULL; -- whether rare words are, before they are looked for
+    _filtered_first boolean := false; -- whether objects are, before they are scored
+    _counted boolean := _narrow OR _private OR _conditions IS NOT NULL; -- whether rare words are, before they are looked for
     _by_conditions boolean := false;
     _is_planned_once boolean;
     _candidates integer := most_candidates;
@@ -102,6 +101,9 @@ BEGIN
         _documents := 2 ^ ceil(log(2, _size::numeric));
     END IF;
     IF _size > most_candidates THEN
+        -- To look up an object takes a quarter of the time that scoring it takes. Ten hits are found among few.
+        _filtered_first := _filtered AND max_hits > 100;
+        _counted := _counted OR _filtered_first;
         -- For who may not see everything the scores depend on what was scored: they should be the same on the first pages.
         _candidates := least(most_candidates, CASE
             WHEN _private THEN greatest(3000, 2::bigint * max_hits)
@@ -258,7 +260,9 @@ BEGIN
         IF _scored > _looked_up THEN
             _looked_up := 2147483647;
         ELSE
-            EXIT WHEN NOT _large OR _narrow OR _by_conditions OR _is_all AND _scored < most_candidates;
+            -- Of objects that were looked up first, not all that were found are scored.
+            EXIT WHEN NOT _large OR _narrow OR _by_conditions
+                OR _is_all AND NOT _filtered_first AND _scored < most_candidates;
             IF _candidates < most_candidates THEN
                 -- As many as the share that passed says, and some more.
                 _candidates := least(most_candidates, greatest(
