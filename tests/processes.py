@@ -25,12 +25,17 @@ import types
 import warnings
 from pathlib import Path
 
-# What a project of the tests imports, as far as it does not ask for Django's settings when it is imported.
+# What a project of the tests imports, as far as it does not ask for Django's settings when it is imported. Not pgai: it
+# starts ddtrace, which makes every later import slower.
 PACKAGES = [
     "django.contrib.admin",
     "django.core.management",
     "django.test",
+    "ag_ui.core",
     "genai_prices.data",
+    "mcp.server.lowlevel",
+    "mcp.server.streamable_http_manager",
+    "numpy",
     "pgtrigger",
     "pgvector.psycopg",
     "psycopg",

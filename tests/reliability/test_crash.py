@@ -148,7 +148,7 @@ def work_and_die(point):
     if child == 0:
         try:
             passed = die_at(point)
-            Worker(batch_size=4).run_until_idle()
+            Worker(batch_size=8).run_until_idle()
             os.write(writing, str(passed[0]).encode())
             os._exit(0)
         except BaseException:  # noqa: BLE001 - nothing may leave the fork
