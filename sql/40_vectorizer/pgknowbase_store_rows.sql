@@ -18,7 +18,7 @@ BEGIN
         SELECT r.*
         FROM pgknowbase_shards_that_answer(store, format($sql$
             SELECT c.embedding_uuid, c.source, c.id, c.chunk_seq, c.chunk, c.tokens, c.reusable
-            FROM <shard> AS c WHERE c.source = ANY (%L) AND c.id = ANY (%L) AND c.chunk_seq < %s
+            FROM <\shard> AS c WHERE c.source = ANY (%L) AND c.id = ANY (%L) AND c.chunk_seq < %s
             $sql$, sources, ids, first_chunks)) AS f
         CROSS JOIN LATERAL jsonb_to_record(f) AS r (
             embedding_uuid uuid, source integer, id text, chunk_seq integer, chunk text, tokens integer, reusable boolean);

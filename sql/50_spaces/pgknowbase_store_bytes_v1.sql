@@ -11,7 +11,7 @@ BEGIN
     ELSIF pgknowbase_is_partial_v1() THEN
         RETURN (
             SELECT sum((f ->> 'size')::bigint)
-            FROM pgknowbase_shards_that_answer(_store::text, $$SELECT pg_table_size('<shard>'::regclass) AS size$$) AS f);
+            FROM pgknowbase_shards_that_answer(_store::text, $$SELECT pg_table_size('<\shard>'::regclass) AS size$$) AS f);
     END IF;
     BEGIN
         RETURN citus_table_size(_store);

@@ -2,7 +2,7 @@
 -- Citus itself answers from all servers or not at all, so each server is asked for its shards over a connection of its own,
 -- all at the same time, and sees what is committed.
 --
---   statement   a SELECT that reads the table <shard>
+--   statement   a SELECT that reads the table <\shard>; no literal made by format() holds that, since it doubles backslashes
 --
 -- The setting pgknowbase.missing_servers names servers that are not asked, as an array of host:port; those that do not answer
 -- are added to it, until the end of the transaction.
@@ -18,7 +18,7 @@ BEGIN
         WITH asked AS (
             SELECT n.nodename::text AS host, n.nodeport AS port, format(
                 'SELECT jsonb_agg(to_jsonb(f)) FROM (%s) AS f', string_agg(format(
-                    '(%s)', replace(statement, '<shard>', shard_name(d.logicalrelid, d.shardid))), ' UNION ALL ')) AS command
+                    '(%s)', replace(statement, '<\shard>', shard_name(d.logicalrelid, d.shardid))), ' UNION ALL ')) AS command
             FROM pg_dist_shard AS d
             JOIN pg_dist_placement AS p ON p.shardid = d.shardid
             JOIN pg_dist_node AS n ON n.groupid = p.groupid AND n.noderole = 'primary'

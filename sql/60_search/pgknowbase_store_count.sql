@@ -7,7 +7,7 @@ DECLARE
 BEGIN
     IF pgknowbase_is_partial_v1() THEN
         SELECT sum((f ->> 'count')::bigint) INTO _found FROM pgknowbase_shards_that_answer(store, format(
-            'SELECT count(*) FROM <shard> AS c WHERE %1$L IS NULL OR c.source = %1$L', only_source)) AS f;
+            'SELECT count(*) FROM <\shard> AS c WHERE %1$L IS NULL OR c.source = %1$L', only_source)) AS f;
         RETURN least(_found, at_most);
     END IF;
     EXECUTE format('SELECT count(*) FROM %s AS c WHERE $1 IS NULL OR c.source = $1', store) INTO _found USING only_source;

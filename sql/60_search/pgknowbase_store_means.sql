@@ -10,7 +10,7 @@ BEGIN
         FROM pgknowbase_space AS s
         CROSS JOIN LATERAL pgknowbase_shards_that_answer(format('%I.%I', s.store_schema, s.store_table), format($sql$
             SELECT c.source, c.id, %1$s.avg(c.embedding::%1$s.halfvec(%2$s)) AS mean
-            FROM <shard> AS c WHERE c.source = ANY (%3$L) AND c.id = ANY (%4$L) GROUP BY c.source, c.id
+            FROM <\shard> AS c WHERE c.source = ANY (%3$L) AND c.id = ANY (%4$L) GROUP BY c.source, c.id
             $sql$, (
                 SELECT quote_ident(n.nspname) FROM pg_extension AS x JOIN pg_namespace AS n ON n.oid = x.extnamespace
                 WHERE x.extname = 'vector'), s.dimensions, sources, ids)) AS f

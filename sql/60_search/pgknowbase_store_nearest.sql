@@ -25,12 +25,12 @@ BEGIN
         RETURN QUERY
         SELECT r.*
         FROM pgknowbase_shards_that_answer(store, format(CASE WHEN ef_search IS NULL THEN $sql$
-            SELECT c.source, c.id, c.chunk_seq, c.chunk, 1 - (%1$s) AS similarity FROM <shard> AS c
+            SELECT c.source, c.id, c.chunk_seq, c.chunk, 1 - (%1$s) AS similarity FROM <\shard> AS c
             WHERE (%4$L IS NULL OR c.source = %4$L) AND (%5$L IS NULL OR c.source = ANY (%5$L)) AND (%6$L IS NULL OR c.id = ANY (%6$L))
             ORDER BY (%1$s) + 0 LIMIT %2$s
             $sql$ ELSE $sql$
             WITH near AS MATERIALIZED (
-                SELECT c.source, c.id, c.chunk_seq, c.chunk, c.vector_key, 1 - (%1$s) AS similarity FROM <shard> AS c
+                SELECT c.source, c.id, c.chunk_seq, c.chunk, c.vector_key, 1 - (%1$s) AS similarity FROM <\shard> AS c
                 WHERE NOT c.is_copy AND (%4$L IS NULL OR c.source = %4$L) AND (
                     SELECT set_config('hnsw.ef_search', '%3$s', true) || set_config('hnsw.iterative_scan', 'strict_order', true))
                     IS NOT NULL
@@ -39,7 +39,7 @@ BEGIN
             SELECT n.source, n.id, n.chunk_seq, n.chunk, n.similarity FROM near AS n
             UNION ALL
             SELECT c.source, c.id, c.chunk_seq, c.chunk, n.similarity FROM near AS n
-            JOIN <shard> AS c ON c.vector_key = n.vector_key WHERE c.is_copy
+            JOIN <\shard> AS c ON c.vector_key = n.vector_key WHERE c.is_copy
             $sql$ END, _distance, at_most, ef_search, only_source, only_sources, only_ids)) AS f
         CROSS JOIN LATERAL jsonb_to_record(f) AS r (source integer, id text, chunk_seq integer, chunk text, similarity float8)
         ORDER BY r.similarity DESC LIMIT at_most;
