@@ -18,8 +18,10 @@ LOOK_INTERVAL = 10.0
 DUE_LOOK_INTERVAL = 2.0
 # A store that grows by more than this between two looks is being loaded, even where its queue is short.
 GROWTH = 1.02
-# Seconds for which searches are left without an index, however much waits: a load from a slow provider takes days.
+# Seconds for which searches are left without an index however much waits, and again as often as the store has grown by
+# more than this meanwhile: a load from a slow provider takes days, and a fast one ends before an index would help it.
 MAX_WAIT = 600.0
+MAX_WAIT_GROWTH = 1.25
 # Seconds until the next attempt after a build that has failed.
 RETRY_INTERVAL = 300.0
 # Seconds for which what a stopped build has left may be dropped.
@@ -28,10 +30,24 @@ STOP_INTERVAL = 3.0
 
 @dataclass
 class _Missing:
-    """An index that is missing: since when, and the bytes of its store at the last look."""
+    """An index that is missing, and the bytes of its store at the last look, and when its latest wait began."""
 
-    since: float
     bytes: int
+    wait_began: float
+    bytes_then: int
+
+    def look(self, now: float, size: int, is_loading: bool) -> bool:
+        """Whether it is due, now that its store has ``size`` bytes."""
+        is_growing = size > GROWTH * self.bytes
+        self.bytes = size
+        if not (is_loading or is_growing):
+            return True
+        if now - self.wait_began <= MAX_WAIT:
+            return False
+        if size <= MAX_WAIT_GROWTH * self.bytes_then:
+            return True
+        self.wait_began, self.bytes_then = now, size
+        return False
 
 
 class IndexKeeper:
@@ -39,8 +55,8 @@ class IndexKeeper:
 
     Inserting into a vector index takes ten times as long as everything else that a chunk needs, and building it
     afterwards a fraction of that. So a store gets its index when it has more chunks than searches compare one by one
-    (``SEARCH["EXACT_SEARCH_MAX_CHUNKS"]``), and of a large load when that is done, or after ten minutes.
-    Until then searches compare every chunk.
+    (``SEARCH["EXACT_SEARCH_MAX_CHUNKS"]``), and of a large load when that is done, or after ten minutes in which it
+    has added little to what was there. Until then searches compare every chunk.
 
     Args:
         using: the alias of the database.
@@ -67,9 +83,8 @@ class IndexKeeper:
         due = None
         for space, source, size, is_loading in rows:
             before = known.get((space, source))
-            self._missing[space, source] = _Missing(before.since if before else now, size)
-            is_growing = before is None or size > GROWTH * before.bytes
-            if before is not None and (now - before.since > MAX_WAIT or not (is_loading or is_growing)):
+            missing = self._missing[space, source] = before or _Missing(size, now, size)
+            if before is not None and missing.look(now, size, is_loading):
                 due = due or (space, source)
         if due is not None:
             self._start(*due)

@@ -7,6 +7,8 @@ import pytest
 import uvicorn
 from django.core.asgi import get_asgi_application
 
+from pgknowbase.api.streams import open_streams
+
 # The embedder that answers by nearness, articles of ann and bob, and a language model on localhost.
 from tests.integration.api.conftest import token_of
 from tests.integration.chat.conftest import _settings, library, model, set_chat, users  # noqa: F401
@@ -36,9 +38,9 @@ def asgi(db):
 def site(request, settings):
     """The address of the project under either interface."""
     settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
-    if request.param == "asgi":
-        return request.getfixturevalue("asgi")
-    return request.getfixturevalue("live_server").url
+    yield request.getfixturevalue("asgi") if request.param == "asgi" else request.getfixturevalue("live_server").url
+    # The server writes what a client cost that has left, and the tables are emptied after the test.
+    wait_until(lambda: not open_streams._open)
 
 
 @pytest.fixture

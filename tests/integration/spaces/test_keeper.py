@@ -122,6 +122,19 @@ def test_load_is_waited_for_but_not_for_ever(monkeypatch):
     assert not [one for one in storage.spaces("default") if one.id == "index.missing"]
 
 
+@pytest.mark.parametrize(
+    ("size_at", "due_at"),
+    [
+        (lambda now: 100 + now, 50 * 60),  # at the same rate: by a quarter of what was there in the fifth ten minutes
+        (lambda now: 20_000 + now, 10 * 60),  # slowly, beside what was there
+        (lambda now: 1000 + min(now, 1200), 30 * 60),  # and stops while much waits
+    ],
+)
+def test_load_is_waited_for_as_long_as_it_adds_much(size_at, due_at):
+    missing = keeper._Missing(size_at(0), 0, size_at(0))
+    assert next(now for now in range(2, 86_400, 2) if missing.look(now, size_at(now), True)) // 60 * 60 == due_at
+
+
 def test_oldest_worker_alone_builds():
     name = fill()
     with keeping() as oldest, keeping() as other:
