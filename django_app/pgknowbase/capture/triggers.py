@@ -7,6 +7,7 @@ watched column changes; an INSERT with a transition table and the keys of many r
 import hashlib
 import re
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import pgtrigger
@@ -46,8 +47,7 @@ class CaptureTrigger(pgtrigger.Trigger):
 
     def get_pgid(self, model: Any) -> str:
         """The name of trigger and function. pgtrigger's own five digits are too few for many models."""
-        digest = hashlib.sha256(self.get_uri(model).encode()).hexdigest()[:10]
-        return f"pgtrigger_{self.name}_{digest}"
+        return _pgid(self.name, self.get_uri(model))
 
     def compile(self, model: Any) -> compiler.Trigger:
         """The trigger with its SQL, as it goes into a migration."""
@@ -77,6 +77,12 @@ class CaptureTrigger(pgtrigger.Trigger):
             if self.watch.table != model._meta.db_table:
                 registry._registry.data[self.get_uri(model)] = (_OnTable(model, self.watch.table), self)
         return undo
+
+
+@cache
+def _pgid(name: str, uri: str) -> str:
+    # pgtrigger asks for those of all triggers with each one that is registered.
+    return f"pgtrigger_{name}_{hashlib.sha256(uri.encode()).hexdigest()[:10]}"
 
 
 class _OnTable:

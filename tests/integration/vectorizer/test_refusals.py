@@ -83,8 +83,10 @@ def test_provider_that_refuses_everything_for_hours(http, executor, code, words)
     assert not ProviderOutage.objects.exists()
 
 
-@pytest.mark.parametrize("place", [0, 1, 20, 38, 39])
-@pytest.mark.parametrize(("code", "words"), [*REFUSALS, (413, "too large")])
+@pytest.mark.parametrize(
+    ("code", "words", "place"),
+    [*((*refusal, 20) for refusal in [*REFUSALS, (413, "too large")]), *((400, "no", at) for at in (0, 1, 38, 39))],
+)
 def test_one_text_among_many(http, executor, code, words, place):
     refuse(http, lambda texts: any("poison" in text for text in texts), code, words)
     notes = write(*["poison" if n == place else f"note {n}" for n in range(40)])
