@@ -1,9 +1,11 @@
 """The same searches in one table and in a store that is distributed: latency, recall, and rows a second.
 
 ``CITUS_URL``, and ``DATABASE_URL`` with it, name a coordinator, whose other servers get a database of the same name.
+A run takes an hour, so each line is printed as soon as it is known.
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +15,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks.database import Database
-from benchmarks.report import Figure, figure
+from benchmarks.report import Figure, figure, line
 from benchmarks.stats import percentile
 
 SIZES = (300_000,)
@@ -40,16 +42,10 @@ def run(database: Database, *, quick: bool, sizes: Sequence[int] = ()) -> list[F
         variables = {"chunks": chunks, "queries": 20 if quick else QUERIES, "memory": "1GB"}
         database.psql("vectors_data.sql", variables)
         with database.connect() as connection, _cluster(connection) as servers:
-            truth = _answers(connection, exactly=True)
+            truth = {kind: _answers(connection, kind, exactly=True) for kind in KINDS}
             figures += _measured(connection, chunks, "1 server", truth)
-            started = time.perf_counter()
-            connection.execute("SELECT pgknowbase_space_distribute_v1(id, true, %s) FROM pgknowbase_space", [SHARDS])
-            seconds = time.perf_counter() - started
-            name = f"{servers} servers"
-            figures.append(
-                figure("cluster", "distributing", [chunks / seconds], rows=chunks, unit="chunks/s", s=seconds)
-            )
-            figures += _measured(connection, chunks, name, truth)
+            figures.append(_distributed(connection, chunks))
+            figures += _measured(connection, chunks, f"{servers} servers", truth)
             connection.execute("SELECT pgknowbase_space_distribute_v1(id, false) FROM pgknowbase_space")
         database.psql("vectors_clean.sql")
     return figures
@@ -82,44 +78,50 @@ def _cluster(connection: psycopg.Connection[Any]) -> Iterator[int]:
                 node.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def _answers(connection: psycopg.Connection[Any], *, exactly: bool) -> dict[tuple[str, int], tuple[set[str], float]]:
-    """What each kind of search finds for each query, and milliseconds."""
+def _distributed(connection: psycopg.Connection[Any], chunks: int) -> Figure:
+    started = time.perf_counter()
+    connection.execute("SELECT pgknowbase_space_distribute_v1(id, true, %s) FROM pgknowbase_space", [SHARDS])
+    seconds = time.perf_counter() - started
+    return _told(figure("cluster", "distributing", [chunks / seconds], rows=chunks, unit="chunks/s", s=seconds))
+
+
+def _answers(connection: psycopg.Connection[Any], kind: str, *, exactly: bool) -> dict[int, tuple[set[str], float]]:
+    """What a kind of search finds for each query, and milliseconds."""
     queries = connection.execute(
         "SELECT id, embedding, words FROM pgknowbase_benchmark.query WHERE id <= %s OR NOT %s ORDER BY id",
         [EXACT, exactly],
     ).fetchall()
     ((big,),) = connection.execute("SELECT ARRAY[big] FROM pgknowbase_benchmark.source").fetchall()
+    call = KINDS[kind].replace("dense_v1", "exact_v1") if exactly else KINDS[kind]
+    statement = f"SELECT object_key FROM {call}".replace("%(vector)s", "%(vector)s::halfvec")
     found = {}
     for number, vector, words in queries:
-        for kind, call in KINDS.items():
-            if exactly:
-                call = call.replace("dense_v1", "exact_v1")
-            params = {"vector": vector, "words": words, "big": big}
-            statement = f"SELECT object_key FROM {call}".replace("%(vector)s", "%(vector)s::halfvec")
-            started = time.perf_counter()
-            with connection.transaction():  # as the ORM does: else ef_search does not reach the shards
-                rows = connection.execute(statement, params).fetchall()
-            found[kind, number] = {key for (key,) in rows}, 1000 * (time.perf_counter() - started)
+        started = time.perf_counter()
+        with connection.transaction():  # as the ORM does: else ef_search does not reach the shards
+            rows = connection.execute(statement, {"vector": vector, "words": words, "big": big}).fetchall()
+        found[number] = {key for (key,) in rows}, 1000 * (time.perf_counter() - started)
     return found
 
 
 def _measured(
-    connection: psycopg.Connection[Any], chunks: int, where: str, truth: dict[tuple[str, int], tuple[set[str], float]]
-) -> list[Figure]:
-    found = _answers(connection, exactly=False)
-    figures = []
+    connection: psycopg.Connection[Any], chunks: int, where: str, truth: dict[str, dict[int, tuple[set[str], float]]]
+) -> Iterator[Figure]:
     for kind in KINDS:
-        times = [milliseconds for (one, _), (_, milliseconds) in found.items() if one == kind]
-        of_kind = [(number, keys) for (one, number), (keys, _) in truth.items() if one == kind and keys]
-        shares = [len(found[kind, number][0] & keys) / len(keys) for number, keys in of_kind]
-        figures.append(
+        found = _answers(connection, kind, exactly=False)
+        times = [milliseconds for _, milliseconds in found.values()]
+        shares = [len(found[number][0] & keys) / len(keys) for number, (keys, _) in truth[kind].items() if keys]
+        yield _told(
             figure(
                 "cluster", f"{kind.replace('%%', '%')}, {where}", times, rows=chunks, unit="ms",
                 target="recall >= 0.99", p95=percentile(times, 95), recall=round(sum(shares) / len(shares), 4),
             )
         )  # fmt: skip
-    figures.append(_written(connection, chunks, where))
-    return figures
+    yield _told(_written(connection, chunks, where))
+
+
+def _told(known: Figure) -> Figure:
+    print(line(known), file=sys.stderr, flush=True)
+    return known
 
 
 def _written(connection: psycopg.Connection[Any], chunks: int, where: str) -> Figure:

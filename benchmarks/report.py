@@ -98,6 +98,11 @@ def table(figures: Sequence[Figure]) -> str:
     )
 
 
+def line(one: Figure) -> str:
+    """A line of the table, for whoever waits for it."""
+    return " | ".join(cell for cell in _cells(one) if cell)
+
+
 def _cells(one: Figure) -> list[str]:
     more = ", ".join(f"{name} {_number(value)}" for name, value in one.more.items())
     against = f"{one.ratio:.2f}x of {one.against}" if one.ratio is not None else ""

@@ -7,7 +7,7 @@ RETURNS TABLE (embedding_uuid uuid, source integer, id text, chunk_seq integer, 
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
 BEGIN
-    PERFORM pgknowbase_limit_connecting();
+    PERFORM pgknowbase_limit_connecting(ids IS NULL);
     IF ids IS NULL THEN
         RETURN QUERY EXECUTE format(
             'SELECT NULL::uuid, c.source, c.id, c.chunk_seq, NULL::text, c.tokens, c.reusable FROM %s AS c', store);

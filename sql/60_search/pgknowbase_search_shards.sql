@@ -1,10 +1,10 @@
 -- As pgknowbase_search_dense_v1, which calls it and has its parameters, where the store of the active space is distributed.
 -- Citus joins no distributed table with a local one, so the nearest chunks come first, each shard telling its own and the
--- coordinator merging them, and are joined with external data afterwards. Where too few objects pass, the next look asks for
--- four times as many.
+-- coordinator merging them, and are joined with external data afterwards. With filters the first look asks for as many as are
+-- expected to hold the hits; where too few objects pass, the next one asks for four times as many.
 --
--- plan: 'walk', along the vector index of each shard; 'exact_unindexed', the same where there is none yet;
--- 'exact_filtered', where filters let few objects pass; 'retried_exactly', where the indexes gave up early.
+-- plan: 'walk', along the vector index of each shard; 'exact_unindexed', every chunk is compared, since there is no vector index
+-- yet or the search is to be exact; 'exact_filtered', where filters let few objects pass; 'retried_exactly', where the indexes gave up early.
 DO $pgknowbase$ BEGIN PERFORM '[1]'::vector; END $pgknowbase$; -- loads pgvector, so that its settings are known below
 CREATE OR REPLACE FUNCTION pgknowbase_search_shards(
     query halfvec, max_hits integer, filter pgknowbase_filter, exclude bigint, skip integer,
@@ -19,17 +19,22 @@ SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
-    _filtered CONSTANT boolean := num_nonnulls(
-        filter.visible_to, filter.metadata, filter.matching, filter.tags, filter.changed_from, filter.changed_before,
-        filter.conditions) > 0;
     _known CONSTANT boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
     _source CONSTANT integer := CASE WHEN cardinality(filter.sources) = 1 THEN filter.sources[1] END;
+    _is_narrowed CONSTANT boolean := filter.sources IS NOT NULL AND _source IS NULL OR num_nonnulls(
+        filter.visible_to, filter.metadata, filter.matching, filter.tags, filter.changed_from, filter.changed_before,
+        filter.conditions) > 0;
     _wanted CONSTANT bigint := max_hits::bigint + greatest(skip, 0);
     _space pgknowbase_space;
+    _store text;
     _plan text;
-    _rows bigint := 2 * _wanted + 60;
+    _rows bigint := 2 * _wanted + 20;
+    _objects_known float8;
+    _least_ef_search float8;
     _ef_search bigint;
+    _expected bigint;
     _passing bigint;
+    _compare boolean;
     _found bigint;
     _objects bigint;
     _farthest float8;
@@ -44,26 +49,53 @@ DECLARE
 BEGIN
     SELECT s.* INTO STRICT _space FROM pgknowbase_space AS s WHERE s.is_active;
     PERFORM pgknowbase_cluster_required(_space);
+    _store := format('%I.%I', _space.store_schema, _space.store_table);
     _plan := CASE
-        WHEN exactly OR _known THEN 'exact_filtered'
-        WHEN EXISTS (
+        WHEN _known OR exactly AND _is_narrowed THEN 'exact_filtered'
+        WHEN NOT exactly AND EXISTS (
             SELECT FROM pg_index AS i WHERE i.indisvalid
                 AND i.indexrelid = to_regclass(format('%I.%I', _space.store_schema, _space.store_table || '_hnsw')))
         THEN 'walk' ELSE 'exact_unindexed' END;
+    _compare := _plan = 'exact_filtered';
+    IF _plan = 'walk' THEN
+        -- Of each shard's nearest few are among the nearest of all.
+        _least_ef_search := coalesce(_space.ef_search, (
+            SELECT greatest(40, 100 / sqrt(count(*))) FROM pg_dist_shard AS d WHERE d.logicalrelid = _store::regclass));
+        IF _is_narrowed THEN
+            SELECT c.reltuples INTO _objects_known FROM pg_class AS c WHERE c.oid = 'pgknowbase_externaldata'::regclass;
+            _expected := greatest(pgknowbase_estimate_matching(filter), 1);
+            -- As in pgknowbase_search_dense_v1.
+            _compare := _expected <= exact_search_max_chunks
+                AND (12 * _expected < _objects_known OR _expected::float8 * _expected < 16 * _wanted * _objects_known);
+            _rows := _rows + least(2 * _wanted * greatest(_objects_known / _expected - 1, 0), 1000);
+        END IF;
+    END IF;
     LOOP
-        IF _plan = 'exact_filtered' AND _only_ids IS NULL THEN
-            SELECT array_agg(DISTINCT e.content_type_id), array_agg(DISTINCT e.object_key), count(*)
+        IF _compare THEN
+            SELECT array_agg(DISTINCT p.content_type_id), array_agg(DISTINCT p.object_key), count(*)
             INTO _only_sources, _only_ids, _passing
-            FROM pgknowbase_externaldata AS e WHERE pgknowbase_matches_filter(e, filter);
+            FROM (
+                SELECT e.content_type_id, e.object_key FROM pgknowbase_externaldata AS e WHERE pgknowbase_matches_filter(e, filter)
+                LIMIT CASE WHEN _plan = 'walk' THEN exact_search_max_chunks::bigint + 1 END
+            ) AS p;
             EXIT WHEN _only_ids IS NULL;
+            IF _plan = 'walk' AND _passing <= exact_search_max_chunks THEN
+                _plan := 'exact_filtered';
+                _rows := 2 * _wanted + 20;
+            END IF;
+            _compare := false;
+        END IF;
+        IF _plan = 'walk' AND _found IS NOT NULL AND _rows > 20000 THEN -- hnsw.max_scan_tuples, of each shard
+            _plan := 'retried_exactly';
         END IF;
         _ef_search := CASE WHEN _plan = 'walk' THEN coalesce(
             nullif(current_setting('pgknowbase.ef_search', true), '')::bigint,
-            greatest(pgknowbase_ef_search_v1(_wanted, _filtered, _space.ef_search, _space.index), least(_rows, 1000))) END;
+            least(greatest(_least_ef_search, _rows), 1000)) END;
         WITH near AS MATERIALIZED (
             SELECT n.* FROM pgknowbase_store_nearest(
-                format('%I.%I', _space.store_schema, _space.store_table), _space.dimensions, query, _rows, _ef_search,
-                CASE WHEN _only_ids IS NULL THEN _source END, _only_sources, _only_ids) AS n
+                _store, _space.dimensions, query, _rows, _ef_search, CASE WHEN _plan <> 'exact_filtered' THEN _source END,
+                CASE WHEN _plan = 'exact_filtered' THEN _only_sources END,
+                CASE WHEN _plan = 'exact_filtered' THEN _only_ids END) AS n
         ), joined AS MATERIALIZED (
             SELECT n.*, e.id AS external_data_id, e.similarity_threshold
             FROM near AS n
@@ -88,20 +120,11 @@ BEGIN
         EXIT WHEN _objects >= _wanted OR _farthest < coalesce(filter.threshold, pgknowbase_least_threshold(filter.sources));
         IF _found < _rows THEN
             -- All chunks are known; but an index may have given up before.
-            EXIT WHEN _plan <> 'walk' OR _found = 0 OR _found >= pgknowbase_store_count(
-                format('%I.%I', _space.store_schema, _space.store_table), _source, _found + 1);
+            EXIT WHEN _plan <> 'walk' OR _found = 0 OR _found >= pgknowbase_store_count(_store, _source, _found + 1);
             _plan := 'retried_exactly';
         END IF;
-        IF _plan = 'walk' AND (_filtered OR filter.sources IS NOT NULL AND _source IS NULL) AND _found > 12 * _objects THEN
-            _passing := pgknowbase_count_matching(filter, exact_search_max_chunks + 1);
-            IF _passing <= exact_search_max_chunks THEN
-                _plan := 'exact_filtered';
-            END IF;
-        END IF;
+        _compare := _plan = 'walk' AND _is_narrowed AND _passing IS NULL AND _found > 12 * _objects;
         _rows := _rows * 4;
-        IF _plan = 'walk' AND _rows > 20000 THEN -- hnsw.max_scan_tuples, of each shard
-            _plan := 'retried_exactly';
-        END IF;
     END LOOP;
     IF record_plan THEN
         PERFORM set_config('pgknowbase.search_plan', jsonb_build_object(

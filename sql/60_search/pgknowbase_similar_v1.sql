@@ -41,6 +41,11 @@ BEGIN
         ) AS m;
     END IF;
     IF _mean IS NULL THEN
+        IF record_plan THEN
+            PERFORM set_config('pgknowbase.search_plan', jsonb_build_object(
+                'plan', 'exact_filtered', 'passing', 0, 'walked', 0, 'reranked', NULL, 'ef_search', NULL, 'index', NULL,
+                'exact_search_max_chunks', exact_search_max_chunks, 'store_bytes', NULL, 'small_bytes', NULL)::text, true);
+        END IF;
         RETURN;
     ELSIF cardinality(_themselves) = 1 THEN
         RETURN QUERY SELECT * FROM pgknowbase_search_dense_v1(

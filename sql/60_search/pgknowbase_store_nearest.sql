@@ -45,8 +45,13 @@ BEGIN
         ORDER BY r.similarity DESC LIMIT at_most;
         RETURN;
     END IF;
-    PERFORM pgknowbase_limit_connecting();
+    PERFORM pgknowbase_limit_connecting(ef_search IS NULL AND only_ids IS NULL);
+    -- Settings reach the shards by SET LOCAL alone.
+    SET LOCAL citus.propagate_set_commands = 'local';
+    SET LOCAL jit = 'off';
     IF ef_search IS NULL THEN
+        SET LOCAL enable_sort = 'on'; -- if a walk came before
+        SET LOCAL citus.propagate_set_commands = 'none';
         -- The sum keeps the shards from walking their indexes.
         RETURN QUERY EXECUTE format($sql$
             SELECT c.source, c.id, c.chunk_seq, c.chunk, 1 - (%2$s) FROM %1$s AS c
@@ -55,10 +60,11 @@ BEGIN
             $sql$, store, _distance) USING query, at_most, only_source, only_sources, only_ids;
         RETURN;
     END IF;
-    -- Settings reach the shards by SET LOCAL alone.
-    SET LOCAL citus.propagate_set_commands = 'local';
     EXECUTE format('SET LOCAL hnsw.ef_search = %s', ef_search);
     SET LOCAL hnsw.iterative_scan = 'strict_order';
+    SET LOCAL enable_sort = 'off'; -- a small shard would be compared as a whole, which takes ten times as long
+    SET LOCAL citus.propagate_set_commands = 'none';
+    SET LOCAL enable_sort = 'on'; -- here
     FOR _next IN EXECUTE format($sql$
         SELECT c.source, c.id, c.chunk_seq, c.chunk, c.vector_key, 1 - (%2$s) AS similarity FROM %1$s AS c
         WHERE NOT c.is_copy AND ($3 IS NULL OR c.source = $3) ORDER BY %2$s LIMIT $2
@@ -77,6 +83,5 @@ BEGIN
         SELECT c.source, c.id, c.chunk_seq, c.chunk, ($2)[array_position($1, c.vector_key)] FROM %1$s AS c
         WHERE c.is_copy AND c.vector_key = ANY ($1)
         $sql$, store) USING _keys, _nearest;
-    SET LOCAL citus.propagate_set_commands = 'none';
 END
 $pgknowbase$;

@@ -12,7 +12,7 @@ from django.db import connection
 from pgknowbase.embedded import database_config
 
 
-def _connect(host, port, database):
+def connect(host, port, database):
     known = database_config(os.environ["CITUS_URL"])
     return psycopg.connect(
         host=host, port=port, dbname=database, user=known["USER"], password=known["PASSWORD"] or None, autocommit=True
@@ -43,10 +43,10 @@ def django_db_setup(request, django_db_setup, django_db_blocker):
             yield
             return
         for host, port in workers:
-            with _connect(host, port, "postgres") as node:
+            with connect(host, port, "postgres") as node:
                 node.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
                 node.execute(f'CREATE DATABASE "{name}"')
-            with _connect(host, port, name) as node:
+            with connect(host, port, name) as node:
                 node.execute("CREATE EXTENSION citus")
         with connection.cursor() as cursor:
             cursor.execute("CREATE EXTENSION IF NOT EXISTS citus")
@@ -62,5 +62,5 @@ def django_db_setup(request, django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
         connection.close()
     for host, port in workers:
-        with _connect(host, port, "postgres") as node:
+        with connect(host, port, "postgres") as node:
             node.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -3,8 +3,11 @@
 import asyncio
 import os
 import random
+import time
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
@@ -27,8 +30,10 @@ from pgknowbase.spaces.indexes import IndexSpec, build_index, has_index, index_s
 from pgknowbase.spaces.lifecycle import activate_space, add_space, drop_space, space_settings
 from pgknowbase.spaces.specification import active_space, rebuild_space
 from pgknowbase.worker import Worker
+from tests.cluster.conftest import connect
 from tests.cluster.proxy import Proxy
 from tests.integration.spaces.conftest import assert_space_in_sync
+from tests.integration.telemetry.conftest import spans  # noqa: F401
 from tests.projects.blog.models import Article, Note
 
 # The suite's database, and the coordinator of a cluster.
@@ -280,7 +285,7 @@ def with_a_chunk(found):
     return [hit for hit in found if hit[3] is not None]
 
 
-def test_the_others_answer_where_that_is_asked(server, distributed, django_user_model):
+def test_the_others_answer_where_that_is_asked(server, distributed, django_user_model, spans):  # noqa: F811
     by_chunks = ("semantic", "all of them", "metadata", "queryset", "threshold", "similar", "similar to two", "copies")
     for plan in ("exact", "index walk"):
         server.start()
@@ -307,6 +312,7 @@ def test_the_others_answer_where_that_is_asked(server, distributed, django_user_
         assert len(partly["snippets"]) == len(before["snippets"])
         rows = Article.objects.hybrid_search("violin", if_server_down="partial")
         assert rows.is_partial
+        assert spans.named("retrieval pgknowbase")[-1].attributes["pgknowbase.search.partial"] is True
         explained = Article.objects.semantic_search("violin", if_server_down="partial").explain_search()
         assert str(explained).startswith(plan)
         assert explained.missing == (f"127.0.0.1:{server.port}",)
@@ -320,6 +326,7 @@ def test_the_others_answer_where_that_is_asked(server, distributed, django_user_
     server.start()
     assert found(if_server_down="partial") == before
     assert not Article.objects.semantic_search("violin", if_server_down="partial").is_partial
+    assert "pgknowbase.search.partial" not in spans.named("retrieval pgknowbase")[-1].attributes
 
 
 def assert_every_surface_says_partial(user):
@@ -341,19 +348,82 @@ def assert_every_surface_says_partial(user):
     assert "results may be missing" in SearchView.as_view()(request).render().content.decode()
 
 
-def test_a_server_that_hangs_is_as_one_that_is_down(server):
-    """Also where connections to it are open, whose queries nobody can cancel."""
+@pytest.mark.parametrize("moment", [b"ORDER BY", b"violin"], ids=["asked", "in mid-answer"])
+def test_a_server_that_goes_during_a_search_is_as_one_that_is_down(server, distributed, moment):
+    """Its connection is open, and it goes when it is asked, or after a part of its answer, which has the word."""
+    build_index("default", IndexSpec(distributed))
+    whole = [row.pk for row in Article.objects.semantic_search("violin", limit=1000)]
+    gone = keys_on(server, distributed.store_table)
+    server.stop_before = moment
+    with pytest.raises(ServerDownError, match="does not answer"):
+        list(Article.objects.semantic_search("violin", limit=1000))
+    for goes_while_others_are_missing in (False, True):
+        server.start()
+        if goes_while_others_are_missing:
+            server.stop_before = moment
+            servers_down._silent["default"] = (time.monotonic() + 1000, ("127.0.0.1:1",))
+        rows = Article.objects.semantic_search("violin", limit=1000, if_server_down="partial")
+        assert [row.pk for row in rows] == [key for key in whole if str(key) not in gone]
+        assert rows.is_partial
+    server.stop_before = None
+    servers_down._silent.clear()
+    server.start()
+    assert [row.pk for row in Article.objects.semantic_search("violin", limit=1000)] == whole
+
+
+def test_a_key_is_not_taken_for_the_place_of_a_shards_name(distributed):
+    """In statements to the servers that are left: they are written with the key in them."""
+    keys = ["{shard}", r"<\shard>", "%s", "$1"]
+    ((source, vector),) = sql("SELECT source, embedding::text FROM pgknowbase_chunk LIMIT 1")
+    for key in keys:
+        sql_done(
+            f'INSERT INTO "{distributed.store_table}" (source, id, chunk_seq, chunk, embedding, tokens)'
+            " VALUES (%s, %s, 0, %s, %s, 1)",
+            *(source, key, key, vector),
+        )
+    with transaction.atomic():
+        gateway.fetch("default", "answer_partially", servers=[])
+        rows = sql("SELECT id, chunk FROM pgknowbase_store_rows(%s, %s, %s)", distributed.store_table, [source], keys)
+    assert sorted(rows) == sorted((key, key) for key in keys)
+
+
+@contextmanager
+def way_hangs(server):
+    server.hang()
+    yield
+    server.start()
+
+
+@contextmanager
+def processes_are_stopped(server):
+    """Those of the server: it accepts connections still, and nobody reads from them."""
+    with connect(server.host, server.to_port, connection.settings_dict["NAME"]) as node:
+        ((backend,),) = node.execute("SELECT pg_backend_pid()").fetchall()
+        postmaster = psutil.Process(backend).parent()
+    processes = [postmaster, *postmaster.children()]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+@pytest.mark.parametrize("hanging", [way_hangs, processes_are_stopped])
+def test_a_server_that_hangs_is_as_one_that_is_down(server, hanging):
+    """Also where connections to it are open, whose queries nobody can cancel. All searches end while it hangs."""
     with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SPACE": {"DISTRIBUTED": True}}):
         whole = len(Article.objects.semantic_search("violin", limit=1000))
-        server.hang()
-        with pytest.raises(ServerDownError, match="hang"):
-            list(Article.objects.semantic_search("violin"))
-        servers_down._silent.clear()
-        for _ in range(2):
-            rows = Article.objects.semantic_search("violin", limit=1000, if_server_down="partial")
-            assert rows.is_partial
-            assert 0 < len(rows) < whole
-        server.start()
+        with hanging(server):
+            with pytest.raises(ServerDownError, match="hang"):
+                list(Article.objects.semantic_search("violin"))
+            servers_down._silent.clear()
+            for _ in range(2):
+                rows = Article.objects.semantic_search("violin", limit=1000, if_server_down="partial")
+                assert rows.is_partial
+                assert 0 < len(rows) < whole
         # The time for which it is left alone is over.
         servers_down._silent["default"] = (0.0, servers_down._silent["default"][1])
         rows = Article.objects.semantic_search("violin", limit=1000, if_server_down="partial")

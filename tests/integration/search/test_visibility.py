@@ -160,6 +160,8 @@ def test_nothing_is_like_a_row_that_the_user_may_not_see(probe, users):
     for user in ("ann", "stranger", "disabled", "anonymous", "none"):
         assert not bobs.similar(visible_to=users[user])
         assert not Note.notes.similar_to(bobs, visible_to=users[user])
+    explained = Note.notes.similar_to(bobs, visible_to=users["ann"]).explain_search()
+    assert str(explained).startswith("exact over the filtered rows: 0 pass")
     assert names(Article.objects.similar_to(note, visible_to=users["ann"])) == {"ann's", "public"}
     assert not Article.objects.similar_to(note, visible_to=users["bob"])
     assert not Article.objects.similar_to(hidden, visible_to=users["ann"])
