@@ -16,6 +16,7 @@ NAMES = (
     "replicas",
     "cluster",
     "streams",
+    "start",
 )
 RESULTS = Path(__file__).parent / "results"
 

@@ -74,13 +74,13 @@ class Database:
 def bench_database() -> Iterator[Database]:
     """A fresh database: on the server of DATABASE_URL, else on an embedded one; nothing of it is left afterwards."""
     if url := os.environ.get("DATABASE_URL"):
-        with _created(url) as made:
+        with created(url) as made:
             yield made
         return
     directory = tempfile.mkdtemp(prefix="pgknowbase-bench-")
     server = EmbeddedPostgres(directory, options=OPTIONS)
     try:
-        with _created(server.start().url) as made:
+        with created(server.start().url) as made:
             yield made
     finally:
         server.stop(force=True)
@@ -88,8 +88,9 @@ def bench_database() -> Iterator[Database]:
 
 
 @contextmanager
-def _created(server: str) -> Iterator[Database]:
-    name = f"pgknowbase_bench_{os.getpid()}"
+def created(server: str, more: str = "") -> Iterator[Database]:
+    """A fresh database on a server; ``more`` is what its name has beside those of others of this process."""
+    name = f"pgknowbase_bench_{os.getpid()}{more}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     try:

@@ -34,6 +34,7 @@ E050           a replica that is not in DATABASES               check_settings
 W051           replicas that no router sends searches to        check_settings
 E060           a reranker that cannot be built                  check_settings
 W061           a reranker that lacks what its calls need        check_settings
+E070           an agent that pydantic-ai does not take          agents.checks
 ============== ================================================ ========================
 """
 

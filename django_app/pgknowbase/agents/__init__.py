@@ -2,18 +2,22 @@
 
 ``agent`` is ``DjangoAgent``, ``registry`` finds agents by name, and ``runnable`` is the protocol by which the other
 packages know them: ``runs`` records runs, ``workflows`` runs several agents as one, ``background`` queues runs for
-workers, and ``toolsets`` are tools that enforce permissions. ``engine`` alone imports pydantic-ai.
+workers, and ``toolsets`` are tools that enforce permissions. ``engine`` alone imports pydantic-ai, and is itself
+imported by the first run.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pgknowbase.core.importing import importing
+
 if TYPE_CHECKING:
     from pgknowbase.agents.agent import DjangoAgent
     from pgknowbase.agents.deps import DjangoDeps
-    from pgknowbase.agents.engine import FunctionModel, RunContext, TestModel
+    from pgknowbase.agents.engine import FunctionModel, TestModel
     from pgknowbase.agents.registry import agent_names, aget_agent, get_agent
     from pgknowbase.agents.runnable import AgentResult
+    from pgknowbase.agents.tools import RunContext
     from pgknowbase.agents.workflows import SimpleOrchestrator, Step, define_workflow
 
 __all__ = [
@@ -36,7 +40,7 @@ _MODULES = {
     "DjangoAgent": "agent",
     "DjangoDeps": "deps",
     "FunctionModel": "engine",
-    "RunContext": "engine",
+    "RunContext": "tools",
     "SimpleOrchestrator": "workflows",
     "Step": "workflows",
     "TestModel": "engine",
@@ -50,5 +54,6 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     # Lazy: the app must be importable without the extra, and before Django has loaded the models.
     if name in _MODULES:
-        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        with importing:
+            return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

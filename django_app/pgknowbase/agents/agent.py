@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
 
@@ -10,14 +11,12 @@ from asgiref.sync import async_to_sync, sync_to_async
 
 from pgknowbase.agents import on_change, registry
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.engine import Engine, model_label
-from pgknowbase.agents.engine.models import HOW_TO_CONFIGURE, open_model
-from pgknowbase.agents.engine.results import is_output
+from pgknowbase.agents.lazy_engine import LazyEngine
 from pgknowbase.agents.models import AgentExecution
 from pgknowbase.agents.runnable import AgentResult, AgentStream, StepRef, require_sync
 from pgknowbase.agents.runs import store
 from pgknowbase.agents.runs.approval_requests import decisions_of
-from pgknowbase.agents.runs.contract import Permission, RunOutcome, RunRequest, RunStatus
+from pgknowbase.agents.runs.contract import HOW_TO_CONFIGURE, Permission, RunOutcome, RunRequest, RunStatus
 from pgknowbase.agents.runs.heartbeat import heartbeat
 from pgknowbase.agents.runs.json_values import prompt_text, row_id, short_text
 from pgknowbase.agents.runs.store import RunHandle
@@ -25,6 +24,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.errors import (
     AgentError,
     ApprovalNeededError,
+    MissingExtraError,
     NoModelError,
     PgKnowbaseError,
     RunCancelledError,
@@ -32,6 +32,9 @@ from pgknowbase.errors import (
     RunTimeoutError,
 )
 from pgknowbase.reactions.change import Change
+
+if find_spec("pydantic_ai") is None:
+    raise MissingExtraError("Agents need pydantic-ai: run `pip install 'django-pgknowbase[agents]'`.")
 
 Deps = TypeVar("Deps")
 Output = TypeVar("Output")
@@ -61,6 +64,9 @@ class DjangoAgent(Generic[Deps, Output]):
         model_settings: those of pydantic-ai, such as ``{"temperature": 0}``.
         prompt_for_change, deps_for_change, on_output: see ``run_for_change``.
         register: False keeps it out of the registry, as for an agent that exists for one test or one row.
+
+    What pydantic-ai refuses, such as a tool with a parameter that has no JSON schema, is an ``AgentError`` of the first
+    run, and of ``manage.py check --deploy``: pydantic-ai is not imported before.
 
     Raises:
         AgentError: the name, a tool, a tool set or a permission is wrong.
@@ -100,15 +106,17 @@ class DjangoAgent(Generic[Deps, Output]):
             deps=deps_for_change or on_change.anonymous_deps(name, deps_type),
             output=on_output,
         )
-        self._engine = Engine(
+        self._engine = LazyEngine(
             name=name,
             deps_type=deps_type,
             output_type=output_type,
             instructions=instructions,
             model_settings=model_settings,
-            tools=tools,
-            toolsets=toolsets,
+            tools=list(tools),
+            toolsets=list(toolsets),
         )
+        if not all(map(callable, [*tools, *toolsets])):
+            self._engine.get()  # what cannot be called is pydantic-ai's, which is imported then, or wrong
         if register:
             registry.agents.declare(name, self)
 
@@ -121,7 +129,16 @@ class DjangoAgent(Generic[Deps, Output]):
         Raises:
             NoModelError: neither the run, nor the agent, nor the settings name one.
         """
-        return model_label(self._chosen_model(model))
+        chosen = self._chosen_model(model)
+        return chosen if isinstance(chosen, str) else self._engine.get().model_label(chosen)
+
+    def check_declaration(self) -> None:
+        """Make what runs it, as its first run does.
+
+        Raises:
+            AgentError: pydantic-ai does not take a tool, the output type or something else of it.
+        """
+        self._engine.get()
 
     async def check_model(self) -> None:
         """Open the model that a run would ask, without asking it.
@@ -129,8 +146,7 @@ class DjangoAgent(Generic[Deps, Output]):
         Raises:
             NoModelError: there is none, or its key, its package or its provider is missing; the message names it.
         """
-        async with open_model(self._chosen_model(None), self.name):
-            pass
+        await (await self._engine.aget()).check_model(self._chosen_model(None))
 
     # Registering tools and hooks
 
@@ -140,7 +156,9 @@ class DjangoAgent(Generic[Deps, Output]):
     def tool(self, /, **options: Any) -> Callable[[Function], Function]: ...
     def tool(self, function: Any = None, /, **options: Any) -> Any:
         """Register a tool whose first argument is a ``RunContext``; ``options`` are those of pydantic-ai's ``tool``."""
-        return _decorator(function, lambda each: self._engine.tool(each, plain=False, **options))
+        return _decorator(
+            function, lambda each: self._engine.register(lambda engine: engine.tool(each, plain=False, **options))
+        )
 
     @overload
     def tool_plain(self, function: Function, /) -> Function: ...
@@ -148,16 +166,18 @@ class DjangoAgent(Generic[Deps, Output]):
     def tool_plain(self, /, **options: Any) -> Callable[[Function], Function]: ...
     def tool_plain(self, function: Any = None, /, **options: Any) -> Any:
         """Register a tool that takes no context."""
-        return _decorator(function, lambda each: self._engine.tool(each, plain=True, **options))
+        return _decorator(
+            function, lambda each: self._engine.register(lambda engine: engine.tool(each, plain=True, **options))
+        )
 
     def instructions(self, function: Function, /) -> Function:
         """Register a function that returns instructions for each run."""
-        self._engine.register("instructions", function)
+        self._engine.register(lambda engine: engine.register("instructions", function))
         return function
 
     def output_validator(self, function: Function, /) -> Function:
         """Register a function that checks an output, and may raise pydantic-ai's ``ModelRetry`` to ask for another."""
-        self._engine.register("output_validator", function)
+        self._engine.register(lambda engine: engine.register("output_validator", function))
         return function
 
     def on_output(self, function: Function, /) -> Function:
@@ -251,8 +271,9 @@ class DjangoAgent(Generic[Deps, Output]):
                     model_settings=model_settings,
                     register_cancel=register_cancel,
                 )
-                async with self._engine.stream(request, outcome) as stream:
-                    yield AgentStream(stream, execution_id, is_output=is_output)
+                engine = self._engine.get()
+                async with engine.stream(request, outcome) as stream:
+                    yield AgentStream(stream, execution_id, is_output=engine.is_output)
         except Exception as error:
             # The reader's own errors pass as they are; those of pydantic-ai become ours.
             if type(error).__module__.partition(".")[0] == "pydantic_ai":
@@ -277,7 +298,9 @@ class DjangoAgent(Generic[Deps, Output]):
         ``deps``: by default ``DjangoDeps`` of the row's user and session data. Returns None if the run is not pending,
         or another process has claimed it. Raises as ``run``.
         """
-        run = await sync_to_async(store.resume)(row_id("a run", execution_id))
+        key = row_id("a run", execution_id)
+        await self._engine.aget()  # one that is wrong leaves the run pending
+        run = await sync_to_async(store.resume)(key)
         if run is None:
             return None
         row = run.execution
@@ -314,6 +337,7 @@ class DjangoAgent(Generic[Deps, Output]):
             order=step.order if step else None,
             step=step.path if step else "",
         )
+        await self._engine.aget()  # an agent that is wrong leaves no row
         starting = asyncio.ensure_future(sync_to_async(store.start)(row))
         try:
             return await asyncio.shield(starting)
@@ -349,7 +373,7 @@ class DjangoAgent(Generic[Deps, Output]):
                 register_cancel=register_cancel,
                 on_event=on_event,
             )
-            outcome = await self._engine.run(request)
+            outcome = await self._engine.get().run(request)
         await _finish(run, outcome)
         if outcome.status is not RunStatus.COMPLETED:
             raise self._error(execution_id, outcome) from outcome.cause

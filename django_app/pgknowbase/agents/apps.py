@@ -2,6 +2,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.apps import AppConfig
+from django.core.checks import CheckMessage, register
 
 
 class AgentsConfig(AppConfig):
@@ -18,9 +19,16 @@ class AgentsConfig(AppConfig):
 
         registry.discover()
         if find_spec("pydantic_ai"):
+            register(_check, "pgknowbase", deploy=True)
             # Whatever process is alive sweeps: one that has runs, or the worker of the index.
             for heartbeat in (beat_sent, worker_heartbeat):
                 heartbeat.connect(_sweep, dispatch_uid="pgknowbase_agents")
+
+
+def _check(**kwargs: Any) -> list[CheckMessage]:
+    from pgknowbase.agents.checks import check_agents  # agents, which few projects have
+
+    return check_agents()
 
 
 def _sweep(**kwargs: Any) -> None:

@@ -11,11 +11,10 @@ from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
 
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.engine.results import restore_output
 from pgknowbase.agents.models import ACTIVE, Status
 from pgknowbase.agents.runnable import Runnable
 from pgknowbase.agents.runs import store
-from pgknowbase.agents.runs.json_values import as_json
+from pgknowbase.agents.runs.json_values import as_json, restore_output
 from pgknowbase.agents.toolsets.access import is_secret
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import (

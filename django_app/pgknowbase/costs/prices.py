@@ -4,6 +4,7 @@ from decimal import Decimal
 from functools import lru_cache
 
 from pgknowbase.conf import get_settings
+from pgknowbase.core.importing import importing
 
 MILLION = Decimal(1_000_000)
 
@@ -29,7 +30,8 @@ def embedding_price(model: str, provider: str) -> Decimal | None:
 @lru_cache(maxsize=256)
 def _known_price(model: str, provider: str) -> Decimal | None:
     try:
-        from genai_prices import Usage, calc_price  # comes with the extra 'agents'
+        with importing:
+            from genai_prices import Usage, calc_price  # comes with the extra 'agents'
     except ImportError:
         return None
     # Without the provider's name it would look among chat models only.

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from pgknowbase.core.importing import importing
 from pgknowbase.embeddings.base import (
     BatchLimits,
     Embedder,
@@ -128,7 +129,8 @@ class PydanticAIEmbedder(Embedder):
     def _call(
         self, texts: list[str], input_type: Literal["document", "query"]
     ) -> "tuple[EmbeddingResult, ReportedRate | None]":
-        from pydantic_ai.exceptions import AgentRunError, ModelHTTPError, UserError
+        with importing:
+            from pydantic_ai.exceptions import AgentRunError, ModelHTTPError, UserError
 
         model, settings = self._model(), self._settings
         try:
@@ -162,9 +164,10 @@ class PydanticAIEmbedder(Embedder):
             return self._made
 
     def _make(self) -> "EmbeddingModel":
-        from pydantic_ai.embeddings import infer_embedding_model
-        from pydantic_ai.exceptions import UserError
-        from pydantic_ai.providers import infer_provider
+        with importing:
+            from pydantic_ai.embeddings import infer_embedding_model
+            from pydantic_ai.exceptions import UserError
+            from pydantic_ai.providers import infer_provider
 
         def make_client(name: str) -> "Provider[Any]":
             self._clients.append(infer_provider(name))

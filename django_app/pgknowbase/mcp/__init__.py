@@ -3,3 +3,4 @@
 # Without tokens everybody who reaches the address would search as one user.
 TOKENS_APP = "pgknowbase.api"
 TOKENS_MISSING = f"MCP over HTTP needs tokens: add {TOKENS_APP!r} to INSTALLED_APPS and run 'manage.py migrate'."
+BROKEN = "Something went wrong: try again, or tell an administrator."

@@ -9,6 +9,7 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+import pgknowbase.mcp.application  # noqa: F401 - before the first request
 from pgknowbase.mcp.views import endpoint
 
 PATH = "/mcp"

@@ -36,6 +36,7 @@ from pgknowbase.conf import get_settings
 from pgknowbase.core.cancelling import CancellableQueries
 from pgknowbase.core.text import short_repr
 from pgknowbase.errors import EmbeddingError, NotFoundError, PgKnowbaseError, SearchError
+from pgknowbase.mcp import BROKEN
 from pgknowbase.mcp.identity import Identity
 from pgknowbase.mcp.tools import TOOLS
 from pgknowbase.replicas.servers import replicas_of
@@ -46,7 +47,6 @@ from pgknowbase.sources.registry import sources
 
 RESOURCES_PER_PAGE = 100
 TEXT = "text/plain"
-BROKEN = "Something went wrong: try again, or tell an administrator."
 Answer = TypeVar("Answer")
 Context = ServerRequestContext[Any, Any]
 logger = logging.getLogger("pgknowbase.mcp")

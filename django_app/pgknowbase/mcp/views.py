@@ -2,7 +2,6 @@
 
 import json
 import logging
-from functools import cache
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -12,24 +11,21 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.csrf import csrf_exempt
-from mcp.server.lowlevel import Server
-from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp_types import INTERNAL_ERROR, INVALID_REQUEST
 
 from pgknowbase.api.callers import Caller, bearer_secret, caller_of_token
 from pgknowbase.api.oauth import with_metadata
 from pgknowbase.api.problems import Problem, unauthenticated
 from pgknowbase.api.requests import check_body, non_atomic
 from pgknowbase.api.streams import open_streams
-from pgknowbase.conf import get_settings
-from pgknowbase.mcp.asgi import respond
-from pgknowbase.mcp.identity import RequestUser, current_request
-from pgknowbase.mcp.server import BROKEN, build_server
+from pgknowbase.core.importing import importing
+from pgknowbase.mcp import BROKEN
+from pgknowbase.mcp.asgi import Application, respond
+from pgknowbase.mcp.identity import current_request
 
 SCOPE = "search"
+# Of JSON-RPC.
+INVALID_REQUEST, INTERNAL_ERROR = -32600, -32603
 logger = logging.getLogger("pgknowbase.mcp")
-# It tells of the beginning and end of each request, as if a server was started and stopped.
-logging.getLogger("mcp.server.streamable_http_manager").setLevel(logging.WARNING)
 
 
 async def serve(request: HttpRequest) -> HttpResponseBase:
@@ -44,20 +40,29 @@ async def serve(request: HttpRequest) -> HttpResponseBase:
             raise Problem(415, "media-type", "The body is not application/json: send JSON, and say so in Content-Type.")
         _check_origin(request)
         check_body(request)
-        caller = await sync_to_async(_authenticated)(request)
+        caller, application = await sync_to_async(_prepared)(request)
         request.auth = caller  # type: ignore[attr-defined]
         stream = open_streams.open(request)
     except Problem as problem:
         return with_metadata(request, _refusal(problem), request.path)
     current_request.set(request)
     try:
-        return await respond(request, _application(streamed=isinstance(request, ASGIRequest)), stream)
+        return await respond(request, application, stream)
     except Exception:
         logger.exception("A request of MCP failed")
         return _error(500, INTERNAL_ERROR, BROKEN)
 
 
 endpoint = csrf_exempt(non_atomic(serve))
+
+
+def _prepared(request: HttpRequest) -> tuple[Caller, Application]:
+    """Who asks, and what answers. It runs in a thread."""
+    caller = _authenticated(request)
+    # The SDK takes longer to import than Django: the first request does it, and not the start of each process.
+    with importing:
+        from pgknowbase.mcp.application import build_application
+    return caller, build_application(streamed=isinstance(request, ASGIRequest))
 
 
 def _authenticated(request: HttpRequest) -> Caller:
@@ -86,26 +91,6 @@ def _check_origin(request: HttpRequest) -> None:
 
 def _origins() -> Any:
     return CsrfViewMiddleware(lambda _: HttpResponse())
-
-
-@cache
-def _server(*, thread_sensitive: bool) -> Server[Any]:
-    return build_server(RequestUser(), thread_sensitive=thread_sensitive)
-
-
-def _application(*, streamed: bool) -> Any:
-    """The SDK's application for one request. Under WSGI, where a stream holds a thread, it answers in one piece."""
-
-    async def application(scope: Any, receive: Any, send: Any) -> None:
-        most = get_settings().api.max_body_bytes
-        server = _server(thread_sensitive=not streamed)
-        manager = StreamableHTTPSessionManager(
-            server, stateless=True, json_response=not streamed, max_request_body_size=most
-        )
-        async with manager.run():
-            await manager.handle_request(scope, receive, send)
-
-    return application
 
 
 def _refusal(problem: Problem) -> HttpResponse:

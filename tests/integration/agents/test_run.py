@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import pytest
 from django.contrib.auth.models import User
+from django.core import checks
 from django.db import connection, connections, transaction
 from django.db.models.signals import post_save, pre_save
 from django.test import TestCase
@@ -18,7 +19,7 @@ from pydantic_ai import ModelRetry
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.usage import RequestUsage
 
-from pgknowbase.agents import DjangoDeps, FunctionModel, RunContext, TestModel
+from pgknowbase.agents import DjangoDeps, FunctionModel, RunContext, TestModel, registry
 from pgknowbase.agents.models import AgentExecution, Status, ToolExecution
 from pgknowbase.agents.runs.json_values import as_json
 from pgknowbase.errors import AgentError, NoModelError, RunFailedError, RunTimeoutError
@@ -520,6 +521,21 @@ def test_retries_of_an_invalid_answer_are_the_agents():
     with pytest.raises(RunFailedError, match="retries"):
         make_agent(output_type=AnalysisResult, max_retries=3).run_sync("x", model=FunctionModel(wrong))
     assert len(asked) == 4
+
+
+def test_a_tool_that_pydantic_ai_does_not_take(monkeypatch):
+    agent = make_agent("wrong", model=TEST)
+
+    @agent.tool_plain
+    def look(at: threading.Lock) -> str:
+        return "seen"
+
+    monkeypatch.setitem(registry.agents, "wrong", agent)
+    with pytest.raises(AgentError, match=r"Agent 'wrong' cannot be made: .* Correct its declaration"):
+        agent.run_sync("x")
+    assert not AgentExecution.objects.exists()
+    found = checks.run_checks(tags=["pgknowbase"], include_deployment_checks=True)
+    assert [(each.id, each.msg[:28]) for each in found] == [("pgknowbase.E070", "Agent 'wrong' cannot be made")]
 
 
 @pytest.mark.parametrize("prompt", [None, 5, ["x", "y"], b"x"])

@@ -10,17 +10,15 @@ except ModuleNotFoundError as error:
         f"Agents need the package {error.name!r}: run `pip install 'django-pgknowbase[agents]'`."
     ) from error
 
-from pgknowbase.agents.engine.engine import Engine
-from pgknowbase.agents.engine.models import model_label
-from pgknowbase.agents.engine.tools import RunContext, ToolPermission, ToolsetForUser, toolset
+from pgknowbase.agents.engine.engine import Engine, make_engine
+from pgknowbase.agents.engine.tools import ToolsetForUser, as_toolset, function_toolset
 
 __all__ = [
     "Engine",
     "FunctionModel",
-    "RunContext",
     "TestModel",
-    "ToolPermission",
     "ToolsetForUser",
-    "model_label",
-    "toolset",
+    "as_toolset",
+    "function_toolset",
+    "make_engine",
 ]

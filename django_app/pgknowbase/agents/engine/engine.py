@@ -2,14 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache, lru_cache
 from typing import Any, cast
 
 from django.db import connections
+from pydantic import PydanticUserError
 from pydantic_ai import Agent, CancellationToken, capture_run_messages
+from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.result import StreamedRunResult
@@ -21,11 +23,35 @@ from pydantic_ai.usage import UsageLimits
 
 from pgknowbase.agents.engine.hooks import EventHook, RunHooks
 from pgknowbase.agents.engine.models import model_label, open_model
-from pgknowbase.agents.engine.results import as_decisions, as_history, set_error, set_messages, set_output
-from pgknowbase.agents.engine.tools import adapt_function, as_tool, check_toolset
+from pgknowbase.agents.engine.results import (
+    as_decisions,
+    as_history,
+    is_output,
+    set_error,
+    set_messages,
+    set_output,
+)
+from pgknowbase.agents.engine.tools import adapt_function, as_tool, as_toolset
 from pgknowbase.agents.runs.contract import RunOutcome, RunRequest, RunStatus
 from pgknowbase.conf import get_settings
 from pgknowbase.core.telemetry import active_provider
+from pgknowbase.errors import AgentError
+
+
+def make_engine(registered: Iterable[Callable[["Engine"], None]], **arguments: Any) -> "Engine":
+    """An engine, with all that was registered; ``arguments`` are those of ``Engine``.
+
+    Raises:
+        AgentError: pydantic-ai does not take a tool, the output type or something else of it.
+    """
+    try:
+        engine = Engine(**arguments)
+        for register in registered:
+            register(engine)
+    except (UserError, PydanticUserError, NameError, TypeError, ValueError) as error:
+        what = str(error).partition("\n")[0]
+        raise AgentError(f"Agent {arguments['name']!r} cannot be made: {what} Correct its declaration.") from error
+    return engine
 
 
 class Engine:
@@ -53,8 +79,20 @@ class Engine:
             # The provider's client must not retry: RunHooks does, within the run's timeout and its own limit.
             model_settings=cast(ModelSettings, {"max_retries": 0, **self._settings}),
             tools=[as_tool(tool) for tool in tools],
-            toolsets=[check_toolset(each) for each in toolsets],
+            toolsets=[as_toolset(each) for each in toolsets],
         )
+
+    is_output = staticmethod(is_output)
+    model_label = staticmethod(model_label)
+
+    async def check_model(self, model: Any) -> None:
+        """Open a model without asking it.
+
+        Raises:
+            NoModelError: it cannot be reached with these settings.
+        """
+        async with open_model(model, self.agent.name or ""):
+            pass
 
     def tool(self, function: Callable[..., Any], *, plain: bool, **options: Any) -> None:
         """Register a tool; ``plain`` for one that takes no context."""

@@ -11,12 +11,10 @@ import httpx2
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 
+from pgknowbase.agents.runs.contract import HOW_TO_CONFIGURE
 from pgknowbase.conf import ProviderSettings, get_settings
 from pgknowbase.errors import NoModelError
 
-HOW_TO_CONFIGURE = (
-    "name one as `model=` of the agent or of the run, or as PGKNOWBASE['AGENTS']['MODEL'], such as 'openai:gpt-4o-mini'"
-)
 OPENAI = ("openai", "openai-chat", "openai-responses")
 
 

@@ -3,9 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Union
+from typing import Any
 
-from pydantic import PydanticUserError, TypeAdapter
 from pydantic_ai.exceptions import RunCancelled, RunTimedOut
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolDenied
@@ -47,18 +46,6 @@ def set_output(outcome: RunOutcome, output: Any) -> None:
         outcome.pending = [
             PendingCall(part.tool_name, part.tool_call_id, part.args_as_dict()) for part in output.approvals
         ]
-
-
-def restore_output(output_type: Any, data: Any) -> Any:
-    """A recorded output as ``output_type``, from its JSON. Types that pydantic cannot validate stay JSON."""
-    kinds = output_type if isinstance(output_type, list | tuple) else [output_type]
-    # A marker of pydantic-ai, such as ToolOutput, holds the type.
-    types: Any = tuple(kind if isinstance(kind, type) else getattr(kind, "output", kind) for kind in kinds)
-    try:
-        adapter: TypeAdapter[Any] = TypeAdapter(Union[types])  # noqa: UP007
-    except (TypeError, PydanticUserError):  # such as a function that takes the output
-        return data
-    return adapter.validate_python(data)
 
 
 def set_error(outcome: RunOutcome, error: BaseException) -> None:

@@ -2,34 +2,23 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeAlias, get_origin, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 import pydantic_ai
 from asgiref.sync import sync_to_async
 from pydantic_ai import Tool
 from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset, ToolsetTool, WrapperToolset
-from typing_extensions import TypeVar
 
 from pgknowbase.agents.runs.contract import Permission
+from pgknowbase.agents.tools import RunContext, Toolset
 from pgknowbase.errors import AgentError, ToolRefusedError
 
-Deps = TypeVar("Deps", default=object, covariant=True)
-ToolPermission: TypeAlias = Permission
 
-
-class RunContext(pydantic_ai.RunContext[Deps], Generic[Deps]):
-    """What a tool gets as its first argument: pydantic-ai's context, with ``agent_name`` added.
-
-    ``deps``, ``usage``, ``messages`` and the rest are pydantic-ai's.
-    """
-
-    @property
-    def agent_name(self) -> str:
-        """The name of the agent that runs."""
-        return (self.agent.name if self.agent else None) or ""
+class ToolContext(RunContext[Any], pydantic_ai.RunContext[Any]):
+    """Our ``RunContext`` as it is at run time."""
 
 
 def adapt_function(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -63,15 +52,11 @@ def adapt_function(function: Callable[..., Any]) -> Callable[..., Any]:
 WRITES = {"pgknowbase_writes": True}
 
 
-def toolset(
-    name: str, functions: Sequence[Callable[..., Any]], writing: Sequence[Callable[..., Any]] = ()
-) -> AbstractToolset[Any]:
-    """A tool set of plain functions, each of which takes our ``RunContext`` first.
-
-    ``writing``: those that change something, which ask for approval by default.
-    """
-    tools = [as_tool(function) for function in functions]
-    return FunctionToolset([*tools, *(as_tool(function, metadata=WRITES) for function in writing)], id=name)
+def function_toolset(declared: Toolset) -> AbstractToolset[Any]:
+    """A tool set of ours as one of pydantic-ai's."""
+    tools = [as_tool(function) for function in declared.functions]
+    writing = [as_tool(function, metadata=WRITES) for function in declared.writing]
+    return FunctionToolset([*tools, *writing], id=declared.name)
 
 
 @dataclass
@@ -111,8 +96,8 @@ def as_tool(function: Any, **options: Any) -> Tool[Any]:
     return function if isinstance(function, Tool) else Tool(adapt_function(function), **options)
 
 
-def check_toolset(given: Any) -> Any:
-    """``given``, if it is a tool set or a function that makes one for each run.
+def as_toolset(given: Any) -> Any:
+    """A tool set, or a function that makes one for each run, as pydantic-ai takes it.
 
     Raises:
         AgentError: it is neither.
@@ -121,12 +106,12 @@ def check_toolset(given: Any) -> Any:
         raise AgentError(
             f"{given!r:.100} is not a tool set: pass one of pgknowbase.agents.toolsets, as knowledge_tools()."
         )
-    return given
+    return given() if isinstance(given, Toolset) else given
 
 
 def _own_context(context: pydantic_ai.RunContext[Any]) -> RunContext[Any]:
     """The same context as an instance of our class; what it refers to is shared, not copied."""
-    ours = object.__new__(RunContext)
+    ours = object.__new__(ToolContext)
     ours.__dict__.update(context.__dict__)
     return ours
 

@@ -11,6 +11,10 @@ from pgknowbase.conf import RetryPolicy
 Permission = Literal["allow", "deny", "ask"]
 """What an agent may do with a tool: call it, never call it, or call it after a person's approval."""
 
+HOW_TO_CONFIGURE = (
+    "name one as `model=` of the agent or of the run, or as PGKNOWBASE['AGENTS']['MODEL'], such as 'openai:gpt-4o-mini'"
+)
+
 
 class RunStatus(Enum):
     """How the engine left a run. ``PAUSED`` waits for approvals; a timeout is recorded as a failure."""

@@ -1,9 +1,10 @@
 """Values as Postgres can store them: any value as JSON, prompts, names and ids."""
 
 from math import isfinite
-from typing import Any
+from typing import Any, Union
 from uuid import UUID
 
+from pydantic import PydanticUserError, TypeAdapter
 from pydantic_core import to_jsonable_python
 
 from pgknowbase.core.text import is_storable, to_storable
@@ -22,6 +23,18 @@ def as_json(value: Any) -> Any:
         RecursionError,
     ):  # lone surrogates, circular references: a run must be recorded whatever it returned
         return to_storable(repr(value))
+
+
+def restore_output(output_type: Any, data: Any) -> Any:
+    """A recorded output as ``output_type``, from its JSON. Types that pydantic cannot validate stay JSON."""
+    kinds = output_type if isinstance(output_type, list | tuple) else [output_type]
+    # A marker of pydantic-ai, such as ToolOutput, holds the type.
+    types: Any = tuple(kind if isinstance(kind, type) else getattr(kind, "output", kind) for kind in kinds)
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(Union[types])  # noqa: UP007
+    except (TypeError, PydanticUserError):  # such as a function that takes the output
+        return data
+    return adapter.validate_python(data)
 
 
 def prompt_text(prompt: object) -> str:

@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pgknowbase.agents.deps import DjangoDeps
-from pgknowbase.agents.engine import ToolsetForUser
+from pgknowbase.agents.tools import Toolset
 from pgknowbase.agents.toolsets.cache import cache_tools
 from pgknowbase.agents.toolsets.django_info import django_info_tools
 from pgknowbase.agents.toolsets.files import file_tools
 from pgknowbase.agents.toolsets.knowledge import knowledge_tools
 from pgknowbase.agents.toolsets.orm import orm_tools
+from pgknowbase.core.importing import importing
 from pgknowbase.errors import AgentError
 
-TOOLSETS: Mapping[str, Callable[[], Any]] = {
+TOOLSETS: Mapping[str, Callable[[], Toolset]] = {
     "cache": cache_tools,
     "django_info": django_info_tools,
     "files": file_tools,
@@ -43,11 +44,13 @@ def for_user(user: Any, tools: Any) -> Any:
 
     >>> agent = Agent("openai:gpt-5", toolsets=[for_user(request.user, knowledge_tools())])
     """
+    with importing:
+        from pgknowbase.agents.engine import ToolsetForUser, as_toolset  # imports pydantic-ai
     key = DjangoDeps.from_user(user).user_id
-    return ToolsetForUser(tools, lambda: DjangoDeps(user_id=key))
+    return ToolsetForUser(as_toolset(tools), lambda: DjangoDeps(user_id=key))
 
 
-def get_toolset(name: str) -> Any:
+def get_toolset(name: str) -> Toolset:
     """A new tool set of that name, as definitions in the database have it: ``"knowledge"``, ``"orm"`` and so on.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pgknowbase.agents.engine import RunContext
+from pgknowbase.agents.tools import RunContext
 from pgknowbase.errors import AgentError, ToolRefusedError
 
 # Fields with one of these in their name are never shown to a model, whatever the settings list: what a model has read

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.cache import cache
 
-from pgknowbase.agents.engine import RunContext, toolset
+from pgknowbase.agents.tools import RunContext, Toolset
 from pgknowbase.agents.toolsets.access import signed_in
 from pgknowbase.errors import ToolRefusedError
 
@@ -15,9 +15,9 @@ LONGEST_VALUE = 100_000
 LONGEST_TIME = 7 * 24 * 3600
 
 
-def cache_tools() -> Any:
+def cache_tools() -> Toolset:
     """``cache_get``, ``cache_set`` and ``cache_delete``."""
-    return toolset("cache", [cache_get], writing=[cache_set, cache_delete])
+    return Toolset("cache", [cache_get], writing=[cache_set, cache_delete])
 
 
 async def cache_get(ctx: RunContext[Any], key: str) -> Any:

@@ -8,7 +8,7 @@ from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.conf import settings
 
-from pgknowbase.agents.engine import RunContext, toolset
+from pgknowbase.agents.tools import RunContext, Toolset
 from pgknowbase.agents.toolsets.access import signed_in
 from pgknowbase.errors import ToolRefusedError
 
@@ -16,9 +16,9 @@ from pgknowbase.errors import ToolRefusedError
 SHOWN = ("LANGUAGE_CODE", "TIME_ZONE", "USE_TZ", "USE_I18N")
 
 
-def django_info_tools() -> Any:
+def django_info_tools() -> Toolset:
     """``project_info`` and ``describe_models``; the latter only of models that the user may view."""
-    return toolset("django_info", [project_info, describe_models])
+    return Toolset("django_info", [project_info, describe_models])
 
 
 async def project_info(ctx: RunContext[Any]) -> dict[str, Any]:

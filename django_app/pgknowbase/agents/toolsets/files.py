@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from asgiref.sync import sync_to_async
 
-from pgknowbase.agents.engine import RunContext, toolset
+from pgknowbase.agents.tools import RunContext, Toolset
 from pgknowbase.agents.toolsets.access import signed_in
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import ConfigurationError, ToolRefusedError
@@ -30,7 +30,7 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-def file_tools(root: str | Path | None = None) -> Any:
+def file_tools(root: str | Path | None = None) -> Toolset:
     """``list_files``, ``read_file``, ``write_file`` and ``delete_file`` under ``root`` (default ``FILES_ROOT``)."""
 
     async def user_folder(ctx: RunContext[Any]) -> Path:
@@ -77,7 +77,7 @@ def file_tools(root: str | Path | None = None) -> Any:
         """
         return await sync_to_async(_delete)(await user_folder(ctx), path)
 
-    return toolset("files", [list_files, read_file], writing=[write_file, delete_file])
+    return Toolset("files", [list_files, read_file], writing=[write_file, delete_file])
 
 
 def _list(base: Path, folder: str) -> list[str]:

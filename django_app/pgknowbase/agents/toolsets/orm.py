@@ -13,8 +13,8 @@ from django.apps import apps
 from django.core.exceptions import FieldError, ValidationError
 from django.db import DatabaseError, connections, models
 
-from pgknowbase.agents.engine import RunContext, toolset
 from pgknowbase.agents.runs.json_values import as_json
+from pgknowbase.agents.tools import RunContext, Toolset
 from pgknowbase.agents.toolsets.access import is_secret, signed_in
 from pgknowbase.conf import get_settings
 from pgknowbase.core.time_limit import time_limit
@@ -33,7 +33,7 @@ MAX_ORDERINGS = 10
 Found = TypeVar("Found")
 
 
-def orm_tools(models: Mapping[str, list[str]] | None = None) -> Any:
+def orm_tools(models: Mapping[str, list[str]] | None = None) -> Toolset:
     """``list_models``, ``query_model`` and ``count_model``.
 
     ``models``: the fields that may be read, by the label of their model; by default ``AGENTS["ORM_TOOL_MODELS"]``.
@@ -82,7 +82,7 @@ def orm_tools(models: Mapping[str, list[str]] | None = None) -> Any:
         user = await signed_in(ctx)
         return await _run_query(lambda: _rows(allowed(), user, model, filters or {})[0].count())
 
-    return toolset("orm", [list_models, query_model, count_model])
+    return Toolset("orm", [list_models, query_model, count_model])
 
 
 async def _run_query(find: Callable[[], Found]) -> Found:

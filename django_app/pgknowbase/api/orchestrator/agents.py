@@ -10,7 +10,7 @@ from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from ninja.responses import Status
 
-from pgknowbase.agents.background import run_in_background
+from pgknowbase.agents import background as queue
 from pgknowbase.agents.deps import DjangoDeps
 from pgknowbase.agents.models import AgentExecution
 from pgknowbase.agents.models import Status as Run
@@ -154,7 +154,7 @@ def _agent_and_deps(request: HttpRequest, agent_name: str, body: RunRequest) -> 
 
 def _enqueue(agent: Runnable, prompt: str, deps: DjangoDeps, key: str) -> AgentExecution:
     check_budgets(agent.name, deps.user_id)
-    return run_in_background(agent.name, prompt, deps=deps, idempotency_key=key)
+    return queue.run_in_background(agent.name, prompt, deps=deps, idempotency_key=key)
 
 
 def _timeout(agent: Runnable, requested: float | None) -> float | None:

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Path, Query
 from ninja.responses import Status
 
+from pgknowbase.agents import background as queue
 from pgknowbase.agents.approvals import PERMISSION, decide
-from pgknowbase.agents.background import retry as retry_run
 from pgknowbase.agents.models import FINAL, AgentExecution, ApprovalRequest
 from pgknowbase.agents.runs.cancelling import cancel_execution
 from pgknowbase.agents.runs.database import alias
@@ -85,7 +85,7 @@ def retry(
         response.headers[REPLAYED] = "true"
         return Status(202, summary_of(earlier))
     check_budgets(row.agent_name, row.user_id)
-    return Status(202, summary_of(retry_run(row, idempotency_key=key)))
+    return Status(202, summary_of(queue.retry(row, idempotency_key=key)))
 
 
 def _visible_execution(caller: Caller, execution_id: UUID) -> AgentExecution:

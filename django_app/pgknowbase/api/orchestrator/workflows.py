@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query
 from ninja.responses import Status
 
-from pgknowbase.agents.background import retry_workflow, run_workflow_in_background
+from pgknowbase.agents import background as queue
 from pgknowbase.agents.deps import DjangoDeps
 from pgknowbase.agents.models import Status as Run
 from pgknowbase.agents.models import WorkflowExecution
@@ -94,7 +94,7 @@ async def execute_workflow(
 async def _execute(body: WorkflowRequest, deps: DjangoDeps, key: str) -> Any:
     options = {name: getattr(body, name) for name in OPTIONS}
     if body.background:
-        row = await sync_to_async(run_workflow_in_background)(**options, deps=deps, idempotency_key=key)
+        row = await sync_to_async(queue.run_workflow_in_background)(**options, deps=deps, idempotency_key=key)
         return Status(202, workflow_summary_of(row))
     try:
         result = await SimpleOrchestrator().execute(**options, deps=deps, idempotency_key=key)
@@ -136,7 +136,7 @@ def resume(request: HttpRequest, workflow_id: UUID) -> Any:
     if row.status in (Run.COMPLETED, Run.CANCELLED):
         raise Problem(409, "ended", f"Workflow {row.pk} is {row.status.lower()}: execute a new one.")
     _check_budgets(row.agents, row.user_id)
-    if not retry_workflow(row.pk):
+    if not queue.retry_workflow(row.pk):
         raise Problem(409, "at-work", f"Workflow {row.pk} is at work: wait for its end, or cancel it.")
     row.refresh_from_db()
     return Status(202, workflow_summary_of(row))
