@@ -131,6 +131,22 @@ def test_searches_find_what_they_found_in_one_table(articles):
     assert found() == before
 
 
+def test_a_search_makes_no_connection_that_is_closed_after_it(distributed):
+    """A server's shards are walked one after the other: making a connection takes ten times as long as a walk."""
+    build_index("default", IndexSpec(distributed))
+    ((most_shards,),) = sql(
+        "SELECT max(count) FROM (SELECT count(*) FROM citus_shards GROUP BY nodename, nodeport) AS s"
+    )
+    assert most_shards > 1
+    with transaction.atomic():
+        sql_done("SET LOCAL citus.executor_slow_start_interval = 0")  # all that it wants at once
+        assert len(Article.objects.semantic_search("violin", limit=3, threshold=-1)) == 3
+        ((gpid,),) = sql("SELECT citus_backend_gpid()")
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = '{}'"
+        counts = sql("SELECT result FROM run_command_on_workers(%s)", sessions.format(f"citus_internal gpid={gpid}"))
+    assert {count for (count,) in counts} == {"1"}
+
+
 def test_chunks_lie_on_several_servers_an_object_on_one(distributed):
     places = sql(
         "SELECT count(DISTINCT nodename || nodeport) FROM citus_shards WHERE table_name = %s::regclass",
@@ -253,8 +269,9 @@ def server(distributed):
     servers_down._silent.clear()
 
 
-def test_server_down_is_said_and_nothing_is_lost(server):
+def test_server_down_is_said_and_nothing_is_lost(server, distributed):
     server.stop()
+    assert sql("SELECT pgknowbase_space_serves_v1(%s)", distributed.pk - 1) == [(False,)]  # which asks no server
     with pytest.raises(ServerDownError, match="does not answer"):
         list(Article.objects.semantic_search("violin"))
     assert "cluster.server" in {finding.id for finding in examine("default")}
