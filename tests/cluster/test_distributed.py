@@ -512,3 +512,37 @@ def test_a_role_that_is_not_a_superuser_searches_and_works(server, plain_role):
     Article.objects.create(title="penguins", body="penguins walk on ice")
     assert work().failed == 0
     assert Article.objects.semantic_search("penguins walk on ice")[0].title == "penguins"
+
+
+@pytest.fixture
+def owner(articles):
+    """A role that is not a superuser and owns what a migration of its own would have made, as the rest of the test."""
+    role = "pgknowbase_owner"
+    sql_done(f"CREATE ROLE {role} LOGIN")
+    owned = sql(
+        "SELECT format('ALTER %%s %%s OWNER TO', kind, name) FROM ("
+        " SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind, c.oid::regclass::text AS name"
+        " FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')"
+        " AND c.relname ~ '^pgknowbase_(store|chunk|space|external)'"
+        " UNION ALL SELECT DISTINCT 'FUNCTION', t.tgfoid::regprocedure::text FROM pg_trigger AS t"
+        " WHERE t.tgrelid = %s::regclass AND NOT t.tgisinternal) AS o",
+        active_space("default").store_table,
+    )
+    sql_done(f"GRANT ALL ON SCHEMA public TO {role}")
+    for (change,) in owned:
+        sql_done(f"{change} {role}")
+    try:
+        sql_done(f"SET ROLE {role}")
+        yield
+    finally:
+        sql_done("RESET ROLE")
+        for (change,) in owned:  # REASSIGN OWNED ends a server with Citus 13.2.2
+            sql_done(f"{change} CURRENT_USER")
+        connection.close()
+        sql_done(f"DROP OWNED BY {role}")
+        sql_done(f"DROP ROLE {role}")
+
+
+def test_an_owner_who_is_not_a_superuser_distributes_and_brings_back(owner):
+    assert distribute_space("default", "default", shards=SHARDS).distributed
+    assert not undistribute_space("default", "default").distributed
