@@ -24,16 +24,16 @@ MOST_WRITES = 120 * WRITES_PER_SECOND
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
-    samples, seconds = (10, 2.0) if quick else (200, 20.0)
+    samples, seconds, most_writes = (10, 2.0, 2_000) if quick else (200, 20.0, MOST_WRITES)
     written = 2 * (samples + 1)
     with database.connect() as connection:
-        corpus.stage(connection, written + MOST_WRITES)
+        corpus.stage(connection, written + most_writes)
         corpus.clear(connection)
         with workers(["ours"]) as (worker,):
             worker.say("go")
             idle = [_lag(connection, number) for number in range(1, samples + 2)][1:]
             cpu = _idle_cpu(connection, worker, seconds)
-            with _writes(database, written + 1) as rate:
+            with _writes(database, written + 1, most_writes) as rate:
                 busy = [_lag(connection, number) for number in range(samples + 2, written + 1)][1:]
         corpus.clear(connection)
     return [
@@ -73,7 +73,7 @@ def _idle_cpu(connection: psycopg.Connection[Any], worker: Child, seconds: float
 
 
 @contextmanager
-def _writes(database: Database, first: int) -> Iterator[Callable[[], float]]:
+def _writes(database: Database, first: int, at_most: int) -> Iterator[Callable[[], float]]:
     """Rows one by one, each in a transaction of its own, in an even rhythm; gives how many there were per second."""
     ended = threading.Event()
     started = time.monotonic()
@@ -81,7 +81,7 @@ def _writes(database: Database, first: int) -> Iterator[Callable[[], float]]:
 
     def write() -> None:
         with database.connect() as connection:
-            while not ended.is_set() and len(moments) < MOST_WRITES:
+            while not ended.is_set() and len(moments) < at_most:
                 connection.execute(INSERT, [first + len(moments)])
                 moments.append(time.monotonic())
                 ended.wait(max(0.0, started + len(moments) / WRITES_PER_SECOND - time.monotonic()))

@@ -19,6 +19,7 @@ CREATE TABLE pgknowbase_keywords (
 CREATE INDEX pgknowbase_keywords_words ON pgknowbase_keywords USING gin (words) WHERE words IS NOT NULL;
 CREATE SEQUENCE pgknowbase_keywords_numbers OWNED BY pgknowbase_keywords.number;
 CREATE INDEX pgknowbase_keywords_number ON pgknowbase_keywords (number) WHERE number IS NOT NULL;
-CREATE INDEX pgknowbase_keywords_maker ON pgknowbase_keywords (language, maker) WHERE words IS NOT NULL;
+-- Not partial: one of all that have words would look as good as the index of words, and is read as a whole for each word.
+CREATE INDEX pgknowbase_keywords_maker ON pgknowbase_keywords (language, maker);
 -- In another order than the primary key, which else would look as good to a planner that believes the table to be empty.
 CREATE INDEX pgknowbase_keywords_stale ON pgknowbase_keywords (id, source) WHERE stale;

@@ -66,6 +66,7 @@ def searches():
             for models in (None, [Article]):
                 list(ExternalData.objects.search("gear wheel", models=models, mode=mode, limit=20, **options))
         list(Article.hybrid_search("gear turned", include_pending=True, **options))
+    list(Article.objects.keyword_search("geer whel", correct_typos=True))
     list(Article.semantic_search("machine", threshold=-1, limit=100))
     list(Article.objects.filter(year__lt=1950).semantic_search("machine"))
     make_vector_index()
