@@ -39,7 +39,9 @@ PACKAGES = [
     "pgtrigger",
     "pgvector.psycopg",
     "psycopg",
+    "pydantic_ai.models.function",
     "pydantic_ai.models.openai",
+    "pydantic_ai.models.test",
 ]
 
 
@@ -134,6 +136,7 @@ def _serve(channel):
         importlib.import_module(package)
     # What is shared by all is never looked through for garbage, which would copy it.
     gc.freeze()
+    gc.set_threshold(20_000)
     while received := socket.recv_fds(channel, 1, 5)[1]:
         if not os.fork():
             channel.close()

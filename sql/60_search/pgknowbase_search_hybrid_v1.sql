@@ -79,7 +79,7 @@ BEGIN
     ), embedded AS (
         SELECT n.external_data_id, n.chunk_seq, n.chunk, n.similarity FROM near AS n
         UNION ALL SELECT f.external_data_id, f.chunk_seq, f.chunk, f.similarity FROM far AS f
-    ), measured AS (
+    ), measured AS MATERIALIZED ( -- each of these once, wherever it is asked for
         SELECT
             (SELECT min(n.similarity) FROM near AS n WHERE n.place <= 100) AS least,
             (SELECT nullif(max(n.similarity) - min(n.similarity), 0) FROM near AS n WHERE n.place <= 100) AS spread,
@@ -88,7 +88,7 @@ BEGIN
                 (SELECT sum(w.score) FROM worded AS w JOIN near AS n USING (external_data_id) WHERE n.place <= 10)
                 / (SELECT nullif(sum(w.score), 0) FROM worded AS w
                     WHERE w.place <= (SELECT least(10, count(*)) FROM near)), 0) AS agreement
-    ), covered AS (
+    ), covered AS MATERIALIZED (
         -- Only where it counts: it reads the words of ten documents.
         SELECT m.*, CASE WHEN m.agreement < 0.5 AND m.best > 0 AND m.least IS NOT NULL AND _weight > 0 THEN (
             SELECT pgknowbase_word_coverage(query, filter, array_agg(w.source), array_agg(w.object_key))

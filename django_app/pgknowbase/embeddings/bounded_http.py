@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
+from ssl import SSLContext
 
 import httpx2
 
@@ -39,7 +41,13 @@ def bounded(*, seconds: float, max_bytes: int) -> Iterator[None]:
 def make_client(timeout: float) -> httpx2.Client:
     """A client for ``bounded`` calls. It asks for no compressed answers, because their size would not be known."""
     headers = {"Accept-Encoding": "identity"}
-    return httpx2.Client(timeout=timeout, headers=headers, event_hooks={"response": [_bound]})
+    return httpx2.Client(timeout=timeout, headers=headers, event_hooks={"response": [_bound]}, verify=_authorities())
+
+
+@cache
+def _authorities() -> SSLContext:
+    # Reading the certificates takes 20 ms, and each embedder and reranker has a client.
+    return httpx2.create_ssl_context()
 
 
 def _bound(response: httpx2.Response) -> None:

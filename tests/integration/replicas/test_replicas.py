@@ -441,7 +441,8 @@ def test_the_examples_of_scaling_md(rice, replicas, capsys):
     assert found.freshness == "fresh"
     with connections["default"].cursor() as cursor:
         cursor.execute(f"CREATE ROLE app; {page.take('sql')} DROP ROLE app")
-    assert page.run({"Article": Article})["found"].is_partial is False
+        assert page.run({"Article": Article})["found"].is_partial is False
+        cursor.execute(f"CREATE ROLE app; {page.take('sql')} DROP ROLE app")
     with TemporaryDirectory(prefix="pgk-") as place:
         Path(place).chmod(0o711)
         exec(page.take("python").replace("/tmp/try", place), {})
