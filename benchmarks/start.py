@@ -39,34 +39,8 @@ from django.urls import include, path
 urlpatterns = [path("hello/", lambda request: HttpResponse("hello"))]
 urlpatterns += [path(name + "/", include(f"pgknowbase.{{name}}.urls")) for name in {urls!r}]
 """
-# Of docs/agents.md.
-AGENTS = """
-from pydantic import BaseModel
-
-from pgknowbase.agents import DjangoAgent, DjangoDeps, RunContext
-
-
-class AnalysisResult(BaseModel):
-    summary: str
-    score: float
-
-
-content_analyzer = DjangoAgent[DjangoDeps, AnalysisResult](
-    name="content_analyzer",
-    deps_type=DjangoDeps,
-    output_type=AnalysisResult,
-    instructions="Analyse what the user wrote.",
-    model="openai:gpt-4o-mini",
-    timeout=60,
-    max_retries=2,
-)
-
-
-@content_analyzer.tool
-async def get_user_content(ctx: RunContext[DjangoDeps]) -> str:
-    user = await ctx.deps.get_user()
-    return f"{ctx.agent_name} reads what {user} wrote"
-"""
+# The first example of the documentation.
+AGENTS = (Path(__file__).parents[1] / "docs" / "agents.md").read_text().split("```python")[1].split("```")[0]
 AGENT_APPS = ["pgknowbase.agents", "pgknowbase.api", "pgknowbase.chat", "assistants"]
 # Apps beside pgknowbase, and what its URLs include.
 PROJECTS: dict[str, tuple[list[str], list[str]]] = {

@@ -20,6 +20,7 @@ from pgknowbase.agents.runs.contract import HOW_TO_CONFIGURE, Permission, RunOut
 from pgknowbase.agents.runs.heartbeat import heartbeat
 from pgknowbase.agents.runs.json_values import prompt_text, row_id, short_text
 from pgknowbase.agents.runs.store import RunHandle
+from pgknowbase.agents.tools import Toolset
 from pgknowbase.conf import get_settings
 from pgknowbase.errors import (
     AgentError,
@@ -115,8 +116,8 @@ class DjangoAgent(Generic[Deps, Output]):
             tools=list(tools),
             toolsets=list(toolsets),
         )
-        if not all(map(callable, [*tools, *toolsets])):
-            self._engine.get()  # what cannot be called is pydantic-ai's, which is imported then, or wrong
+        if not all(callable(each) or isinstance(each, Toolset) for each in [*tools, *toolsets]):
+            self._engine.get()  # what is neither is pydantic-ai's, which is imported then, or wrong
         if register:
             registry.agents.declare(name, self)
 

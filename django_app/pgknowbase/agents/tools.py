@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from typing_extensions import TypeVar
 
-from pgknowbase.core.importing import importing
-
 Deps = TypeVar("Deps", default=object, covariant=True)
 
 if TYPE_CHECKING:
     from pydantic_ai import RunContext as Context
-    from pydantic_ai.toolsets import AbstractToolset
 else:
 
     class Context(Generic[Deps]):
@@ -33,7 +30,7 @@ class RunContext(Context[Deps], Generic[Deps]):
 
 @dataclass(frozen=True)
 class Toolset:
-    """Functions, each of which takes a ``RunContext`` first, as tools.
+    """Functions, each of which takes a ``RunContext`` first, as tools. ``engine`` makes one of pydantic-ai's of it.
 
     Attributes:
         name: the id of the set.
@@ -44,9 +41,3 @@ class Toolset:
     name: str
     functions: Sequence[Callable[..., Any]]
     writing: Sequence[Callable[..., Any]] = ()
-
-    def __call__(self, context: object = None) -> "AbstractToolset[Any]":
-        """It as a tool set of pydantic-ai, which takes functions that make one."""
-        with importing:
-            from pgknowbase.agents.engine import function_toolset  # imports pydantic-ai
-        return function_toolset(self)

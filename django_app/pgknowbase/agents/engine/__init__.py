@@ -11,7 +11,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from pgknowbase.agents.engine.engine import Engine, make_engine
-from pgknowbase.agents.engine.tools import ToolsetForUser, as_toolset, function_toolset
+from pgknowbase.agents.engine.tools import ToolsetForUser, as_toolset
 
 __all__ = [
     "Engine",
@@ -19,6 +19,5 @@ __all__ = [
     "TestModel",
     "ToolsetForUser",
     "as_toolset",
-    "function_toolset",
     "make_engine",
 ]

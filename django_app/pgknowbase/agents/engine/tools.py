@@ -102,11 +102,13 @@ def as_toolset(given: Any) -> Any:
     Raises:
         AgentError: it is neither.
     """
+    if isinstance(given, Toolset):
+        return function_toolset(given)
     if not isinstance(given, AbstractToolset) and not callable(given):
         raise AgentError(
             f"{given!r:.100} is not a tool set: pass one of pgknowbase.agents.toolsets, as knowledge_tools()."
         )
-    return given() if isinstance(given, Toolset) else given
+    return given
 
 
 def _own_context(context: pydantic_ai.RunContext[Any]) -> RunContext[Any]:
