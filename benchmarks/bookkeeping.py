@@ -84,7 +84,7 @@ def _measure(connection: psycopg.Connection[Any], rows: int, around: Callable[[]
             before = meter.seconds([os.getpid()])
             while not executor.run_once().idle:
                 pass
-            busy = meter.seconds([os.getpid()]) - before
+            busy = meter.since(before, [os.getpid()])
     return 1000 * busy / (rows / EMBED_BATCH_SIZE)
 
 

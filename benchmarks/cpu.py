@@ -1,9 +1,12 @@
 """CPU seconds of processes: on a busy machine they tell more than the clock."""
 
+import os
 from typing import Any
 
 import psutil
 import psycopg
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Meter:
@@ -24,6 +27,10 @@ class Meter:
         times = self._postmaster.cpu_times()
         gone = times.children_user + times.children_system
         return total + own(self._postmaster) + gone + sum(map(own, self._postmaster.children()))
+
+    def since(self, before: float, pids: list[int]) -> float:
+        """CPU seconds after ``before``, which ``seconds()`` gave; at least the one tick in which the kernel counts."""
+        return max(self.seconds(pids) - before, TICK)
 
 
 def own(process: psutil.Process) -> float:

@@ -155,7 +155,7 @@ def _measure(setting: Setting, name: str, variant: Variant) -> float:
                 for child in children:
                     child.say("go")
                 _wait_for(connection, variant.store, setting.rows)
-            setting.busy[name].append(meter.seconds(pids) - before)
+            setting.busy[name].append(meter.since(before, pids))
     return watch.seconds
 
 

@@ -57,7 +57,7 @@ def _measure(connection: psycopg.Connection[Any], rows: int) -> list[Figure]:
             connection.execute(SEARCH).fetchall()
             slowest = max(slowest, time.monotonic() - asked)
             time.sleep(1.0)
-        total, busy = max(steps.values()), meter.seconds([worker.process.pid]) - before
+        total, busy = max(steps.values()), meter.since(before, [worker.process.pid])
     return [
         figure(
             "first-load",

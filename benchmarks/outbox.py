@@ -101,7 +101,7 @@ def _rate(
     relay = Relay()
     before = meter.seconds([os.getpid()])
     rate = keys / timed(partial(_drain, relay))
-    return rate, keys / (meter.seconds([os.getpid()]) - before)
+    return rate, keys / meter.since(before, [os.getpid()])
 
 
 def _drain(relay: Any) -> None:
@@ -142,7 +142,7 @@ def _beside_dead(
             _update(connection, keys, size)
             before = meter.seconds([os.getpid()])
             beside.append(keys / timed(partial(_drain, relay)))
-            cores.append(keys / (meter.seconds([os.getpid()]) - before))
+            cores.append(keys / meter.since(before, [os.getpid()]))
     name = f"outbox with {dead:,} dead events held by {'an open writer' if writes else 'an old snapshot'}"
     return [
         figure("relay", f"{name}: a worker's first turn", first, rows=size, unit="ms"),

@@ -74,7 +74,7 @@ def _drain(connection: psycopg.Connection[Any]) -> tuple[float, float]:
     started, busy = time.perf_counter(), meter.seconds([os.getpid()])
     while not relay.run_once().idle:
         pass
-    return time.perf_counter() - started, meter.seconds([os.getpid()]) - busy
+    return time.perf_counter() - started, meter.since(busy, [os.getpid()])
 
 
 def _profiled(function: Callable[[], object]) -> dict[str, float]:
