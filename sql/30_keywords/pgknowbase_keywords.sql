@@ -5,7 +5,7 @@ CREATE TABLE pgknowbase_keywords (
     id text NOT NULL,
     -- The text search configuration, by its name: pg_upgrade refuses columns of type regconfig.
     language text,
-    words tsvector,
+    words tsvector, -- NULL also where they are distributed: see pgknowbase_keywords_distribute_v1
     length integer,
     -- Which server and configuration made them: pgknowbase_word_maker.
     maker text NOT NULL DEFAULT '',

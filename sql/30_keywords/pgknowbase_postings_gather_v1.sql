@@ -10,6 +10,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM 
 SET jit = off SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET max_parallel_workers_per_gather = 0
 AS $pgknowbase$
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
     _most CONSTANT integer := 16000; -- what a vector can have
     _from bigint;
     _until bigint;
@@ -79,8 +80,14 @@ BEGIN
     ), doc AS MATERIALIZED (
         SELECT k.number - _first + 1 AS place, k.source, k.words, k.frequent,
             1.2 * (0.25 + 0.75 * k.length / greatest(a.length, 1)) AS single
-        FROM pgknowbase_keywords AS k JOIN average AS a ON a.source = k.source
-        WHERE k.number BETWEEN _first AND _until
+        FROM (
+            SELECT w.number, w.source, w.words, w.frequent, w.length FROM pgknowbase_keywords AS w
+            WHERE NOT _is_distributed AND w.number BETWEEN _first AND _until
+            UNION ALL
+            SELECT s.number, s.source, s.words, s.frequent, s.length
+            FROM pgknowbase_read_shard_keywords(first => _first, last => _until) AS s WHERE _is_distributed
+        ) AS k
+        JOIN average AS a ON a.source = k.source
     ), posting AS (
         SELECT u.lexeme AS word, d.place || ':' || round(1000 * w.weight * 2.2 * t.times / (t.times + d.single))::integer AS impact
         FROM doc AS d

@@ -15,6 +15,7 @@ SET enable_seqscan = off
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
     _conditions jsonb;
     _phrases jsonb;
     _long tsquery;
@@ -59,7 +60,14 @@ BEGIN
         SELECT d.source, d.id, string_agg(format('''^p%s''', p.place), ' ') AS phrases
         FROM (
             SELECT k.source, k.id, k.language, sum(k.length) OVER (ORDER BY k.length, k.source, k.id) AS words
-            FROM pgknowbase_keywords AS k WHERE k.words @@ _long AND (sources IS NULL OR k.source = ANY (sources))
+            FROM (
+                SELECT w.source, w.id, w.language, w.length FROM pgknowbase_keywords AS w
+                WHERE NOT _is_distributed AND w.words @@ _long AND (sources IS NULL OR w.source = ANY (sources))
+                UNION ALL
+                SELECT s.source, s.id, s.language, s.length
+                FROM pgknowbase_read_shard_keywords(wanted => _long, sources => sources, with_words => false) AS s
+                WHERE _is_distributed
+            ) AS k
         ) AS d
         JOIN jsonb_to_recordset(_phrases) AS p (
             language text, configuration text, place bigint, in_title boolean, words text) ON p.language = d.language

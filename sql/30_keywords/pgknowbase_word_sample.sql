@@ -8,6 +8,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM 
 SET max_parallel_workers_per_gather = 0
 AS $pgknowbase$
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
     _percent float4;
     _sample CONSTANT integer := 1 + coalesce((SELECT max(w.sample) FROM pgknowbase_postings_word AS w), 0);
 BEGIN
@@ -17,7 +18,10 @@ BEGIN
     SELECT least(100, 100.0 * sampled / greatest(sum(c.documents), 1)) INTO _percent FROM pgknowbase_corpus AS c;
     DELETE FROM pgknowbase_word;
     WITH drawn AS MATERIALIZED (
-        SELECT k.source, k.words FROM pgknowbase_keywords AS k TABLESAMPLE SYSTEM (_percent) WHERE k.words IS NOT NULL
+        SELECT k.source, k.words FROM pgknowbase_keywords AS k TABLESAMPLE SYSTEM (_percent) 
+        WHERE NOT _is_distributed AND k.words IS NOT NULL
+        UNION ALL
+        SELECT s.source, s.words FROM pgknowbase_read_shard_keywords(sampled => _percent) AS s WHERE _is_distributed
     ), size AS MATERIALIZED (
         SELECT w.source, count(*) AS drawn, (
             SELECT sum(o.documents) FROM pgknowbase_corpus AS o WHERE o.source = w.source) AS documents

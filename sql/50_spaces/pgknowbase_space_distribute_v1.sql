@@ -73,14 +73,7 @@ BEGIN
         EXECUTE format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM %3$s', _new, _columns, _old);
     END LOOP;
     EXECUTE format('ANALYZE %s', _new);
-    FOR _next IN
-        SELECT format('GRANT %s ON %s TO %s', a.privilege_type, _new,
-            CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END) AS statement
-        FROM pg_class AS c CROSS JOIN LATERAL aclexplode(c.relacl) AS a
-        WHERE c.oid = _old::regclass AND a.grantee <> c.relowner
-    LOOP
-        EXECUTE _next.statement;
-    END LOOP;
+    PERFORM pgknowbase_copy_grants(_old, _new);
     -- From here on searches wait, and before that nobody for them: the lock is asked for again and again, and first that of the
     -- view, as they do.
     LOOP

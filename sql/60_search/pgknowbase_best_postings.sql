@@ -27,6 +27,7 @@ SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
     _sample integer;
     _size bigint;
     _words text[];
@@ -80,7 +81,11 @@ BEGIN
     IF _words IS NULL OR 0.7 * _least_rare > _most_common AND rare = (
         SELECT count(*) FROM (
             SELECT FROM pgknowbase_keywords AS k
-            WHERE k.words @@ others AND (sources IS NULL OR k.source = ANY (sources)) LIMIT rare) AS present)
+            WHERE NOT _is_distributed AND k.words @@ others AND (sources IS NULL OR k.source = ANY (sources))
+            UNION ALL
+            SELECT FROM pgknowbase_read_shard_keywords(wanted => others, sources => sources, at_most => rare, with_words => false)
+            WHERE _is_distributed
+            LIMIT rare) AS present)
     THEN
         RETURN;
     END IF;

@@ -33,6 +33,8 @@ SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
+    _of_shards pgknowbase_keywords[]; -- the words of what is scored, where they are distributed
     -- What filters leave out is not known. Where there are none, fewer documents have to be scored, and looked up.
     _filtered CONSTANT boolean := num_nonnulls(
         filter.visible_to, filter.metadata, filter.matching, filter.tags, filter.changed_from, filter.changed_before,
@@ -73,6 +75,7 @@ DECLARE
     _found jsonb;
     _plan text := 'words_none';
     _scored bigint;
+    _looked_at bigint; -- with those that do not satisfy the conditions
 BEGIN
     SELECT sum(c.documents), sum(c.words) / nullif(sum(c.documents), 0) INTO _documents, _length
     FROM pgknowbase_corpus AS c WHERE filter.sources IS NULL OR c.source = ANY (filter.sources);
@@ -111,7 +114,7 @@ BEGIN
             WHEN _filtered THEN 1000 + 2::bigint * max_hits
             ELSE 60 + 1.2 * max_hits END);
         _terms := pgknowbase_rarest_words(
-            pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen, _counted),
+            pgknowbase_word_frequencies(_terms, filter.sources, most_candidates + 1, _seen, _counted),
             most_candidates, _most_pairs);
         SELECT string_agg(DISTINCT r.word, '|')::tsquery INTO _words FROM jsonb_to_recordset(_terms) AS r (word text);
         _large := least(most_candidates, greatest(_candidates, 1500)) < (
@@ -134,7 +137,12 @@ BEGIN
         -- What few documents satisfy finds them faster than the words do.
         _by_conditions := _met IS NOT NULL AND most_candidates / 4 >= (
             SELECT count(*) FROM (
-                SELECT FROM pgknowbase_keywords AS w WHERE w.words @@ (_words && _met) LIMIT most_candidates / 4 + 1) AS m);
+                SELECT FROM pgknowbase_keywords AS w WHERE NOT _is_distributed AND w.words @@ (_words && _met)
+                UNION ALL
+                SELECT FROM pgknowbase_read_shard_keywords(
+                    wanted => _words && _met, at_most => most_candidates / 4 + 1, with_words => false)
+                WHERE _is_distributed
+                LIMIT most_candidates / 4 + 1) AS m);
         IF _by_conditions THEN
             _wanted := _words && _met;
         END IF;
@@ -148,6 +156,30 @@ BEGIN
             FROM pgknowbase_best_postings(
                 _terms, _documents, filter.sources, _candidates,
                 CASE WHEN NOT _filtered AND max_hits <= 100 THEN 5 * max_hits + 50 END) AS b;
+        END IF;
+        IF _is_distributed THEN
+            _of_shards := CASE
+                WHEN _narrow THEN ARRAY(
+                    SELECT s FROM pgknowbase_read_shard_keywords(
+                        wanted => _words, sources => filter.sources, at_most => _most_narrow, ids => (
+                            SELECT CASE WHEN count(*) <= 10 * most_candidates THEN coalesce(array_agg(e.object_key), '{}') END
+                            FROM (
+                                SELECT x.object_key FROM pgknowbase_externaldata AS x WHERE pgknowbase_matches_filter(x, filter)
+                                LIMIT 10::bigint * most_candidates + 1
+                            ) AS e)) AS s)
+                WHEN _wanted IS NOT NULL THEN ARRAY(
+                    SELECT s FROM pgknowbase_read_shard_keywords(
+                        wanted => _wanted, sources => filter.sources,
+                        at_most => CASE WHEN _by_conditions THEN _most_narrow ELSE most_candidates END) AS s)
+                ELSE ARRAY(
+                    SELECT s FROM pgknowbase_read_shard_keywords(
+                        wanted => _others, sources => filter.sources, numbers => _numbers, met => _met, last => _last,
+                        at_most => most_candidates + coalesce(cardinality(_numbers), 0)) AS s
+                    UNION ALL
+                    SELECT s FROM pgknowbase_read_shard_keywords(
+                        wanted => _words, sources => filter.sources, met => _met, first => _last + 1,
+                        at_most => most_candidates) AS s)
+                END;
         END IF;
         WITH term AS MATERIALIZED (
             SELECT t.token, t.language, t.times, t.stopped, t.documents, t.word::tsquery AS word,
@@ -175,17 +207,17 @@ BEGIN
                 FROM (
                     SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_keywords AS w
-                    WHERE NOT _narrow AND w.words @@ _wanted AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
+                    WHERE NOT _is_distributed AND NOT _narrow AND w.words @@ _wanted AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL
                     SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_keywords AS w
-                    WHERE _wanted IS NULL AND NOT _narrow AND (w.number = ANY (_numbers) OR w.words @@ _others)
+                    WHERE NOT _is_distributed AND _wanted IS NULL AND NOT _narrow AND (w.number = ANY (_numbers) OR w.words @@ _others)
                         AND w.number <= _last AND (_met IS NULL OR w.words @@ _met)
                         AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL
                     SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM (SELECT k.* FROM pgknowbase_keywords AS k WHERE k.number > _last OFFSET 0) AS w
-                    WHERE _wanted IS NULL AND NOT _narrow AND w.words @@ _words AND (_met IS NULL OR w.words @@ _met)
+                    WHERE NOT _is_distributed AND _wanted IS NULL AND NOT _narrow AND w.words @@ _words AND (_met IS NULL OR w.words @@ _met)
                         AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL
                     SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
@@ -194,7 +226,9 @@ BEGIN
                         SELECT k.* FROM pgknowbase_keywords AS k
                         WHERE k.source = e.content_type_id AND k.id = e.object_key OFFSET 0
                     ) AS w
-                    WHERE _narrow AND w.words @@ _words AND pgknowbase_matches_filter(e, filter)
+                    WHERE NOT _is_distributed AND _narrow AND w.words @@ _words AND pgknowbase_matches_filter(e, filter)
+                    UNION ALL
+                    SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent FROM unnest(_of_shards) AS w
                     LIMIT CASE WHEN _narrow OR _by_conditions THEN _most_narrow
                         ELSE most_candidates + coalesce(cardinality(_numbers), 0) END
                 ) AS c
@@ -255,14 +289,16 @@ BEGIN
             ORDER BY s.score DESC, e.id
             LIMIT max_hits
         )
-        SELECT jsonb_agg(p), (SELECT count(*) FROM scored) INTO _found, _scored FROM passing AS p;
+        SELECT jsonb_agg(p), (SELECT count(*) FROM scored), CASE
+            WHEN _conditions IS NOT NULL THEN (SELECT count(DISTINCT c.place) FROM counted AS c) END
+        INTO _found, _scored, _looked_at FROM passing AS p;
         EXIT WHEN jsonb_array_length(_found) >= max_hits;
         IF _scored > _looked_up THEN
             _looked_up := 2147483647;
         ELSE
             -- Of objects that were looked up first, not all that were found are scored.
             EXIT WHEN NOT _large OR _narrow OR _by_conditions
-                OR _is_all AND NOT _filtered_first AND _scored < most_candidates;
+                OR _is_all AND NOT _filtered_first AND coalesce(_looked_at, _scored) < most_candidates;
             IF _candidates < most_candidates THEN
                 -- As many as the share that passed says, and some more.
                 _candidates := least(most_candidates, greatest(

@@ -56,8 +56,7 @@ BEGIN
     FROM unnest(_languages) WITH ORDINALITY AS l (language, place)
     WHERE _seen IS NULL OR EXISTS (
         SELECT FROM (SELECT k.source, k.id FROM pgknowbase_keywords AS k
-            WHERE k.language = l.language AND k.words IS NOT NULL
-                AND (filter.sources IS NULL OR k.source = ANY (filter.sources)) LIMIT 2000) AS c
+            WHERE k.language = l.language AND (filter.sources IS NULL OR k.source = ANY (filter.sources)) LIMIT 2000) AS c
         WHERE EXISTS (
             SELECT FROM pgknowbase_externaldata AS e
             WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, _seen)));

@@ -10,12 +10,20 @@ SET enable_seqscan = 'off'
 SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
+DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
 BEGIN
     IF seen IS NULL THEN
         RETURN (
             SELECT count(*) FROM (
                 SELECT FROM (
-                    SELECT k.source, k.language FROM pgknowbase_keywords AS k WHERE k.words @@ word OFFSET 0
+                    SELECT k.source, k.language FROM pgknowbase_keywords AS k WHERE NOT _is_distributed AND k.words @@ word
+                    UNION ALL
+                    SELECT s.source, s.language FROM pgknowbase_read_shard_keywords(
+                        wanted => word, queries => jsonb_build_object(of_language, word), sources => of_sources,
+                        at_most => at_most, with_words => false) AS s
+                    WHERE _is_distributed
+                    OFFSET 0
                 ) AS c
                 WHERE c.language = of_language AND (of_sources IS NULL OR c.source = ANY (of_sources))
                 LIMIT at_most) AS found);
@@ -24,7 +32,12 @@ BEGIN
         SELECT count(*) FROM (
             SELECT FROM (
                 SELECT k.source, k.id, k.language FROM pgknowbase_keywords AS k
-                WHERE k.words @@ word AND (of_sources IS NULL OR k.source = ANY (of_sources)) LIMIT most_candidates
+                WHERE NOT _is_distributed AND k.words @@ word AND (of_sources IS NULL OR k.source = ANY (of_sources))
+                UNION ALL
+                SELECT s.source, s.id, s.language FROM pgknowbase_read_shard_keywords(
+                    wanted => word, sources => of_sources, at_most => most_candidates, with_words => false) AS s
+                WHERE _is_distributed
+                LIMIT most_candidates
             ) AS c
             WHERE c.language = of_language AND EXISTS (
                 SELECT FROM pgknowbase_externaldata AS e

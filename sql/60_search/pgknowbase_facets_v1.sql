@@ -28,6 +28,7 @@ SET standard_conforming_strings = on -- a session may read the backslashes below
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
     _unknown text;
     _terms jsonb;
     _words jsonb;
@@ -62,11 +63,22 @@ BEGIN
         _any := coalesce(_any, '''^'''); -- no text has it
     END IF;
     RETURN (
-        WITH worded AS MATERIALIZED (
-            SELECT k.source, k.id FROM pgknowbase_keywords AS k
-            WHERE query IS NOT NULL AND k.words @@ _any AND (filter.sources IS NULL OR k.source = ANY (filter.sources))
-                AND k.words @@ (_words ->> k.language)::tsquery
-                AND pgknowbase_meets_conditions(k.words, k.language, k.source, k.id, _conditions)
+        WITH of_shards AS MATERIALIZED (
+            SELECT s.source, s.id, s.language, s.words
+            FROM pgknowbase_read_shard_keywords(
+                wanted => _any, queries => _words, sources => filter.sources, at_most => most_objects,
+                with_words => _conditions IS NOT NULL) AS s
+            WHERE _is_distributed AND query IS NOT NULL
+        ), worded AS MATERIALIZED (
+            SELECT k.source, k.id
+            FROM (
+                SELECT w.source, w.id, w.language, w.words FROM pgknowbase_keywords AS w
+                WHERE NOT _is_distributed AND query IS NOT NULL AND w.words @@ _any AND w.words @@ (_words ->> w.language)::tsquery
+                    AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
+                UNION ALL
+                SELECT s.source, s.id, s.language, s.words FROM of_shards AS s
+            ) AS k
+            WHERE pgknowbase_meets_conditions(k.words, k.language, k.source, k.id, _conditions)
             LIMIT most_objects
         ), chosen AS MATERIALIZED (
             SELECT e.id, e.content_type_id, e.tags, e.metadata, e.updated_at, e.created_at
@@ -132,7 +144,7 @@ BEGIN
         SELECT jsonb_build_object(
             'documents', (SELECT count(*) FROM chosen),
             'is_complete', greatest(
-                (SELECT count(*) FROM chosen), (SELECT count(*) FROM worded),
+                (SELECT count(*) FROM chosen), (SELECT count(*) FROM worded), (SELECT count(*) FROM of_shards),
                 coalesce(cardinality(filter.external_data_ids), 0)) < most_objects,
             'facets', coalesce(
                 jsonb_object_agg(l.name, jsonb_build_object('distinct', l.different, 'values', l.values)), '{}'))

@@ -10,16 +10,25 @@ SET jit = 'off'
 SET enable_seqscan = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
+DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
 BEGIN
     RETURN QUERY
     WITH edited AS MATERIALIZED (
         SELECT l.language, s.spelling, s.kind, tsvector_to_array(pgknowbase_tokenize_ascii(l.language, s.spelling)) AS lexemes
         FROM unnest(languages) AS l (language) CROSS JOIN LATERAL pgknowbase_spellings(word, l.language) AS s
+    ), asked AS MATERIALIZED (
+        SELECT DISTINCT e.language, e.lexemes[1] AS lexeme FROM edited AS e
+        WHERE cardinality(e.lexemes) = 1 AND NOT EXISTS (SELECT FROM edited AS o WHERE o.lexemes = '{}')
     ), known AS MATERIALIZED (
-        SELECT d.language, d.lexeme, pgknowbase_count_documents(
-            quote_literal(d.lexeme)::tsquery, d.language, sources, seen, 100, 1000) AS documents
-        FROM (SELECT DISTINCT e.language, e.lexemes[1] AS lexeme FROM edited AS e WHERE cardinality(e.lexemes) = 1) AS d
-        WHERE NOT EXISTS (SELECT FROM edited AS e WHERE e.lexemes = '{}')
+        SELECT a.language, a.lexeme, pgknowbase_count_documents(
+            quote_literal(a.lexeme)::tsquery, a.language, sources, seen, 100, 1000) AS documents
+        FROM asked AS a WHERE NOT _is_distributed
+        UNION ALL
+        SELECT c.*
+        FROM (SELECT array_agg(a.language) AS languages, array_agg(a.lexeme) AS lexemes FROM asked AS a WHERE _is_distributed) AS a
+        CROSS JOIN LATERAL pgknowbase_count_shard_documents(a.languages, a.lexemes, sources, seen, 100, 1000) AS c
+        WHERE a.lexemes IS NOT NULL
     ), likely AS MATERIALIZED (
         SELECT k.language, k.lexeme, k.documents
         FROM known AS k JOIN edited AS e ON e.language = k.language AND e.lexemes[1] = k.lexeme AND cardinality(e.lexemes) = 1
@@ -36,7 +45,13 @@ BEGIN
             SELECT d.title, d.content
             FROM (
                 SELECT k.source, k.id, k.language FROM pgknowbase_keywords AS k
-                WHERE k.words @@ quote_literal(l.lexeme)::tsquery AND (sources IS NULL OR k.source = ANY (sources)) LIMIT 1000
+                WHERE NOT _is_distributed AND k.words @@ quote_literal(l.lexeme)::tsquery
+                    AND (sources IS NULL OR k.source = ANY (sources))
+                UNION ALL
+                SELECT s.source, s.id, s.language FROM pgknowbase_read_shard_keywords(
+                    wanted => quote_literal(l.lexeme)::tsquery, sources => sources, at_most => 1000, with_words => false) AS s
+                WHERE _is_distributed
+                LIMIT 1000
             ) AS k
             CROSS JOIN LATERAL (
                 SELECT t.title, t.content FROM pgknowbase_document AS t WHERE t.source = k.source AND t.id = k.id OFFSET 0

@@ -7,6 +7,11 @@ SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 BEGIN
+    IF to_regclass('pgknowbase_shard_keywords') IS NOT NULL THEN
+        RETURN coalesce((
+            SELECT pgknowbase_meets_conditions(s.words, s.language, s.source, s.id, conditions)
+            FROM pgknowbase_read_shard_keywords(sources => ARRAY[of_source], ids => ARRAY[of_key]) AS s), false);
+    END IF;
     RETURN coalesce((
         SELECT pgknowbase_meets_conditions(k.words, k.language, k.source, k.id, conditions)
         FROM pgknowbase_keywords AS k WHERE k.source = of_source AND k.id = of_key COLLATE "default"), false);

@@ -28,6 +28,7 @@ SET enable_seqscan = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
     _wanted CONSTANT bigint := max_hits::bigint + greatest(skip, 0);
     _depth CONSTANT integer := least(greatest(100, 2 * _wanted), 100000);
     _any_similarity pgknowbase_filter := jsonb_populate_record(filter, '{"threshold": -1}');
@@ -49,13 +50,27 @@ BEGIN
             -- Few objects that have a phrase are found by the index of words, and then all compared.
             _ids := ARRAY(
                 SELECT e.id
-                FROM pgknowbase_keywords AS k
+                FROM (
+                    SELECT w.source, w.id, w.language, w.words FROM pgknowbase_keywords AS w
+                    WHERE NOT _is_distributed AND w.words @@ _met
+                    UNION ALL
+                    SELECT s.source, s.id, s.language, s.words
+                    FROM pgknowbase_read_shard_keywords(
+                        wanted => _met, sources => filter.sources, at_most => exact_search_max_chunks + 1) AS s
+                    WHERE _is_distributed
+                ) AS k
                 CROSS JOIN LATERAL (
                     SELECT x.id FROM pgknowbase_externaldata AS x
                     WHERE x.content_type_id = k.source AND x.object_key = k.id AND pgknowbase_matches_filter(x, filter) OFFSET 0
                 ) AS e
-                WHERE k.words @@ _met AND pgknowbase_meets_conditions(k.words, k.language, k.source, k.id, _conditions)
+                WHERE pgknowbase_meets_conditions(k.words, k.language, k.source, k.id, _conditions)
                 LIMIT exact_search_max_chunks + 1);
+            IF _is_distributed AND exact_search_max_chunks < (
+                SELECT count(*) FROM pgknowbase_read_shard_keywords(
+                    wanted => _met, sources => filter.sources, at_most => exact_search_max_chunks + 1, with_words => false) AS s)
+            THEN
+                _ids := NULL; -- there may be more than were looked at
+            END IF;
         END IF;
         _any_similarity := jsonb_populate_record(_any_similarity, CASE
             WHEN cardinality(_ids) <= exact_search_max_chunks THEN jsonb_build_object('external_data_ids', _ids)

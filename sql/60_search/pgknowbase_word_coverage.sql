@@ -6,7 +6,7 @@
 --   query, filter   see pgknowbase_search_hybrid_v1
 --   sources, ids    the documents
 --
--- requires: pgknowbase_read_query, pgknowbase_tokenize_query, pgknowbase_add_synonyms
+-- requires: pgknowbase_read_query, pgknowbase_read_shard_keywords, pgknowbase_tokenize_query, pgknowbase_add_synonyms
 CREATE OR REPLACE FUNCTION pgknowbase_word_coverage(
     query text, filter pgknowbase_filter, sources integer[], ids text[]) RETURNS float8
 LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
@@ -22,6 +22,9 @@ AS $pgknowbase$
         CROSS JOIN LATERAL jsonb_to_recordset(CASE
             WHEN filter.synonyms IS NULL THEN a.terms ELSE pgknowbase_add_synonyms(a.terms, a.words, filter.synonyms)
         END) AS t (token bigint, language text, word text)
+    ), of_shards AS MATERIALIZED (
+        SELECT s.* FROM pgknowbase_read_shard_keywords(sources => sources, ids => ids) AS s
+        WHERE to_regclass('pgknowbase_shard_keywords') IS NOT NULL
     )
     SELECT max(d.share)
     FROM (
@@ -29,7 +32,10 @@ AS $pgknowbase$
         FROM unnest(sources, ids) AS i (source, id)
         CROSS JOIN LATERAL (
             SELECT w.language, w.words || ''::tsvector AS words FROM pgknowbase_keywords AS w
-            WHERE w.source = i.source AND w.id = i.id OFFSET 0
+            WHERE w.source = i.source AND w.id = i.id AND to_regclass('pgknowbase_shard_keywords') IS NULL
+            UNION ALL
+            SELECT s.language, s.words FROM of_shards AS s WHERE s.source = i.source AND s.id = i.id
+            OFFSET 0
         ) AS k
         JOIN term AS t ON t.language = k.language
         GROUP BY i.source, i.id

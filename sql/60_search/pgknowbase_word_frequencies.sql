@@ -14,6 +14,7 @@ SET enable_seqscan = 'off'
 SET jit = 'off'
 AS $pgknowbase$
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
     -- Before the first sample nobody knows which are rare.
     _counted CONSTANT boolean := count_rare OR NOT EXISTS (SELECT FROM pgknowbase_word);
 BEGIN
@@ -39,7 +40,11 @@ BEGIN
                 ) THEN (
                 SELECT count(*) FROM (
                     SELECT k.source, k.id FROM pgknowbase_keywords AS k
-                    WHERE k.words @@ w.word::tsquery AND (sources IS NULL OR k.source = ANY (sources))
+                    WHERE NOT _is_distributed AND k.words @@ w.word::tsquery AND (sources IS NULL OR k.source = ANY (sources))
+                    UNION ALL
+                    SELECT s.source, s.id FROM pgknowbase_read_shard_keywords(
+                        wanted => w.word::tsquery, sources => sources, at_most => at_most, with_words => false) AS s
+                    WHERE _is_distributed
                     LIMIT at_most) AS present
                 WHERE seen IS NULL OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e

@@ -17,7 +17,7 @@ from django.test import Client, RequestFactory, override_settings
 from pgknowbase.agents import DjangoDeps
 from pgknowbase.agents.toolsets.knowledge import search_knowledge
 from pgknowbase.core import gateway
-from pgknowbase.errors import ServerDownError
+from pgknowbase.errors import ServerDownError, SpaceError
 from pgknowbase.mcp.identity import FixedUser
 from pgknowbase.mcp.tools import TOOLS, SearchArguments
 from pgknowbase.models import Chunk, EmbeddingSpace, ExternalData
@@ -74,6 +74,7 @@ def articles(transactional_db):
         drop_space("default", space.name, discard=True)
     EmbeddingSpace.objects.update(name="default")
     rebuild_space("default")
+    gateway.fetch("default", "keywords_distribute", distributed=False, beside=None)
 
 
 @pytest.fixture
@@ -113,13 +114,40 @@ def found(**options):
         "across models": hits(external_data("default").search(query, limit=30, **options)),
         "snippets": [row.snippet for row in Article.objects.hybrid_search(query, snippet_length=80, **options)],
         "pending": hits(Article.objects.hybrid_search(query, include_pending=True, **options)),
+        "excluded": hits(Article.objects.keyword_search("winter -music title:gear OR viol*", **options)),
+        "filtered words": hits(Article.objects.filter(year=2003).keyword_search(query, **options)),
+        "typo": hits(Article.objects.keyword_search("violim muzic", correct_typos=True, **options)),
     }
 
 
+def counted():
+    """What else reads the words: facets, and searches of a corpus that is too large to be scored as a whole."""
+    most = (
+        "SELECT object_key, round(score::numeric, 6) FROM pgknowbase_search_keyword_v1(%s, 20, most_candidates => 15)"
+    )
+    return (
+        Article.objects.facets("tags", query="violin OR music"),
+        Article.objects.facets("tags", query='"bread and yeast" -oven'),
+        sql("SELECT corrected FROM pgknowbase_correct_v1('violim in wintre')")[0][0],
+        [sql(most, text) for text in ("violin music in winter", "bread and yeast", '"bread and yeast"', "gear -chain")],
+    )
+
+
+def gather():
+    sql("SELECT pgknowbase_word_sample(common => 10)")
+    sql("SELECT pgknowbase_postings_gather_v1(1)")
+
+
 def test_searches_find_what_they_found_in_one_table(articles):
-    before = found()
+    gather()
+    before, also = found(), counted()
+    assert all(before.values())
+    assert all(also)
     distribute_space("default", "default", shards=SHARDS)
     assert found() == before
+    assert counted() == also
+    gather()
+    assert counted() == also
     assert str(Article.objects.semantic_search("x").explain_search()).startswith("exact over the index")
 
     build_index("default", IndexSpec(active_space("default")))
@@ -129,6 +157,36 @@ def test_searches_find_what_they_found_in_one_table(articles):
 
     undistribute_space("default", "default")
     assert found() == before
+    assert counted() == also
+
+
+def test_words_lie_where_the_chunks_of_their_object_do(distributed):
+    keys = "SELECT string_agg(DISTINCT source || ':' || id, ' ') FROM %s"
+
+    def places(table):
+        per_shard = sql("SELECT nodeport, result FROM run_command_on_placements(%s, %s)", table, keys)
+        return {key: port for port, keys in per_shard for key in (keys or "").split()}
+
+    assert places("pgknowbase_shard_keywords") == places(distributed.store_table)
+    assert sql("SELECT count(*), count(words) FROM pgknowbase_keywords") == [(92, 0)]
+    with pytest.raises(SpaceError, match="distributed already"):
+        distribute_space("default", "default")
+
+
+def test_words_come_back_with_the_last_store(articles):
+    words = set(sql("SELECT source, id, words::text, number FROM pgknowbase_keywords"))
+    distribute_space("default", "default", shards=SHARDS, words=False)
+    assert set(sql("SELECT source, id, words::text, number FROM pgknowbase_keywords")) == words
+    distribute_space("default", "default")
+    add_space("default", "spread", space_settings("spread", distributed=True))
+    undistribute_space("default", "default")
+    assert sql("SELECT count(*) FROM pgknowbase_shard_keywords") == [(92,)]
+    drop_space("default", "spread", discard=True)
+    assert found()["keyword"]
+    undistribute_space("default", "default")
+    assert set(sql("SELECT source, id, words::text, number FROM pgknowbase_keywords")) == words
+    with pytest.raises(SpaceError, match="one table"):
+        undistribute_space("default", "default")
 
 
 def test_a_search_makes_no_connection_that_is_closed_after_it(distributed):
@@ -194,6 +252,7 @@ def test_worker_writes_moves_and_deletes_chunks(distributed):
     assert work().failed == 0
     assert_space_in_sync("default")
     assert Article.objects.semantic_search("penguins walk on ice")[0].title == "penguins"
+    assert [row.title for row in Article.objects.keyword_search("penguins")] == ["penguins"]
     assert not ExternalData.objects.exclude(status="completed").exists()
     call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
     assert sql("SELECT hidden FROM pgknowbase_copy_state_v1(%s)", distributed.pk) == [(0,)]
@@ -207,7 +266,8 @@ def test_check_finds_and_repairs_what_shards_have_lost(distributed):
         "altered",
         str(Article.objects.latest("pk").pk),
     )
-    with pytest.raises(CommandError, match="2 objects have drifted"):
+    sql_done("DELETE FROM pgknowbase_shard_keywords WHERE id = %s", str(Article.objects.order_by("pk")[5].pk))
+    with pytest.raises(CommandError, match="3 objects have drifted"):
         call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
     call_command("sync_external_models", "blog.Article", "--repair", verbosity=0)
     work()
@@ -272,8 +332,11 @@ def server(distributed):
 def test_server_down_is_said_and_nothing_is_lost(server, distributed):
     server.stop()
     assert sql("SELECT pgknowbase_space_serves_v1(%s)", distributed.pk - 1) == [(False,)]  # which asks no server
+    for kind in (Article.objects.semantic_search, Article.objects.keyword_search, Article.objects.hybrid_search):
+        with pytest.raises(ServerDownError, match="does not answer"):
+            list(kind("violin"))
     with pytest.raises(ServerDownError, match="does not answer"):
-        list(Article.objects.semantic_search("violin"))
+        Article.objects.facets("tags", query="violin")
     assert "cluster.server" in {finding.id for finding in examine("default")}
 
     Article.objects.create(title="penguins", body="penguins walk on ice")
@@ -298,12 +361,9 @@ def keys_on(server, store):
     return {key for (keys,) in rows for key in (keys or "").split()}
 
 
-def with_a_chunk(found):
-    return [hit for hit in found if hit[3] is not None]
-
-
 def test_the_others_answer_where_that_is_asked(server, distributed, django_user_model, spans):  # noqa: F811
-    by_chunks = ("semantic", "all of them", "metadata", "queryset", "threshold", "similar", "similar to two", "copies")
+    alone = ("semantic", "all of them", "metadata", "queryset", "threshold", "similar", "similar to two", "copies")
+    kinds = (*alone, "keyword", "hybrid", "phrase", "across models", "pending")
     for plan in ("exact", "index walk"):
         server.start()
         if plan == "index walk":
@@ -320,13 +380,9 @@ def test_the_others_answer_where_that_is_asked(server, distributed, django_user_
         assert partly["all of them"] == left
         assert partly["semantic"] == left[:20]
         assert partly["second page"] == left[5:10]
-        for kind in by_chunks:
+        for kind in kinds:
             assert {hit[0] for hit in partly[kind]}.isdisjoint(gone), kind
             assert partly[kind] or kind.startswith("similar"), kind
-        # Words are on the coordinator: all are found, some without their chunks.
-        assert [hit[:3] for hit in partly["keyword"]] == [hit[:3] for hit in before["keyword"]]
-        assert with_a_chunk(partly["keyword"]) == [hit for hit in before["keyword"] if hit[0] not in gone]
-        assert len(partly["snippets"]) == len(before["snippets"])
         rows = Article.objects.hybrid_search("violin", if_server_down="partial")
         assert rows.is_partial
         assert spans.named("retrieval pgknowbase")[-1].attributes["pgknowbase.search.partial"] is True
@@ -418,9 +474,10 @@ def processes_are_stopped(server):
         ((backend,),) = node.execute("SELECT pg_backend_pid()").fetchall()
         postmaster = psutil.Process(backend).parent()
     processes = [postmaster, *postmaster.children()]
-    for process in processes:
-        process.suspend()
     try:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
         yield
     finally:
         for process in processes:
@@ -453,11 +510,8 @@ def test_a_server_that_goes_while_a_write_is_committed_loses_nothing(server, dis
     """A write is one transaction over all servers: prepared on each, committed on the coordinator, then on each."""
     Article.objects.update(body="penguins walk on ice, and swim in the ocean")
     server.stop_before = message
-    if message.startswith(b"COMMIT"):
-        work()  # which is done with it: the rest is the coordinator's to tell that server
-    else:
-        with pytest.raises(Exception, match=r"remote|does not answer|connect"):
-            work()
+    with pytest.raises(Exception, match=r"remote|does not answer|connect"):
+        work()  # COMMIT: it is done with the chunks, the rest is the coordinator's to tell that server; words wait
     server.stop_before = None
     server.start()
     connection.close()
@@ -523,7 +577,7 @@ def owner(articles):
         "SELECT format('ALTER %%s %%s OWNER TO', kind, name) FROM ("
         " SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind, c.oid::regclass::text AS name"
         " FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')"
-        " AND c.relname ~ '^pgknowbase_(store|chunk|space|external)'"
+        " AND c.relname ~ '^pgknowbase_(store|chunk|space|external|keywords)'"
         " UNION ALL SELECT DISTINCT 'FUNCTION', t.tgfoid::regprocedure::text FROM pg_trigger AS t"
         " WHERE t.tgrelid = %s::regclass AND NOT t.tgisinternal) AS o",
         active_space("default").store_table,

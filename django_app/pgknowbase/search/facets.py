@@ -17,6 +17,8 @@ from pgknowbase.core.time_limit import time_limit
 from pgknowbase.errors import SearchError
 from pgknowbase.replicas.freshness import State
 from pgknowbase.search.filters import Filters
+from pgknowbase.search.queries import translated_errors
+from pgknowbase.search.servers_down import answer
 from pgknowbase.sources.registry import Source
 
 MAX_FACETS = 10
@@ -49,7 +51,8 @@ class Facets(BaseModel):
     """Counts by facet.
 
     ``documents``: how many objects were counted. ``is_complete``: false where there may be more, because the bound on
-    what one call counts was reached. ``freshness``: as that of a search page.
+    what one call counts was reached, or a server of the cluster does not answer. ``freshness``: as that of a search
+    page.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -114,21 +117,25 @@ def count_facets(
         "most_objects": MAX_COUNTED,
         "zone": timezone.get_default_timezone_name(),
     }
-    with time_limit(using):
-        if among is None:
-            found = gateway.fetch_value(using, "facets", **params)
-        else:
-            try:
-                rows = among.order_by("-pk").values("pk")[:MAX_COUNTED]
-                found = gateway.fetch_among(using, "facets_among", rows=rows, **params)
-            except EmptyResultSet:  # Django knows without a statement that no row passes
-                nothing = Facet(values=[], distinct=0)
-                return Facets(documents=0, is_complete=True, facets=dict.fromkeys(request.names, nothing))
+
+    def count() -> Any:
+        with translated_errors(using):
+            if among is None:
+                return gateway.fetch_value(using, "facets", **params)
+            rows = among.order_by("-pk").values("pk")[:MAX_COUNTED]
+            return gateway.fetch_among(using, "facets_among", rows=rows, **params)
+
+    try:
+        with time_limit(using):
+            found, missing = answer(using, count)
+    except EmptyResultSet:  # Django knows without a statement that no row passes
+        nothing = Facet(values=[], distinct=0)
+        return Facets(documents=0, is_complete=True, facets=dict.fromkeys(request.names, nothing))
     counted = json.loads(found) if isinstance(found, str) else found
     labels = {source.label.lower(): source.label for source in sources}
     return Facets(
         documents=counted["documents"],
-        is_complete=counted["is_complete"],
+        is_complete=counted["is_complete"] and not missing,
         facets={name: _facet(counted["facets"][name], labels if name == "model" else {}) for name in request.names},
     )
 

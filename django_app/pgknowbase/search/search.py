@@ -30,7 +30,7 @@ from pgknowbase.search.pending import ObjectId, PendingSearch, interleave, mark_
 from pgknowbase.search.plan import Explanation, SearchStep
 from pgknowbase.search.queries import Hit, Page, Query, TextQuery, hits, with_snippets
 from pgknowbase.search.reranking import SecondStage, candidates, explained, reranked
-from pgknowbase.search.servers_down import Answer, partial_answer, whole_answer
+from pgknowbase.search.servers_down import Answer, answer
 from pgknowbase.search.typos import Correction, TypoTolerance
 
 logger = logging.getLogger("pgknowbase.search")
@@ -119,9 +119,7 @@ class Search:
 
     def answer(self, using: str, call: Callable[[], Answer]) -> Answer:
         """What ``call``, which reads alone, returns; where ``if_server_down`` says so, also without some servers."""
-        if (self.if_server_down or get_settings().search.if_server_down) == "error":
-            return whole_answer(using, call)
-        found, missing = partial_answer(using, call)
+        found, missing = answer(using, call, self.if_server_down)
         with self._lock:
             self._missing[using].update(missing)
         return found

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from django.db import DatabaseError, connections, transaction
 
-from pgknowbase.conf import get_settings
+from pgknowbase.conf import IfServerDown, get_settings
 from pgknowbase.core import gateway
 from pgknowbase.core.time_limit import renew_limit
 from pgknowbase.errors import QueryTimeoutError, ServerDownError
@@ -27,6 +27,22 @@ CONNECTING = 2.0  # as pgknowbase_limit_connecting
 
 _silent: dict[str, tuple[float, tuple[str, ...]]] = {}
 _lock = Lock()
+
+
+def answer(
+    using: str, call: Callable[[], Answer], if_server_down: IfServerDown | None = None
+) -> tuple[Answer, tuple[str, ...]]:
+    """What ``call`` returns, which reads alone, and the servers of the cluster that it is without, as host:port.
+
+    Args:
+        if_server_down: what is done where a server does not answer; None: as the settings say.
+
+    Raises:
+        ServerDownError: one does not, and that is to be an error.
+    """
+    if (if_server_down or get_settings().search.if_server_down) == "error":
+        return whole_answer(using, call), ()
+    return partial_answer(using, call)
 
 
 def whole_answer(using: str, call: Callable[[], Answer]) -> Answer:

@@ -9,6 +9,7 @@ from django.db import models
 
 from pgknowbase.core import gateway
 from pgknowbase.search.filters import Filters
+from pgknowbase.search.queries import translated_errors
 
 # Where a rule of a model says who sees what, the ids of the rows that it lets pass are listed. Of more nobody can tell
 # which words they have, so nothing is corrected.
@@ -41,13 +42,15 @@ class TypoTolerance:
     def correct(self, using: str, text: str, filters: Filters) -> Correction:
         """What ``text`` may have meant, in one statement. Nothing of documents that the viewer may not see counts."""
         if self.visible is None:
-            rows = gateway.fetch(using, "correct", text=text, filter=filters.json())
+            with translated_errors(using):
+                rows = gateway.fetch(using, "correct", text=text, filter=filters.json())
             return Correction(*rows[0]) if rows else Correction()
         known = self.visible(using).order_by().values("pk")[: MAX_VISIBLE + 1]
         try:
-            found = gateway.fetch_among(
-                using, "correct_among", rows=known, text=text, filter=filters.json(), most_visible=MAX_VISIBLE
-            )
+            with translated_errors(using):
+                found = gateway.fetch_among(
+                    using, "correct_among", rows=known, text=text, filter=filters.json(), most_visible=MAX_VISIBLE
+                )
         except EmptyResultSet:  # Django knows without a statement that the viewer sees nothing
             return Correction()
         return Correction(*found)

@@ -8,6 +8,14 @@ SELECT pgknowbase_space_create_v1(
 -- space_distribute --
 SELECT pgknowbase_space_distribute_v1(%(space)s, %(distributed)s, %(shards)s)
 
+-- keywords_distribute --
+--- beside: a space; the words shall lie where its store does.
+SELECT pgknowbase_keywords_distribute_v1(%(distributed)s, coalesce((
+    SELECT format('%%I.%%I', s.store_schema, s.store_table) FROM pgknowbase_space AS s WHERE s.id = %(beside)s), 'none'))
+
+-- keywords_shrink --
+SELECT pgknowbase_keywords_shrink_v1()
+
 -- space_activate --
 SELECT pgknowbase_space_activate_v1(%(space)s)
 
