@@ -32,6 +32,8 @@ STATIC_WEIGHTS := wordllama
 PGSPOT := --ignore PS002 --ignore PS015 --proc-without-search-path 'pgknowbase_trigger_secure_v1(trigger_function text)'
 # pgspot cannot read a function whose body is a bare RETURN. The names in one are resolved when it is created.
 BARE := pgknowbase_store_reader|pgknowbase_beside|pgknowbase_is_partial_v1|pgknowbase_load_vector|pgknowbase_vector_key|pgknowbase_tokenize_ascii|pgknowbase_meets_conditions|pgknowbase_filter_v1|pgknowbase_matches_filter|pgknowbase_chunk_offsets|pgknowbase_ef_search_v1|pgknowbase_index_column_v1
+# A procedure that commits may not have a search path. It is called as the worker's own statements are, by unqualified names.
+UNPINNED := pgknowbase_relay_wait_v1
 
 CLIENT := django_app/pgknowbase/api/typescript
 
@@ -74,7 +76,7 @@ lint: .venv/.installed ## Format, style, types and SQL
 	.venv/bin/mypy
 	@rm -rf build/sql && mkdir -p build
 	.venv/bin/python -m tests.unit.sql.rendering build/sql
-	ls build/sql/*/*.sql | grep -vE '/($(BARE))\.sql$$' | xargs .venv/bin/pgspot $(PGSPOT) > build/pgspot.txt || { cat build/pgspot.txt; exit 1; }
+	ls build/sql/*/*.sql | grep -vE '/($(BARE)|$(UNPINNED))\.sql$$' | xargs .venv/bin/pgspot $(PGSPOT) > build/pgspot.txt || { cat build/pgspot.txt; exit 1; }
 	@tail -n 1 build/pgspot.txt
 
 format: .venv/.installed ## Format the Python code and repair what ruff can

@@ -128,10 +128,10 @@ def run_script(using: str, script: str) -> None:
 
 
 def drop_objects(using: str, kind: str, identities: Sequence[str]) -> None:
-    """Drop functions or views in one statement, so that they may depend on each other.
+    """Drop functions, procedures or views in one statement, so that they may depend on each other.
 
     Args:
-        kind: ``FUNCTION`` or ``VIEW``.
+        kind: ``FUNCTION``, ``PROCEDURE`` or ``VIEW``.
         identities: as Postgres writes them: a function's with the types of its arguments.
     """
     listed = sql.SQL(", ").join(map(sql.SQL, identities))

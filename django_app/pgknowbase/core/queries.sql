@@ -71,7 +71,7 @@ WHERE set_config('search_path', %(path)s, b.before IS NOT NULL) IS NOT NULL
 -- The functions and views of the current schema that migrate replaces: those whose comment begins with its mark, and those
 -- of these names without any comment, which a dump may have lost. The comment of a function that is pinned to another
 -- search path is cut, so that it counts as changed.
-SELECT p.proname::text AS name, 'FUNCTION' AS kind, p.oid::regprocedure::text AS identity,
+SELECT p.proname::text AS name, CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END AS kind, p.oid::regprocedure::text AS identity,
     CASE WHEN EXISTS (
         SELECT 1 FROM unnest(p.proconfig) AS c (setting)
         WHERE starts_with(c.setting, 'search_path=') AND c.setting <> 'search_path=' || %(path)s)
@@ -92,7 +92,7 @@ SELECT n.name FROM unnest(%(names)s::text[]) AS n (name)
 WHERE to_regclass(quote_ident(n.name)) IS NULL AND to_regtype(quote_ident(n.name)) IS NULL
 
 -- function_identity --
--- The function of this name that was created last: the transaction that asks has just done so.
+-- The function or procedure of this name that was created last: the transaction that asks has just done so.
 SELECT p.oid::regprocedure::text
 FROM pg_proc AS p
 WHERE p.proname = %(name)s AND p.pronamespace = to_regnamespace(quote_ident(current_schema()))

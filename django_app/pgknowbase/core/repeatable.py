@@ -21,8 +21,8 @@ LOCK = "pgknowbase functions and views"
 CANNOT_REPLACE = {"42P13", "42P16"}
 DEPENDENTS = "2BP01"
 APP = "pgknowbase"
-# In the order in which they are dropped: views stand on functions.
-KINDS = ("VIEW", "FUNCTION")
+# In the order in which they are dropped: views stand on functions. What is said of functions holds for procedures.
+KINDS = ("VIEW", "PROCEDURE", "FUNCTION")
 
 
 class CannotMigrateError(ConfigurationError, CommandError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from django.apps import apps
 
-REPEATABLE = re.compile(r"^CREATE OR REPLACE (FUNCTION|VIEW) (pgknowbase_\w+)", re.MULTILINE)
+REPEATABLE = re.compile(r"^CREATE OR REPLACE (FUNCTION|PROCEDURE|VIEW) (pgknowbase_\w+)", re.MULTILINE)
 REQUIRES = re.compile(r"^-- requires: (.+)$", re.MULTILINE)
 # Folders whose objects stand on the tables of another app. All others are the app pgknowbase's.
 FOLDERS_OF_APPS = {"95_api": "pgknowbase_api"}
@@ -29,7 +29,7 @@ class RepeatableFile:
 
     Args:
         path: relative to the folder ``sql``; the file's name is that of the object.
-        kind: ``FUNCTION`` or ``VIEW``.
+        kind: ``FUNCTION``, ``PROCEDURE`` or ``VIEW``.
         requires: the names on its ``-- requires:`` lines: what must be there when it runs, because Postgres looks at
             the body of a view or a SQL function as it creates it. Functions, views, and tables of later migrations.
     """

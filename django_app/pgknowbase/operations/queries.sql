@@ -211,7 +211,8 @@ WITH home AS (
         AND (d.deptype = 'a' OR s.relname = 'pgknowbase_outbox_id_seq')
     WHERE s.relkind = 'S' AND d.refobjid IN (SELECT r.oid FROM relation AS r WHERE 'INSERT' = ANY (r.needed))
     UNION ALL
-    SELECT 'FUNCTION', quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')',
+    SELECT CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+        quote_ident(n.nspname) || '.' || quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')',
         'EXECUTE', has_function_privilege(p.oid, 'EXECUTE')
     FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
     WHERE p.pronamespace = (SELECT h.id FROM home AS h) AND starts_with(p.proname, 'pgknowbase_')

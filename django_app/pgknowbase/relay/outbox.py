@@ -12,6 +12,8 @@ from django.db import connections
 from pgknowbase.core import gateway
 
 REFRESH_SECONDS = 1.0
+# While this relay does nothing: others may.
+IDLE_REFRESH_SECONDS = 10.0
 RESTART_SECONDS = 60.0
 # After so many events the mark is computed anew at once: to walk over as many dead entries takes about as long.
 REFRESH_EVENTS = 200
@@ -46,7 +48,7 @@ class OutboxLowWatermark:
         return {"low_watermark": self.value, "open": list(self.open), "since": list(self.open.values())}
 
     def refresh(self) -> int:
-        """The mark, which is computed anew at most once a second, unless ``expire`` or ``note`` was called."""
+        """The mark, which is computed anew a second after ``note``, at once after ``expire``, and now and then."""
         now = time.monotonic()
         if now >= self._due_at and not connections[self.using].in_atomic_block:
             if now - self._restarted_at >= RESTART_SECONDS:
@@ -55,12 +57,14 @@ class OutboxLowWatermark:
                 self._restarted_at = now
             self._look()
             self._events = 0
-            self._due_at = time.monotonic() + REFRESH_SECONDS
+            self._due_at = time.monotonic() + IDLE_REFRESH_SECONDS
         return self.value
 
     def note(self, events: int) -> None:
         """So many events are done since."""
         self._events += events
+        if events:
+            self._due_at = min(self._due_at, time.monotonic() + REFRESH_SECONDS)
         if self._events >= REFRESH_EVENTS:
             self.expire()
 

@@ -5,6 +5,11 @@ SELECT * FROM pgknowbase_relay_has_work_v1(
     %(labels)s::text[], %(low_watermark)s, %(open)s::bigint[], %(since)s::bigint[], %(source_ids)s::int[],
     %(refreshed)s::int[])
 
+-- relay_wait --
+CALL pgknowbase_relay_wait_v1(
+    %(labels)s::text[], %(low_watermark)s, %(open)s::bigint[], %(since)s::bigint[], %(source_ids)s::int[],
+    %(refreshed)s::int[], %(seconds)s, NULL, NULL, NULL, NULL)
+
 -- outbox_claim --
 SELECT * FROM pgknowbase_outbox_claim_v1(
     %(labels)s::text[], %(low_watermark)s, %(open)s::bigint[], %(since)s::bigint[], %(max_keys)s)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, InterfaceError
+from django.db import DatabaseError, InterfaceError, connections
 
 from pgknowbase.capture import tracing
 from pgknowbase.conf import get_settings
@@ -102,12 +102,17 @@ class Relay:
         self._size = PortionSize(self.batch_size)
         self._refused: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
-    def run_once(self) -> RelayBatch:
-        """Process one batch of events and one page of expansions. Without events, retry or refresh what is due."""
+    def run_once(self, *, wait: float = 0.0) -> RelayBatch:
+        """Process one batch of events and one page of expansions. Without events, retry or refresh what is due.
+
+        Args:
+            wait: seconds to wait for work at most. The server waits, and does so for less where its time limits are
+                small; inside a transaction nobody does.
+        """
         self._serve(self.available.refresh())
         while True:
             try:
-                return self._run_batch()
+                return self._run_batch(wait)
             except SourceUnavailableError as error:
                 # Nothing of the batch is written. The next one does without this model.
                 self.available.leave(error)
@@ -124,15 +129,12 @@ class Relay:
         by_id = self._sources_by_id()
         return {"labels": self.labels, "source_ids": list(by_id), "refreshed": _aging(by_id)}
 
-    def _run_batch(self) -> RelayBatch:
+    def _run_batch(self, wait: float) -> RelayBatch:
         batch = RelayBatch()
         if self._asked_at != self.available.looks:
             self._asked, self._asked_at = self._served(), self.available.looks
-        # One statement and no transaction: what an idle relay costs, twenty times a second.
         self.low_watermark.refresh()
-        events, expansions, due, ended = gateway.fetch_flags(
-            self.using, "relay_has_work", **self._asked, **self.low_watermark.place
-        )
+        events, expansions, due, ended = self._look(wait)
         if ended:
             self.low_watermark.expire()
         if events:
@@ -142,6 +144,13 @@ class Relay:
         if due and not batch.events:
             self._transact(self._sync_retries_and_refreshes, batch)
         return batch
+
+    def _look(self, wait: float) -> tuple[bool, ...]:
+        """Whether there are events, expansions and objects that are due, and whether a known transaction has ended."""
+        asked = self._asked | self.low_watermark.place
+        if wait and connections[self.using].get_autocommit():
+            return gateway.fetch_flags(self.using, "relay_wait", **asked, seconds=wait)
+        return gateway.fetch_flags(self.using, "relay_has_work", **asked)
 
     def _transact(self, step: Callable[[RelayBatch], Wanted], batch: RelayBatch, *, backfill: bool = False) -> None:
         """One transaction: ``step`` claims work and says which objects it concerns, which are synchronised."""

@@ -40,9 +40,10 @@ from pgknowbase.worker.threads import allot_connections
 
 logger = logging.getLogger("pgknowbase.worker")
 
-# Half of it is the mean wait of a change, against an indexing lag of about 45 ms. Looking is one statement, and at this
-# interval an idle worker and its server use about 4 % of a core.
+# Of a relay that shares its thread with other stages. One with a thread of its own waits at the server, which can look
+# more often for less: a moment at first, and longer while nothing comes. A worker that is stopped waits for its end.
 POLL_SECONDS = 0.05
+MAX_RELAY_WAIT = 1.0
 # These stages are woken by the relay of the same worker, so they look less often for what other processes have queued:
 # the longer they find nothing, the less often.
 WOKEN_POLL_SECONDS = 3 * POLL_SECONDS
@@ -52,6 +53,7 @@ BACKGROUND_POLL_SECONDS = 0.2
 # Small, because the active space waits for the end of a batch in the background where both use one provider.
 BACKGROUND_BATCH_SIZE = 50
 COMPLETION_INTERVAL = 1.0
+IDLE_COMPLETION_INTERVAL = 5.0
 MAX_DATABASE_PAUSE = 30.0
 # The same while a server of a Citus cluster does not answer.
 CLUSTER_PAUSE = 2.0
@@ -94,7 +96,7 @@ class Stage:
     """One part of the worker. ``run_once`` does a batch of work, and returns whether it found none.
 
     While it finds none, it looks after ``poll_seconds``, then after twice as many and so on, up to ``idle_seconds``;
-    0: always after ``poll_seconds``.
+    0: always after ``poll_seconds``. They count from the start of the last look, which may be a wait for work.
     """
 
     name: str
@@ -110,7 +112,7 @@ class Stage:
 class CompletionSweep:
     """Marks objects as completed whose chunks other workers have written, such as pgai's, which do not do it.
 
-    At most once a second, and at most 10 % of the worker's time.
+    At most once a second, every five seconds while it finds none, and at most 10 % of the worker's time.
     """
 
     def __init__(self, using: str) -> None:
@@ -122,7 +124,8 @@ class CompletionSweep:
         started = time.monotonic()
         completed: int = gateway.fetch_value(self.using, "mark_completed")
         ended = time.monotonic()
-        self._due = ended + max(COMPLETION_INTERVAL, 10 * (ended - started))
+        interval = COMPLETION_INTERVAL if completed else IDLE_COMPLETION_INTERVAL
+        self._due = ended + max(interval, 10 * (ended - started))
         return completed
 
     def run_if_due(self) -> int:
@@ -173,6 +176,7 @@ class Worker:
         self._shares_thread: set[str] = set()
         self._active_space_idle = threading.Event()
         self._rate_wait = 0.0
+        self._relay_wait = POLL_SECONDS
         self._failure: BaseException | None = None
 
     # The main loops
@@ -247,7 +251,7 @@ class Worker:
             while not self._stopping.is_set():
                 # Cleared before the batches: work that is announced during them must not be slept over.
                 wake.clear()
-                idle = True
+                idle, began = True, time.monotonic()
                 for stage in stages:
                     try:
                         idle, failures[stage.name] = self._run_batch(stage) and idle, 0
@@ -256,7 +260,8 @@ class Worker:
                         self._wait_for_database(stage, error, failures[stage.name])
                         idle = False
                 idle_looks = idle_looks + 1 if idle else 0
-                if idle and wake.wait(_jittered(min(stage.pause(idle_looks) for stage in stages))):
+                pause = _jittered(min(stage.pause(idle_looks) for stage in stages))
+                if idle and wake.wait(max(0.0, began + pause - time.monotonic())):
                     idle_looks = 0
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._failure = error
@@ -307,7 +312,8 @@ class Worker:
     def _stages(self, worker: UUID | None, *, runs: int | None = None) -> Iterator[list[Stage]]:
         with ExitStack() as stack:
             relay = Relay(self.using, batch_size=self.batch_size)
-            stages = [Stage("relay", partial(self._run_relay, relay), POLL_SECONDS)]
+            waits = runs is not None and "relay" not in self._shares_thread
+            stages = [Stage("relay", partial(self._run_relay, relay, waits=waits), POLL_SECONDS)]
             woken = WOKEN_POLL_SECONDS, IDLE_POLL_SECONDS
             if not self.relay_only:
                 active = stack.enter_context(ActiveSpaceRunner(self.using, partial(self._executor, worker)))
@@ -318,7 +324,8 @@ class Worker:
                 stages.append(Stage("reactions", lambda: reactor.run_once().idle, REACTION_POLL_SECONDS))
             if not self.relay_only:
                 others = stack.enter_context(BackgroundSpaceRunner(self.using, self._background_executor))
-                stages.append(Stage("background", partial(self._run_background, others), BACKGROUND_POLL_SECONDS))
+                run_background = partial(self._run_background, others)
+                stages.append(Stage("background", run_background, BACKGROUND_POLL_SECONDS, IDLE_POLL_SECONDS))
             yield stages
 
     def _executor(self, worker: UUID | None, space: EmbeddingSpace | None) -> Executor:
@@ -347,13 +354,15 @@ class Worker:
 
     # One batch of each stage
 
-    def _run_relay(self, relay: Relay) -> bool:
+    def _run_relay(self, relay: Relay, *, waits: bool) -> bool:
         if self.relay_only:
             self._completion.run_if_due()
-        batch = relay.run_once()
+        batch = relay.run_once(wait=self._relay_wait if waits else 0.0)
         self._is_loading = 2 * sum(batch.report.counts.values()) >= self.batch_size
         if batch.idle:
+            self._relay_wait = min(2 * self._relay_wait, MAX_RELAY_WAIT)
             return True
+        self._relay_wait = POLL_SECONDS
         self.totals.events += batch.events
         self.totals.rows.update(batch.report.counts)
         self._wake["keywords"].set()
@@ -411,7 +420,7 @@ class Worker:
         """A batch of another space, unless documents wait for the active one."""
         # Where both share a thread, waiting would only delay the vectorizer.
         self._usage.run_if_due()
-        idle = self._active_space_idle.wait(0 if "background" in self._shares_thread else BACKGROUND_POLL_SECONDS)
+        idle = self._active_space_idle.wait(0 if "background" in self._shares_thread else IDLE_POLL_SECONDS)
         return not idle or self._stopping.is_set() or self._count(runner.run_once())
 
     def _count(self, batch: ExecutorBatch) -> bool:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def low_watermark(monkeypatch):
     monkeypatch.setattr("pgknowbase.relay.outbox.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("pgknowbase.relay.outbox.IDLE_REFRESH_SECONDS", 0.0)
     OutboxEvent.objects.all().delete()
     return OutboxLowWatermark(["blog.Note"], "default")
 

@@ -17,7 +17,7 @@ from pgknowbase.core.sql_files import REPEATABLE
 from tests.unit.sql.rendering import SQL
 
 LIST = Path(__file__).with_name("released.json")
-SIGNATURE = re.compile(r"^CREATE OR REPLACE FUNCTION (.*?)\s+LANGUAGE ", re.MULTILINE | re.DOTALL)
+SIGNATURE = re.compile(r"^CREATE OR REPLACE (?:FUNCTION|PROCEDURE) (.*?)\s+LANGUAGE ", re.MULTILINE | re.DOTALL)
 
 
 def promised():
