@@ -32,6 +32,9 @@ KINDS = {
     "by both": "pgknowbase_search_hybrid_v1(%(words)s, %(vector)s, 10)",
 }
 
+BY_WORDS = ("by words", "by both")
+SIZE = "SELECT pg_total_relation_size('pgknowbase_keywords') + pg_total_relation_size('pgknowbase_postings')"
+
 
 def run(database: Database, *, quick: bool, sizes: Sequence[int] = ()) -> list[Figure]:
     if not os.environ.get("CITUS_URL") or os.environ.get("DATABASE_URL") != os.environ["CITUS_URL"]:
@@ -46,6 +49,11 @@ def run(database: Database, *, quick: bool, sizes: Sequence[int] = ()) -> list[F
             figures += _measured(connection, chunks, "1 server", truth)
             figures.append(_distributed(connection, chunks))
             figures += _measured(connection, chunks, f"{servers} servers", truth)
+            figures.append(_words_distributed(connection, chunks))
+            figures += _searched(
+                connection, chunks, f"{servers} servers, words too", {kind: truth[kind] for kind in BY_WORDS}
+            )
+            connection.execute("SELECT pgknowbase_keywords_distribute_v1(false)")
             connection.execute("SELECT pgknowbase_space_distribute_v1(id, false) FROM pgknowbase_space")
         database.psql("vectors_clean.sql")
     return figures
@@ -85,6 +93,27 @@ def _distributed(connection: psycopg.Connection[Any], chunks: int) -> Figure:
     return _told(figure("cluster", "distributing", [chunks / seconds], rows=chunks, unit="chunks/s", s=seconds))
 
 
+def _words_distributed(connection: psycopg.Connection[Any], chunks: int) -> Figure:
+    """Words go to the servers; what they and all that stays take on the coordinator, in bytes a chunk."""
+
+    def size() -> int:
+        return int(connection.execute(SIZE).fetchall()[0][0])
+
+    before, started = size(), time.perf_counter()
+    connection.execute(
+        "SELECT pgknowbase_keywords_distribute_v1(true, format('%I.%I', store_schema, store_table))"
+        " FROM pgknowbase_space"
+    )
+    connection.execute("SELECT pgknowbase_keywords_shrink_v1()")
+    seconds = time.perf_counter() - started
+    return _told(
+        figure(
+            "cluster", "distributing words", [chunks / seconds], rows=chunks, unit="documents/s", s=seconds,
+            **{"words on the coordinator, bytes before": round(before / chunks), "after": round(size() / chunks)},
+        )
+    )  # fmt: skip
+
+
 def _answers(connection: psycopg.Connection[Any], kind: str, *, exactly: bool) -> dict[int, tuple[set[str], float]]:
     """What a kind of search finds for each query, and milliseconds."""
     queries = connection.execute(
@@ -106,7 +135,14 @@ def _answers(connection: psycopg.Connection[Any], kind: str, *, exactly: bool) -
 def _measured(
     connection: psycopg.Connection[Any], chunks: int, where: str, truth: dict[str, dict[int, tuple[set[str], float]]]
 ) -> Iterator[Figure]:
-    for kind in KINDS:
+    yield from _searched(connection, chunks, where, truth)
+    yield _told(_written(connection, chunks, where))
+
+
+def _searched(
+    connection: psycopg.Connection[Any], chunks: int, where: str, truth: dict[str, dict[int, tuple[set[str], float]]]
+) -> Iterator[Figure]:
+    for kind in truth:
         found = _answers(connection, kind, exactly=False)
         times = [milliseconds for _, milliseconds in found.values()]
         shares = [len(found[number][0] & keys) / len(keys) for number, (keys, _) in truth[kind].items() if keys]
@@ -116,7 +152,6 @@ def _measured(
                 target="recall >= 0.99", p95=percentile(times, 95), recall=round(sum(shares) / len(shares), 4),
             )
         )  # fmt: skip
-    yield _told(_written(connection, chunks, where))
 
 
 def _told(known: Figure) -> Figure:

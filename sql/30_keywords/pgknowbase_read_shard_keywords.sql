@@ -2,18 +2,20 @@
 -- documents that satisfy all that is given, at_most many. One statement without a join, which Citus sends to all shards, or to
 -- those of ids. Where they are not distributed, none.
 --
---   wanted        documents with these words; where numbers are given, those of these numbers as well
+--   wanted        documents with these words
 --   met           and, of all of them, those that have these words, too
 --   queries       by language, a tsquery that they have to satisfy as well
 --   first, last   of numbers from the one to the other
+--   numbers       with later: up to the last number the documents of these numbers, and those with the words wanted;
+--                 of later numbers those with the words later
 --   sampled       of so many percent of the blocks of each shard, drawn at random
 --   with_words    false: who counts documents, or looks them up, need not be sent their words
 --
 -- Where the search is to answer without some servers, from the others: see pgknowbase_shards_that_answer.
 CREATE OR REPLACE FUNCTION pgknowbase_read_shard_keywords(
-    wanted tsquery DEFAULT NULL, sources integer[] DEFAULT NULL, ids text[] DEFAULT NULL, numbers bigint[] DEFAULT NULL,
-    met tsquery DEFAULT NULL, queries jsonb DEFAULT NULL, first bigint DEFAULT NULL, last bigint DEFAULT NULL, at_most bigint DEFAULT NULL,
-    sampled real DEFAULT NULL, with_words boolean DEFAULT true)
+    wanted tsquery DEFAULT NULL, met tsquery DEFAULT NULL, queries jsonb DEFAULT NULL, sources integer[] DEFAULT NULL,
+    ids text[] DEFAULT NULL, first bigint DEFAULT NULL, last bigint DEFAULT NULL, numbers bigint[] DEFAULT NULL,
+    later tsquery DEFAULT NULL, at_most bigint DEFAULT NULL, sampled real DEFAULT NULL, with_words boolean DEFAULT true)
 RETURNS SETOF pgknowbase_keywords
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 100 SET search_path FROM CURRENT
 AS $pgknowbase$
@@ -27,8 +29,11 @@ DECLARE
         CASE WHEN with_words THEN 'k.frequent' ELSE 'NULL::jsonb AS frequent' END,
         'TABLESAMPLE SYSTEM (' || sampled || ')',
         concat_ws(' AND ',
-            CASE WHEN numbers IS NULL THEN coalesce('k.words @@ ' || quote_literal(wanted) || '::tsquery', 'true')
-                ELSE format('(k.number = ANY (%L) OR k.words @@ %L::tsquery)', numbers, wanted) END,
+            CASE WHEN later IS NULL THEN coalesce('k.words @@ ' || quote_literal(wanted) || '::tsquery', 'true') ELSE format(
+                $sql$
+                (k.number <= %1$s AND (k.number = ANY (%2$L) OR k.words @@ %3$L::tsquery)
+                    OR k.number > %1$s AND k.words @@ %4$L::tsquery)
+                $sql$, last, numbers, wanted, later) END,
             'k.words @@ ' || quote_literal(met) || '::tsquery',
             'k.words @@ CASE k.language' || (
                 SELECT string_agg(format(' WHEN %L THEN %L::tsquery', q.key, q.value), '') FROM jsonb_each_text(queries) AS q)
@@ -36,7 +41,7 @@ DECLARE
             'k.source = ANY (' || quote_literal(sources) || ')',
             'k.id = ANY (' || quote_literal(ids) || ')',
             'k.number >= ' || first,
-            'k.number <= ' || last),
+            'k.number <= ' || CASE WHEN later IS NULL THEN last END),
         'LIMIT ' || at_most);
 BEGIN
     IF to_regclass('pgknowbase_shard_keywords') IS NULL THEN

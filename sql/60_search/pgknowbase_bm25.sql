@@ -173,12 +173,8 @@ BEGIN
                         at_most => CASE WHEN _by_conditions THEN _most_narrow ELSE most_candidates END) AS s)
                 ELSE ARRAY(
                     SELECT s FROM pgknowbase_read_shard_keywords(
-                        wanted => _others, sources => filter.sources, numbers => _numbers, met => _met, last => _last,
-                        at_most => most_candidates + coalesce(cardinality(_numbers), 0)) AS s
-                    UNION ALL
-                    SELECT s FROM pgknowbase_read_shard_keywords(
-                        wanted => _words, sources => filter.sources, met => _met, first => _last + 1,
-                        at_most => most_candidates) AS s)
+                        wanted => _others, numbers => _numbers, last => _last, later => _words, met => _met,
+                        sources => filter.sources, at_most => most_candidates + coalesce(cardinality(_numbers), 0)) AS s)
                 END;
         END IF;
         WITH term AS MATERIALIZED (

@@ -363,7 +363,7 @@ def keys_on(server, store):
 
 def test_the_others_answer_where_that_is_asked(server, distributed, django_user_model, spans):  # noqa: F811
     alone = ("semantic", "all of them", "metadata", "queryset", "threshold", "similar", "similar to two", "copies")
-    kinds = (*alone, "keyword", "hybrid", "phrase", "across models", "pending")
+    kinds = (*alone, "keyword", "hybrid", "phrase", "pending")
     for plan in ("exact", "index walk"):
         server.start()
         if plan == "index walk":
