@@ -72,7 +72,11 @@ DECLARE
     _most_narrow bigint;
     -- Of a word with several spellings ts_rank adds up what these tell, but ts_rank_cd, which is slower, is the times.
     _steps CONSTANT float8[] := pgknowbase_rank_steps();
-    _found jsonb;
+    _sources integer[];
+    _keys text[];
+    _ids bigint[];
+    _scores float8[];
+    _hits integer;
     _plan text := 'words_none';
     _scored bigint;
     _looked_at bigint; -- with those that do not satisfy the conditions
@@ -285,10 +289,11 @@ BEGIN
             ORDER BY s.score DESC, e.id
             LIMIT max_hits
         )
-        SELECT jsonb_agg(p), (SELECT count(*) FROM scored), CASE
+        SELECT array_agg(p.source), array_agg(p.id), array_agg(p.external_data_id), array_agg(p.score), count(*),
+            (SELECT count(*) FROM scored), CASE
             WHEN _conditions IS NOT NULL THEN (SELECT count(DISTINCT c.place) FROM counted AS c) END
-        INTO _found, _scored, _looked_at FROM passing AS p;
-        EXIT WHEN jsonb_array_length(_found) >= max_hits;
+        INTO _sources, _keys, _ids, _scores, _hits, _scored, _looked_at FROM passing AS p;
+        EXIT WHEN _hits >= max_hits;
         IF _scored > _looked_up THEN
             _looked_up := 2147483647;
         ELSE
@@ -298,7 +303,7 @@ BEGIN
             IF _candidates < most_candidates THEN
                 -- As many as the share that passed says, and some more.
                 _candidates := least(most_candidates, greatest(
-                    2::bigint * _candidates, 1.5 * _candidates * max_hits / greatest(jsonb_array_length(_found), 1)));
+                    2::bigint * _candidates, 1.5 * _candidates * max_hits / greatest(_hits, 1)));
             ELSIF _met IS NOT NULL THEN
                 _by_conditions := true;
                 _wanted := _words && _met;
@@ -321,7 +326,7 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT p.source, p.id, p.external_data_id, p.score
-    FROM jsonb_to_recordset(_found) AS p (source integer, id text, external_data_id bigint, score float8)
+    FROM unnest(_sources, _keys, _ids, _scores) AS p (source, id, external_data_id, score)
     ORDER BY p.score DESC, p.external_data_id;
 END
 $pgknowbase$;
