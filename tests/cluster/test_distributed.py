@@ -3,6 +3,8 @@
 import asyncio
 import os
 import random
+import subprocess
+import sys
 import time
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
@@ -600,3 +602,42 @@ def owner(articles):
 def test_an_owner_who_is_not_a_superuser_distributes_and_brings_back(owner):
     assert distribute_space("default", "default", shards=SHARDS).distributed
     assert not undistribute_space("default", "default").distributed
+
+
+def test_an_owner_who_is_not_a_superuser_migrates_where_the_extensions_are(transactional_db):
+    name = f"{connection.settings_dict['NAME']}_own"
+    nodes = sql("SELECT nodename, nodeport FROM pg_dist_node WHERE noderole = 'primary' ORDER BY groupid")
+    sql_done("CREATE ROLE pgknowbase_migrator LOGIN")
+    try:
+        for host, port in nodes:
+            with connect(host, port, "postgres") as node:
+                node.execute(f'CREATE DATABASE "{name}" OWNER pgknowbase_migrator')
+            with connect(host, port, name) as node:
+                node.execute("CREATE EXTENSION vector")
+                node.execute("CREATE EXTENSION citus")
+        host, port = nodes[0]
+        with connect(host, port, name) as coordinator:
+            coordinator.execute("SELECT citus_set_coordinator_host(%s, %s)", nodes[0])
+            for node in nodes[1:]:
+                coordinator.execute("SELECT citus_add_node(%s, %s)", node)
+        url = f"postgresql://pgknowbase_migrator@{host}:{port}/{name}"
+        done = subprocess.run(
+            [sys.executable, "-m", "django", "migrate", "pgknowbase"],
+            env={
+                **os.environ,
+                "DATABASE_URL": url,
+                "DJANGO_SETTINGS_MODULE": "tests.settings",
+                "PYTHONPATH": os.pathsep.join(sys.path),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        with connect(host, port, name) as coordinator:
+            assert coordinator.execute("SELECT count(*) FROM pgknowbase_space").fetchone() == (1,)
+    finally:
+        for host, port in nodes:
+            with connect(host, port, "postgres") as node:
+                node.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        sql_done("DROP ROLE pgknowbase_migrator")

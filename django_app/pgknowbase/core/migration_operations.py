@@ -169,7 +169,14 @@ class InstallPgai(DatabaseOperation):
 
         alias = schema_editor.connection.alias
         fresh = not _has_schema(alias)
-        install_catalog(_conninfo(alias))
+        target = _conninfo(alias)
+        with connections[alias].cursor() as cursor:
+            cursor.execute(find_query("has_citus").sql)
+            if cursor.fetchone()[0]:
+                # The catalog is needed here alone, and Citus lets only a superuser say CREATE EXTENSION, as pgai does.
+                options = conninfo.conninfo_to_dict(target).get("options", "")
+                target = conninfo.make_conninfo(target, options=f"{options} -c citus.enable_ddl_propagation=off")
+        install_catalog(target)
         if fresh:
             schema_editor.execute(f"COMMENT ON SCHEMA ai IS '{MARK}'", params=None)
 

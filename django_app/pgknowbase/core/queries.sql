@@ -6,6 +6,9 @@
 -- Parameters are named, and a literal percent sign is doubled. Most queries call one function of sql/, whose file says
 -- what it does; comments here say only what such a file does not.
 
+-- has_citus --
+SELECT EXISTS (SELECT FROM pg_extension AS x WHERE x.extname = 'citus')
+
 -- set_read_committed --
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED
 

@@ -56,9 +56,6 @@ SELECT getdatabaseencoding(), to_regprocedure('pgknowbase_tokenize_document_v1(t
 -- knows_letters --
 SELECT pgknowbase_tokenize_document_v1('simple', 'É') @@ 'é'::tsquery
 
--- has_citus --
-SELECT EXISTS (SELECT FROM pg_extension AS x WHERE x.extname = 'citus')
-
 -- server_versions --
 SELECT current_setting('server_version_num')::int,
     (SELECT extversion FROM pg_extension WHERE extname = 'vector'),
