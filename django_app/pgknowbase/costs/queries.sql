@@ -79,8 +79,8 @@ SELECT c.day, c.kind, sum(c.cost) AS cost, sum(c.tokens + c.output_tokens)::bigi
 FROM pgknowbase_costs AS c WHERE c.day >= %(since)s GROUP BY c.day, c.kind
 
 -- text_owners --
--- Of documents: the label of the source model, the owner and the metadata.
-SELECT k.source, k.id, t.app_label || '.' || t.model, e.owner_id::text, e.metadata::text
+-- Of documents: the label of the source model, the owner and, where somebody reads it, the metadata.
+SELECT k.source, k.id, t.app_label || '.' || t.model, e.owner_id::text, CASE WHEN %(with_metadata)s THEN e.metadata::text END
 FROM unnest(%(sources)s::int[], %(ids)s::text[]) AS k (source, id)
 JOIN django_content_type AS t ON t.id = k.source
 CROSS JOIN LATERAL (
