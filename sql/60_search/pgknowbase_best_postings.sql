@@ -146,8 +146,8 @@ BEGIN
                         WHEN b.width = 16000 THEN _bounds ELSE subvector(_bounds, 1, b.width) END)::bit varying AS bits
                     OFFSET 0
                 ) AS m
-                CROSS JOIN LATERAL generate_series(0, b.width - 1, 1000) AS n (place)
-                CROSS JOIN LATERAL (SELECT substring(m.bits FROM n.place + 1 FOR 1000) AS bits OFFSET 0) AS c
+                CROSS JOIN LATERAL generate_series(0, b.width - 1, 4000) AS n (place)
+                CROSS JOIN LATERAL (SELECT substring(m.bits FROM n.place + 1 FOR 4000) AS bits OFFSET 0) AS c
                 CROSS JOIN LATERAL (
                     -- What stands between the ones tells where they are.
                     SELECT sum(octet_length(z.zeros) + 1) OVER (ORDER BY z.number) AS place, z.number
