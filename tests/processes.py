@@ -25,17 +25,25 @@ import types
 import warnings
 from pathlib import Path
 
-# What a project of the tests imports, as far as it does not ask for Django's settings when it is imported. Not pgai: it
-# starts ddtrace, which makes every later import slower.
+# What a project of the tests imports, as far as it does not ask for Django's settings when it is imported.
 PACKAGES = [
     "django.contrib.admin",
+    "django.contrib.postgres.search",
     "django.core.management",
+    "django.db.migrations.autodetector",
     "django.test",
     "ag_ui.core",
     "genai_prices.data",
     "mcp.server.lowlevel",
     "mcp.server.streamable_http_manager",
     "numpy",
+    "pgknowbase.agents.runs.contract",
+    "pgknowbase.conf",
+    "pgknowbase.costs.caps",
+    "pgknowbase.reactions.change",
+    "pgknowbase.rerank.stage",
+    "pgknowbase.sources.declaration",
+    "pgknowbase.vectorizer.chunking",
     "pgtrigger",
     "pgvector.psycopg",
     "psycopg",
@@ -128,12 +136,26 @@ def _server():
     return _started[0]
 
 
+def _prepare():
+    """Import what processes of the tests import, and read the weights that they embed with."""
+    for package in PACKAGES:
+        importlib.import_module(package)
+    from pgknowbase.core.pgai import disable_tracing
+    from pgknowbase.embeddings.static import StaticEmbedder
+
+    disable_tracing()
+    importlib.import_module("pgai.vectorizer")
+    # pgai starts ddtrace, which looks at every later import.
+    importlib.import_module("ddtrace.internal.module").ModuleWatchdog.uninstall()
+    weights, read = StaticEmbedder().load(), StaticEmbedder._open
+    StaticEmbedder._open = lambda self: weights if self.dimensions == 256 else read(self)
+
+
 def _serve(channel):
     """Fork for each request, until there are no more; returns, in the new process, its arguments."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    for package in PACKAGES:
-        importlib.import_module(package)
+    _prepare()
     # What is shared by all is never looked through for garbage, which would copy it.
     gc.freeze()
     gc.set_threshold(20_000)
@@ -183,5 +205,24 @@ def _become(arguments):
         exec(what, main.__dict__)
 
 
+def _end(code):
+    """Exit as Python does, but leave the modules as they are; to take them apart is a third of a short command."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _main():
+    try:
+        _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        _end((end.code or 0) & 0xFF)
+    _end(0)
+
+
 if __name__ == "__main__":
-    _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    _main()

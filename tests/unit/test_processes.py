@@ -32,6 +32,19 @@ def test_what_is_not_caught_is_told():
     assert run("-W", "ignore", "-c", "import warnings; warnings.warn('loud')", env={}).stderr == ""
 
 
+def test_it_ends_as_python_does():
+    """Threads end first, then what is registered is called, and nothing printed is lost."""
+    code = (
+        "import atexit, threading, time\n"
+        "atexit.register(print, 'last', end='')\n"
+        "threading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()\n"
+        "print('first')\n"
+    )
+    for end, expected in (("", 0), ("raise SystemExit", 0), ("raise SystemExit(5)", 5), ("raise SystemExit('no')", 1)):
+        done = run("-c", code + end, env={})
+        assert (done.returncode, done.stdout) == (expected, "first\nthread\nlast")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it(number):
     process = Process("-c", WAIT, env={})
