@@ -5,13 +5,11 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from asgiref.sync import SyncToAsync
-from django.core.management.color import no_style
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.test import TransactionTestCase
 
 from pgknowbase.agents.runs.heartbeat import heartbeat
 from pgknowbase.apps import _create_space
-from pgknowbase.models import OutboxEvent
 from pgknowbase.worker import Worker
 from tests.processes import Process
 
@@ -23,7 +21,15 @@ gc.disable()
 # A run that is terminated ends as after Ctrl-C, and so stops its Postgres.
 signal.signal(signal.SIGTERM, signal.default_int_handler)
 
-FILLED = "SELECT relname::text FROM pg_class WHERE relname = ANY(%s) AND relkind = 'r' AND pg_relation_size(oid) > 0"
+# With those that follow the documents. Where much was, or vectors in an index, the file is better begun anew.
+FILLED = """
+SELECT t.oid::regclass::text, pg_relation_size(t.oid) > 131072 OR EXISTS (
+    SELECT FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS a ON a.oid = c.relam
+    WHERE i.indrelid = t.oid AND a.amname = 'hnsw')
+FROM pg_class AS t
+WHERE t.relkind = 'r' AND pg_relation_size(t.oid) > 0
+    AND (t.relname = ANY(%s) OR t.relname ~ '^(pgknowbase|_vectorizer_q)_' AND t.relname <> 'pgknowbase_space')
+"""
 # What migrate writes, and hardly a test changes.
 LASTING = {"django_content_type": "id, app_label, model", "auth_permission": "id, content_type_id, codename, name"}
 
@@ -41,10 +47,32 @@ def lasting():
             yield cursor.fetchone()
 
 
+def empty_filled_tables(names):
+    """No trigger fires. Rows are deleted: after a TRUNCATE, Postgres plans every statement on the table anew."""
+    with connection.cursor() as cursor:
+        cursor.execute(FILLED, [names])
+        filled = cursor.fetchall()
+        if not filled:
+            return
+        tables = ", ".join(table for table, _ in filled)
+        steps = ["SET LOCAL session_replication_role = replica", f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"]
+        steps += [f"TRUNCATE {table} CASCADE" if anew else f"DELETE FROM {table}" for table, anew in filled]
+        with transaction.atomic():
+            cursor.execute("; ".join(steps))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup, django_db_blocker):
+    """An earlier run with ``--reuse-db`` may have ended within a test."""
+    with django_db_blocker.unblock():
+        empty_filled_tables(["pgknowbase_outbox"])
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _only_filled_tables_are_emptied():
     """Django truncates every table after each test that commits, and fills those of types and permissions again."""
     django_flush = TransactionTestCase._fixture_teardown
+    names = sorted({*connection.introspection.django_table_names()} - LASTING.keys())
     as_migrated = []
 
     def empty(self):
@@ -52,17 +80,41 @@ def _only_filled_tables_are_emptied():
         if found != as_migrated:
             django_flush(self)
             as_migrated[:] = lasting()
-            return
-        with connection.cursor() as cursor:
-            names = {*connection.introspection.django_table_names(), "pgknowbase_throttle"} - LASTING.keys()
-            cursor.execute(FILLED, [list(names)])
-            filled = [name for (name,) in cursor.fetchall()]
-        connection.ops.execute_sql_flush(connection.ops.sql_flush(no_style(), filled, allow_cascade=True))
+        empty_filled_tables(names)
         _create_space("default")
 
     TransactionTestCase._fixture_teardown = empty
     yield
     TransactionTestCase._fixture_teardown = django_flush
+
+
+# DISCARD ALL, but for what Postgres has planned.
+AS_NEW = (
+    "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all();"
+    " DISCARD TEMP; DISCARD SEQUENCES"
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _connection_outlives_its_test():
+    """Django closes all connections after each test that commits; a new one plans every statement anew."""
+    reload = TransactionTestCase._should_reload_connections
+
+    def make_as_new(self):
+        if not reload(self):
+            return False
+        for one in connections.all(initialized_only=True):
+            if one is not connections["default"] or not one.is_usable():
+                one.close()
+            elif one.connection is not None:
+                with one.cursor() as cursor:
+                    cursor.execute(AS_NEW)
+                one.init_connection_state()
+        return False
+
+    TransactionTestCase._should_reload_connections = make_as_new
+    yield
+    TransactionTestCase._should_reload_connections = reload
 
 
 @pytest.fixture
@@ -107,14 +159,6 @@ def manage(transactional_db, database_url):
     for process in started:
         process.kill()
         process.wait()
-
-
-@pytest.fixture(autouse=True)
-def nothing_waits(request, _django_db_marker):
-    """Tests that commit are followed by a TRUNCATE of Django's, which is captured like any other."""
-    if "_django_db_helper" in request.fixturenames or request.node.get_closest_marker("django_db"):
-        request.getfixturevalue("_django_db_helper")
-        OutboxEvent.objects.all().delete()
 
 
 @pytest.fixture(autouse=True)

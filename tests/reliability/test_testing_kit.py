@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.test import TestCase, TransactionTestCase
 
 from pgknowbase.embeddings import OpenAIEmbedder, get_embedder
@@ -105,7 +106,8 @@ class AfterFlush(TransactionTestCase):
     def test_flush_is_hidden(self):
         Article.objects.create(title="a")
         drain()
-        self._fixture_teardown()
+        # As Django does it after each test that commits.
+        call_command("flush", interactive=False, verbosity=0, reset_sequences=False)
         assert OutboxEvent.objects.filter(op="T").exists()
         Article.objects.create(title="a")
         assert drain().events == 1

@@ -127,6 +127,14 @@ class World:
         }
 
 
+@pytest.fixture(autouse=True)
+def nothing_waits(request):
+    """The tests of a module share the database, but not what waits in the outbox."""
+    if request.node.get_closest_marker("django_db"):
+        request.getfixturevalue("transactional_db")
+        OutboxEvent.objects.all().delete()
+
+
 @pytest.fixture
 def other_session():
     """Opens a transaction of somebody else; it is rolled back."""
