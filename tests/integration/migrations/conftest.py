@@ -41,7 +41,10 @@ def make_database(server, make_role):
         made.append(name)
         options = sql.SQL("OWNER {}").format(sql.Identifier(owner)) if owner else sql.SQL("")
         server.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} {}").format(sql.Identifier(name), sql.Identifier(template), options)
+            # Files as they are take a third of what a log of them takes.
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy {}").format(
+                sql.Identifier(name), sql.Identifier(template), options
+            )
         )
         return Database(name, owner)
 
@@ -80,8 +83,26 @@ def shop(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def lab_template(make_database, tmp_path_factory):
-    made = Lab.create(make_database(), tmp_path_factory.mktemp("lab") / "project")
+def owned(make_database, make_role):
+    """A database that its owner, who is no superuser, has migrated: only to read, or as a template."""
+    database = make_database(owner=make_role())
+    with database.connect() as superuser:
+        superuser.execute("CREATE EXTENSION vector")
+    database.manage("migrate -v0")
+    return database
+
+
+@pytest.fixture(scope="session")
+def base(make_database):
+    """A database of a project that has no models yet: only as a template."""
+    database = make_database()
+    database.manage("migrate -v0", module="tests.integration.migrations.no_models")
+    return database
+
+
+@pytest.fixture(scope="session")
+def lab_template(make_database, base, tmp_path_factory):
+    made = Lab.create(make_database(template=base.name), tmp_path_factory.mktemp("lab") / "project")
     made("makemigrations lab", "migrate -v0", ["shell", "-c", FILL], WORK)
     return made
 

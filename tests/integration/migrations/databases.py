@@ -17,11 +17,17 @@ from tests.processes import run
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = uuid.uuid4().hex
 RUN = """
-import json, sys, django
+import json, os, sys, django
 django.setup()
+import psycopg
 from django.core.management import call_command
 for command in json.loads(sys.argv[1]):
-    call_command(*command)
+    if command[0] != "sql":
+        call_command(*command)
+        continue
+    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
+        cursor = connection.execute(command[1])
+        print(*cursor.fetchall() if cursor.description else (), sep=os.linesep)
 """
 
 
@@ -60,7 +66,10 @@ class Database:
         return value
 
     def manage(self, *commands, project=None, module="tests.settings"):
-        """Run commands, each a line or a list of words, in one process; returns what they printed."""
+        """Run commands, each a line or a list of words, in one process; returns what they printed.
+
+        ``["sql", statement]`` is one too, and prints the rows.
+        """
         words = [command.split() if isinstance(command, str) else command for command in commands]
         path = [str(directory) for directory in (project, ROOT, ROOT / "django_app") if directory]
         done = run(

@@ -33,8 +33,8 @@ class Page(ExternalDataMixin, models.Model):
         watch_fields = ["body"]
 """
 SETTINGS = """
-from tests.settings import *
-INSTALLED_APPS = [app for app in INSTALLED_APPS if not app.startswith("tests.") and app != "demo.library"] + ["lab"]
+from tests.integration.migrations.no_models import *
+INSTALLED_APPS = INSTALLED_APPS + ["lab"]
 """
 ANSWER_YES = "import builtins; builtins.input = lambda *a: 'y'\n"
 MAKE = ANSWER_YES + "from django.core.management import call_command\ncall_command('makemigrations', interactive=True)"
@@ -48,6 +48,7 @@ CONTENT = """
 SELECT t.app_label || '.' || t.model, d.content
 FROM pgknowbase_document d JOIN django_content_type t ON t.id = d.source
 """
+SHOW = ["sql", CONTENT]
 PATIENCE = 120.0  # seconds; a machine that runs other tests is slow
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.integration.migrations.lab import CONTENT, FILL, MODELS, WORK, Lab
-from tests.integration.migrations.test_changes import check
+from tests.integration.migrations.lab import CONTENT, FILL, MODELS, SHOW, WORK, Lab
+from tests.integration.migrations.test_changes import check, write
 
 OWN_USER = """
 from django.conf import settings
@@ -101,10 +101,8 @@ def test_own_user_model_parents_and_other_schemas(own_user):
     )
     own_user("migrate -v0", WORK)
     assert "waits" in contents(own_user)["lab.note"]
-    own_user.write("UPDATE lab_item SET title = 'of the parent'")
-    own_user(WORK)
+    check(own_user, write("UPDATE lab_item SET title = 'of the parent'"), WORK)
     assert "of the parent" in contents(own_user)["lab.note"]
-    check(own_user)
 
 
 RENAMED_BY_HAND = """
@@ -137,20 +135,14 @@ def test_new_app_label(lab):
     lab("migrate -v0", WORK)
     label, text = lab.content()
     assert (label, "Bea" in text, "waits" in text) == ("studio.note", True, True)
-    lab.write("UPDATE studio_author SET name = 'Cid'")
-    lab(WORK)
-    assert "Cid" in lab.content()[1]
-    check(lab)
+    assert "Cid" in check(lab, write("UPDATE studio_author SET name = 'Cid'"), WORK, SHOW)
 
 
-def test_app_without_migrations(make_database, tmp_path):
+def test_app_without_migrations(make_database, base, tmp_path):
     """``MIGRATION_MODULES`` leaves it without, as projects do for speed in their tests."""
-    lab = Lab.create(make_database(), tmp_path / "project", MODELS)
+    lab = Lab.create(make_database(template=base.name), tmp_path / "project", MODELS)
     settings = lab.directory / "lab_settings.py"
     settings.write_text(settings.read_text() + 'MIGRATION_MODULES = {"lab": None}\n')
-    lab("migrate -v0 --run-syncdb", ["shell", "-c", FILL], WORK)
-    assert "words" in lab.content()[1]
+    assert "words" in lab("migrate -v0 --run-syncdb", ["shell", "-c", FILL], WORK, SHOW)
     lab.write("UPDATE lab_author SET name = 'Bea'")
-    lab("migrate -v0 --run-syncdb", WORK)
-    assert "Bea" in lab.content()[1]
-    check(lab)
+    assert "Bea" in check(lab, "migrate -v0 --run-syncdb", WORK, SHOW)

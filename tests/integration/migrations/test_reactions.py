@@ -37,8 +37,8 @@ def project(tmp_path):
 
 
 @pytest.fixture
-def manage(make_database, project):
-    database = make_database()
+def manage(make_database, base, project):
+    database = make_database(template=base.name)
 
     def run(*commands):
         return database.manage(*commands, project=project, module="shop_settings")

@@ -157,14 +157,10 @@ def test_zero_and_back(database, migrate, sql):
     assert database.dump() == before
 
 
-def test_a_role_that_is_no_superuser(make_role, make_database):
-    database = make_database(owner=make_role())
-    with database.connect() as connection:
-        connection.execute("CREATE EXTENSION vector")
-    database.manage("migrate -v0")
-    before = database.rows(WRITTEN)
-    database.manage("migrate -v0")
-    assert database.rows(WRITTEN) == before
+def test_a_role_that_is_no_superuser(owned):
+    before = owned.rows(WRITTEN)
+    owned.manage("migrate -v0")
+    assert owned.rows(WRITTEN) == before
 
 
 def test_two_at_once(database, migrate, sql):

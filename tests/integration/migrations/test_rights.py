@@ -11,17 +11,14 @@ call_command('pgknowbase_worker', once=True, verbosity=0)
 print('found', [row.title for row in Article.objects.semantic_search('reading compressed files')])
 """
 # What a superuser of the service has done before the role comes.
-SERVICES = {
-    "owner of the database": "CREATE EXTENSION vector",
-    "extension in a schema of its own": """
-        CREATE SCHEMA extensions;
-        CREATE EXTENSION vector SCHEMA extensions;
-        GRANT USAGE ON SCHEMA extensions TO {role};
-        GRANT CREATE ON DATABASE {name} TO {role};
-        GRANT CREATE ON SCHEMA public TO {role};
-        ALTER ROLE {role} SET search_path = "$user", public, extensions;
-    """,
-}
+SERVICE = """
+    CREATE SCHEMA extensions;
+    CREATE EXTENSION vector SCHEMA extensions;
+    GRANT USAGE ON SCHEMA extensions TO {role};
+    GRANT CREATE ON DATABASE {name} TO {role};
+    GRANT CREATE ON SCHEMA public TO {role};
+    ALTER ROLE {role} SET search_path = "$user", public, extensions;
+"""
 OPERATIONS = (
     "pgknowbase_status",
     "pgknowbase_doctor",
@@ -39,25 +36,28 @@ EVENTS = "SELECT source, op FROM pgknowbase_outbox ORDER BY id"
 TRIGGER_FUNCTION = "SELECT oid::regproc::text FROM pg_proc WHERE proname LIKE 'pgtrigger_pgknowbase_insert%%' LIMIT 1"
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_role_of_a_managed_service_migrates_works_and_leaves(make_database, make_role, service):
-    """docs/managed-postgres.md: the role that the service gives, with an extension that is not its own."""
-    role = make_role()
-    database = make_database(owner=role if service != "extension in a schema of its own" else None)
-    with database.connect() as superuser:
-        superuser.execute(
-            sql.SQL(SERVICES[service]).format(role=sql.Identifier(role), name=sql.Identifier(database.name))
-        )
-    database.role = role
-    assert database.value("SELECT rolsuper FROM pg_roles WHERE rolname = %s", role) is False
-    # The operations in the harder case alone: they take a while.
-    operations = OPERATIONS if service == "extension in a schema of its own" else ()
-    printed = database.manage("migrate -v0", ["shell", "-c", WORK], *operations)
-    assert "found ['Gzip files']" in printed
+def works_and_leaves(database, *commands):
+    """The role migrated the database; it works there, and takes away what it made."""
+    assert database.value("SELECT rolsuper FROM pg_roles WHERE rolname = %s", database.role) is False
+    assert "found ['Gzip files']" in database.manage(["shell", "-c", WORK], *commands)
     owners = "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relname LIKE 'pgknowbase%%'"
-    assert database.rows(owners) == [(role,)]
+    assert database.rows(owners) == [(database.role,)]
     database.manage("migrate pgknowbase_agents zero", "migrate pgknowbase zero")
     assert not database.rows("SELECT 1 FROM pg_class WHERE relname LIKE 'pgknowbase%%'")
+
+
+def test_owner_of_the_database_works_and_leaves(owned, make_database):
+    works_and_leaves(make_database(template=owned.name, owner=owned.role))
+
+
+def test_role_of_a_managed_service_migrates_works_and_leaves(make_database, make_role):
+    """docs/managed-postgres.md: the role that the service gives, with an extension that is not its own."""
+    database, role = make_database(), make_role()
+    with database.connect() as superuser:
+        superuser.execute(sql.SQL(SERVICE).format(role=sql.Identifier(role), name=sql.Identifier(database.name)))
+    database.role = role
+    database.manage("migrate -v0")
+    works_and_leaves(database, *OPERATIONS)
 
 
 @pytest.fixture
@@ -141,15 +141,14 @@ CALLS = (
 )
 
 
-def test_a_role_that_may_create_schemas_runs_nothing_as_a_caller(make_database, make_role):
+def test_a_role_that_may_create_schemas_runs_nothing_as_a_caller(owned, make_database, make_role):
     """``"$user"`` stands in the default search path: a schema of the caller's name comes before all others."""
-    caller, stranger = make_role(), make_role()
-    database = make_database(owner=caller)
+    caller, stranger = owned.role, make_role()
+    database = make_database(template=owned.name, owner=caller)
     with database.connect() as superuser:
-        superuser.execute("CREATE EXTENSION vector")
         superuser.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO PUBLIC").format(sql.Identifier(database.name)))
         superuser.execute(sql.SQL("GRANT CREATE ON SCHEMA public TO {}").format(sql.Identifier(caller)))
-    database.manage("migrate -v0", ["shell", "-c", WORK])
+    database.manage(["shell", "-c", WORK])
     names = [
         name for (name,) in database.rows("SELECT DISTINCT proname FROM pg_proc WHERE proname LIKE 'pgknowbase%%'")
     ]

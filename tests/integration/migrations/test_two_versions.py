@@ -13,10 +13,10 @@ NEW_FIELD = (
 )
 RENAMED_COLUMN = (("    text = ", "    summary = "), ('"text"', '"summary"'))
 RENAMED_MODEL_AND_COLUMN = (*RENAMED_COLUMN, ("class Note(", "class Memo("))
+# What the old code reads and finds no more is the subject of the last test.
 CHANGES = {
     "new field": (NEW_FIELD, "Note"),
-    "renamed column": (RENAMED_COLUMN, "Note"),
-    "renamed model": (RENAMED_MODEL_AND_COLUMN, "Memo"),
+    "renamed model and column": (RENAMED_MODEL_AND_COLUMN, "Memo"),
 }
 
 

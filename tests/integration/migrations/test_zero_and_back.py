@@ -2,6 +2,7 @@
 
 import re
 
+NO_MODELS = "tests.integration.migrations.no_models"
 OURS = re.compile(r"pgknowbase|pgtrigger|\bai\b|pgai", re.IGNORECASE)
 INSTALL_PGAI = (
     "import os; from pgknowbase.core.pgai import install_catalog; install_catalog(os.environ['DATABASE_URL'])"
@@ -15,11 +16,16 @@ SELECT ai.create_vectorizer(
 """
 
 
-def test_zero_leaves_nothing_and_back_is_the_same(migrated, database):
+def test_zero_leaves_nothing_of_an_index_with_rows_and_back_is_the_same(migrated, database):
     before = migrated.dump()
     assert "CREATE FUNCTION public.pgknowbase_search_dense_v1" in before
     assert "CREATE TABLE public.pgknowbase_store_1" in before
-    database.manage("migrate pgknowbase_agents zero", "migrate pgknowbase zero")
+    note = "INSERT INTO blog_note (id, text, hidden) VALUES (gen_random_uuid(), 'a note', false)"
+    chunks = database.manage(
+        *(["sql", note], "pgknowbase_worker --once -v0", ["sql", "SELECT count(*) FROM pgknowbase_chunk"]),
+        *("migrate -v0 pgknowbase_agents zero", "migrate -v0 pgknowbase zero"),
+    )
+    assert "\n(1,)\n" in chunks
     left = database.dump()
     assert not [line for line in left.splitlines() if OURS.search(line)]
     assert "CREATE EXTENSION IF NOT EXISTS vector" in left
@@ -27,31 +33,23 @@ def test_zero_leaves_nothing_and_back_is_the_same(migrated, database):
     assert database.dump() == before
 
 
-def test_zero_with_rows_in_the_index(database):
-    with database.connect() as connection:
-        connection.execute("INSERT INTO blog_note (id, text, hidden) VALUES (gen_random_uuid(), 'a note', false)")
-    database.manage("pgknowbase_worker --once")
-    assert database.value("SELECT count(*) FROM pgknowbase_chunk") == 1
-    database.manage("migrate pgknowbase_agents zero", "migrate pgknowbase zero")
-    assert not OURS.search(database.dump())
-
-
 def test_catalog_of_somebody_else_survives(make_database):
     database = make_database()
     with database.connect() as connection:
         connection.execute("CREATE EXTENSION vector")
-    database.manage(["shell", "-c", INSTALL_PGAI])
+    database.manage(["shell", "-c", INSTALL_PGAI], module=NO_MODELS)
     before = database.dump()
     assert "CREATE SCHEMA ai" in before
-    database.manage("migrate -v0", "migrate pgknowbase_agents zero", "migrate pgknowbase zero")
+    database.manage("migrate -v0", "migrate pgknowbase_agents zero", "migrate pgknowbase zero", module=NO_MODELS)
     after = database.dump()
     assert after.count("CREATE FUNCTION ai.") == before.count("CREATE FUNCTION ai.")
     assert not re.search("pgknowbase|pgtrigger", after)
 
 
-def test_vectorizer_of_somebody_else_survives(database):
+def test_vectorizer_of_somebody_else_survives(make_database, base):
+    database = make_database(template=base.name)
     with database.connect() as connection:
         connection.execute(SOMEBODY)
-    database.manage("migrate pgknowbase_agents zero", "migrate pgknowbase zero")
+    database.manage("migrate pgknowbase_agents zero", "migrate pgknowbase zero", module=NO_MODELS)
     assert database.rows("SELECT source_table FROM ai.vectorizer") == [("somebody",)]
     assert not database.rows("SELECT 1 FROM pg_class WHERE relname LIKE 'pgknowbase%%'")

@@ -85,10 +85,5 @@ def test_revoked_from_the_worker(database, visitor):
     assert finding["fix"] == [f"GRANT DELETE ON TABLE public.pgknowbase_outbox TO {visitor.role};"]
 
 
-def test_owner_lacks_nothing(make_database, make_role):
-    owner = make_role()
-    database = make_database(owner=owner)
-    with database.connect() as superuser:
-        superuser.execute("CREATE EXTENSION vector")
-    database.manage("migrate -v0")
-    assert examined(database) == []
+def test_owner_lacks_nothing(owned):
+    assert examined(owned) == []
