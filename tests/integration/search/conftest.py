@@ -42,13 +42,17 @@ def provider(monkeypatch):
 
 
 @pytest.fixture
-def index(db, provider):
-    """Bring everything that was written into the index."""
-    OutboxEvent.objects.all().delete()
-    # Into new files, which go with the test: the dead vectors of other tests would make a worse index.
+def vector_index(db):
+    """The vector index, for tests that search along it. In new files: others' dead vectors would make it worse."""
     with connection.cursor() as cursor:
         cursor.execute(f"TRUNCATE {store()}")
     make_vector_index()
+
+
+@pytest.fixture
+def index(db, provider):
+    """Bring everything that was written into the index."""
+    OutboxEvent.objects.all().delete()
 
     def run():
         relay, executor = Relay(), Executor()

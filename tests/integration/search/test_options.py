@@ -47,7 +47,7 @@ def each(**options):
 
 
 @pytest.mark.parametrize("exact_search_max_chunks", [0, 10_000])
-def test_offset_and_limit(articles, settings, exact_search_max_chunks):
+def test_offset_and_limit(vector_index, articles, settings, exact_search_max_chunks):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": exact_search_max_chunks}}
     assert each(limit=3) == ["a9", "a8", "a7"]
     assert each(limit=3, offset=2) == ["a7", "a6", "a5"]
@@ -59,7 +59,7 @@ def test_offset_and_limit(articles, settings, exact_search_max_chunks):
 
 
 @pytest.mark.parametrize("exact_search_max_chunks", [0, 10_000])
-def test_filters(articles, settings, exact_search_max_chunks):
+def test_filters(vector_index, articles, settings, exact_search_max_chunks):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": exact_search_max_chunks}}
     now = timezone.now()
     ExternalData.objects.filter(title__in=["a2", "a4"]).update(updated_at=now - timedelta(days=10), tags=["x", "y"])

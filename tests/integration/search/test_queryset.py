@@ -69,7 +69,7 @@ def test_chained_before_holds_inside(articles, narrow, numbers):
 
 
 @pytest.mark.parametrize("exact_search_max_chunks", [0, 1, 15])
-def test_wide_filters_give_full_k(articles, settings, exact_search_max_chunks):
+def test_wide_filters_give_full_k(vector_index, articles, settings, exact_search_max_chunks):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": exact_search_max_chunks}}
     assert titles(Article.objects.filter(views__lte=20).semantic_search(QUERY, limit=4)) == best(20, 19, 18, 17)
     assert titles(Article.objects.filter(views__lte=2).semantic_search(QUERY, limit=4)) == best(2, 1)
@@ -236,7 +236,7 @@ def test_other_dimensions_than_the_active_space_are_refused(articles, provider):
         list(Article.objects.semantic_search("another text"))
 
 
-def test_settings_of_the_search_do_not_leak(articles):
+def test_settings_of_the_search_do_not_leak(vector_index, articles):
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL hnsw.ef_search = 37")
         list(Article.objects.semantic_search(QUERY))
