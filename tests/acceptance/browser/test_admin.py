@@ -196,6 +196,9 @@ def test_every_list_and_form(browse, root, rows, live_server):
     """Without errors, and no list is wider than the window, whatever names and texts people have."""
     lengthen()
     wanted = pages(live_server.url, User.objects.get(username="root"))
+    # That page is Django's own: in the browser one is enough.
+    for name in [name for name in wanted if name.endswith(" deletion")][1:]:
+        assert root.get(wanted.pop(name)).status_code == 200, name
 
     def work(browser):
         seen, widths = {}, {}

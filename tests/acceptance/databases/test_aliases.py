@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db
 
 ROUTER = "tests.acceptance.databases.routers.Everything"
 KB = {**project.PGKNOWBASE, "DATABASE": "kb"}
+BUDGETS = {"AGENTS": {"BUDGET_TOTAL": {"RUNS": 1000}, "BUDGET_PER_USER": {"TOKENS": 10**9}}}
 JOURNEY = "tests.acceptance.databases.journey"
 
 
@@ -27,10 +28,11 @@ def entry(name):
     return {key: value for key, value in configured(name).items() if key not in ("TEST", "TIME_ZONE")}
 
 
-def test_without_a_default_database(in_process, make_copy):
-    databases = {"default": {}, "kb": entry(make_copy())}
-    printed = in_process(JOURNEY, "journey", "surfaces", DATABASES=databases, DATABASE_ROUTERS=[ROUTER], PGKNOWBASE=KB)
-    assert "arrived" in printed
+def test_without_a_default_database_and_in_another_language_and_zone(in_process, make_copy):
+    changed = {"USE_TZ": True, "TIME_ZONE": "Asia/Kathmandu", "USE_I18N": False, "LANGUAGE_CODE": "ar"}
+    changed |= {"DATABASES": {"default": {}, "kb": {**entry(make_copy()), "ATOMIC_REQUESTS": True}}}
+    changed |= {"DATABASE_ROUTERS": [ROUTER], "PGKNOWBASE": KB | BUDGETS}
+    assert "arrived" in in_process(JOURNEY, "journey", "surfaces", **changed)
 
 
 def test_default_is_another_database_and_nothing_is_asked_there(in_process, make_copy, server):

@@ -1,27 +1,20 @@
-"""The journey and every surface under settings of Django that change what values look like."""
+"""The journey and every surface under settings of Django that change what values look like.
+
+Those of aware moments are beside a database that is not called ``default``, in test_aliases.
+"""
 
 import pytest
 from django.conf import settings as project
 
-from tests.acceptance.databases.test_aliases import JOURNEY, entry
+from tests.acceptance.databases.test_aliases import BUDGETS, JOURNEY, entry
 
 pytestmark = pytest.mark.django_db
 
-BUDGETS = {"BUDGET_TOTAL": {"RUNS": 1000}, "BUDGET_PER_USER": {"TOKENS": 10**9}}
 
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"USE_TZ": False, "TIME_ZONE": "America/St_Johns"},
-        {"USE_TZ": True, "TIME_ZONE": "Asia/Kathmandu", "USE_I18N": False, "LANGUAGE_CODE": "ar"},
-    ],
-    ids=["naive", "aware"],
-)
-def test_surfaces(in_process, make_copy, changed):
+def test_naive_moments(in_process, make_copy):
     databases = {"default": {**entry(make_copy()), "ATOMIC_REQUESTS": True}}
-    settings = {**project.PGKNOWBASE, "AGENTS": BUDGETS}
-    assert "arrived" in in_process(JOURNEY, "journey", "surfaces", DATABASES=databases, PGKNOWBASE=settings, **changed)
+    changed = {"USE_TZ": False, "TIME_ZONE": "America/St_Johns", "PGKNOWBASE": {**project.PGKNOWBASE, **BUDGETS}}
+    assert "arrived" in in_process(JOURNEY, "journey", "surfaces", DATABASES=databases, **changed)
 
 
 @pytest.mark.parametrize("kind", ["AutoField", "SmallAutoField"])

@@ -14,7 +14,7 @@ from pgknowbase.worker import Worker
 from tests.integration.plans.blocks import forget_statistics, recorded
 from tests.integration.plans.workload import fill, workload
 
-SIZE = 1000
+SIZE = 600
 FACTOR = 3
 # Rows and blocks of some scans of all tables there are.
 SLACK = 6 * SIZE

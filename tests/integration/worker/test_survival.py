@@ -191,12 +191,24 @@ def test_several_workers_embed_nothing_twice(worker, gate):
     assert len(texts) == len(set(texts)) == 1200
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server():
-    """A server of the test's own, migrated; ``environment`` must name it."""
+    """A server of these tests' own, which may be stopped."""
     directory = Path(tempfile.mkdtemp(prefix="pgk-"))
     directory.chmod(0o711)
     made = EmbeddedPostgres(directory / "pg", options={"fsync": "off", "max_connections": 30})
+    migration = Process(
+        *("-m", "django", "migrate", "-v0"),
+        env={
+            **os.environ,
+            "DATABASE_URL": made.start().url,
+            "OPENAI_BASE_URL": "http://127.0.0.1:9",
+            "DJANGO_SETTINGS_MODULE": "tests.settings",
+            "PYTHONPATH": os.pathsep.join([".", "django_app"]),
+        },
+    )
+    _, err = migration.communicate(timeout=120)
+    assert migration.returncode == 0, err
     yield made
     made.stop(force=True)
     shutil.rmtree(directory)
@@ -241,11 +253,11 @@ def chunks(url):
 
 
 @pytest.fixture
-def url(server, run):
-    """Of the migrated database on the server."""
-    migration = run(server.start().url, "migrate", "-v0")
-    _, err = migration.communicate(timeout=120)
-    assert migration.returncode == 0, err
+def url(server):
+    """Of the migrated database on the server, without rows."""
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("TRUNCATE blog_note; DELETE FROM pgknowbase_externaldata; DELETE FROM pgknowbase_document")
+        connection.execute("DELETE FROM pgknowbase_outbox; DELETE FROM pgknowbase_worker")
     return server.url
 
 

@@ -46,7 +46,7 @@ def everything(queries, limit=10):
 
 @pytest.fixture
 def queries():
-    return sample_queries("default", None, 60, 1)
+    return sample_queries("default", None, 30, 1)
 
 
 def by_hand(store, queries, ef_search):
@@ -136,12 +136,12 @@ def test_ties_count_as_found():
 def test_command_measures_saves_and_keeps_history(settings):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": 0}}
     EmbeddingSpace.objects.update(ef_search=40)
-    told = json.loads(run("--queries", "30", "--selectivity", "1", "--target", "0.95", "--save", format="json"))
+    told = json.loads(run("--queries", "20", "--selectivity", "1", "--target", "0.95", "--save", format="json"))
     assert [row["model"] for row in told] == [ALL_MODELS, "blog.Article", "blog.Note"]
     assert {row["ef_search"] for row in told} == {40}
     needed = max(row["needed"] for row in told)
     assert EmbeddingSpace.objects.get(is_active=True).ef_search == needed == current_ef_search("default")
-    again = json.loads(run("--queries", "30", "--selectivity", "1", "--target", "0.95", format="json"))
+    again = json.loads(run("--queries", "20", "--selectivity", "1", "--target", "0.95", format="json"))
     assert all(row["recall"] >= 0.95 for row in again)
     assert {row["ef_search"] for row in again} == {needed}
     assert RecallMeasurement.objects.count() == 6
