@@ -88,7 +88,9 @@ def embed_texts(
         record: called, in any thread, with each call, for the ledger.
         sent_in_vain: texts that earlier calls have sent without getting their vectors.
     """
-    groups = list(split_batches(_by_length(texts), limits or embedder.limits))
+    # Elsewhere the texts of a document stay together, so that it can be written after one call.
+    ordered = list(dict.fromkeys(texts)) if embedder.provider else _by_length(texts)
+    groups = list(split_batches(ordered, limits or embedder.limits))
     calls = _Calls(embedder, searching=searching, refused_in_a_row=refused_in_a_row, record=record)
     calls.sent_in_vain.update(text for group in groups for text in group if text in sent_in_vain)
     spread = pool.map if pool is not None and len(groups) > 1 else map

@@ -1,7 +1,8 @@
 """The vectorizer executor: from pgai's queue to chunks with embeddings.
 
 A batch is leased, planned, embedded and written. Between lease and write no transaction is open, because a call to the
-provider may take minutes; the write finds out what changed meanwhile.
+provider may take minutes; the write finds out what changed meanwhile. Where a batch takes several calls, the documents
+of one are written while the next one runs.
 """
 
 import logging
@@ -36,7 +37,7 @@ from pgknowbase.models import EmbeddingSpace
 from pgknowbase.spaces.specification import known_embedding, matching_space
 from pgknowbase.vectorizer.admission import Admission, Admitted
 from pgknowbase.vectorizer.chunking import Splitter, plan_chunks, splitter_of
-from pgknowbase.vectorizer.embedding import Outcome, Vectors, embed_texts
+from pgknowbase.vectorizer.embedding import Keep, Outcome, Vectors, embed_texts
 from pgknowbase.vectorizer.in_flight import InFlight
 from pgknowbase.vectorizer.kept_vectors import KeptVectors
 from pgknowbase.vectorizer.leases import LeasedDocument, Leases
@@ -48,6 +49,9 @@ logger = logging.getLogger("pgknowbase.vectorizer")
 # Documents leased at a time: enough texts to fill a provider's largest request, few enough that a failed batch costs
 # little. The backoff starts from it and shrinks it.
 EMBED_BATCH_SIZE = 200
+# Twice as many where another process embeds, in two calls: while it is at the second, the first is written. More would
+# let a fresh document wait longer for the batch before its own.
+CALLS_PER_BATCH = 2
 # Another worker is writing the document at this moment.
 BUSY_SECONDS = 0.1
 
@@ -78,7 +82,7 @@ class Executor:
 
     Args:
         using: the alias of the database, by default ``DATABASE``.
-        batch_size: documents leased at a time.
+        batch_size: documents leased at a time, by default 200, or 400 where another process embeds.
         concurrency: provider calls at the same time, by default ``WORKER["CONCURRENCY"]``.
         worker: the id of the heartbeat under which documents are leased. Without one the leases are short.
         space: by default the active one.
@@ -103,14 +107,14 @@ class Executor:
         self.using = using or settings.database
         self.settings = settings.worker
         self.worker = worker
-        batch_size = batch_size or EMBED_BATCH_SIZE
-        self._size = PortionSize(batch_size)
         self.space: EmbeddingSpace = space or matching_space(self.using)
         self.leases = Leases(self.using, self.space, worker)
-        self.trouble = ProviderTrouble(self.using, self.leases, batch_size=batch_size, retry=settings.worker.retry)
         embedding = known_embedding(self.space)
-        self.admission = Admission(self.using, self.leases, self.space, embedding=embedding, batch_size=batch_size)
         self.embedder: Embedder = get_embedder(embedding)
+        batch_size = batch_size or EMBED_BATCH_SIZE * (CALLS_PER_BATCH if self.embedder.provider else 1)
+        self._size = PortionSize(batch_size)
+        self.trouble = ProviderTrouble(self.using, self.leases, batch_size=batch_size, retry=settings.worker.retry)
+        self.admission = Admission(self.using, self.leases, self.space, embedding=embedding, batch_size=batch_size)
         # Before anything is leased: a missing key is not the fault of a document, and must not count as an attempt.
         self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
@@ -209,20 +213,37 @@ class Executor:
         return batch
 
     def _embed_and_write(self, documents: Sequence[LeasedDocument], kept: KeptVectors, found: Vectors) -> ExecutorBatch:
-        limits = self.admission.rate.limits(self._limits or self.embedder.limits)
+        limits = self.admission.rate.limits(self._call_limits(documents, found))
         admitted = self.admission.admit(self.embedder, documents, found, limits)
         documents = admitted.documents
+        batch = ExecutorBatch(claimed=len(documents))
+        vectors, unwritten = dict(found), list(documents)
+
+        def write_embedded(embedded: Mapping[str, tuple[Vector, int | None]]) -> None:
+            """Write the documents that have all their vectors now, and keep what others need of those of this call."""
+            vectors.update(embedded)
+            ready: list[LeasedDocument] = []
+            incomplete: list[LeasedDocument] = []
+            for document in unwritten:
+                (ready if all(text in vectors for text in document.texts) else incomplete).append(document)
+            unwritten[:] = incomplete
+            self._write_in_portions(ready, vectors, kept, batch)
+            rest = {text for document in unwritten for text in document.texts}
+            if needed := {text: vector for text, vector in embedded.items() if text in rest}:
+                kept.keep(needed)
+
         try:
-            outcome = self._embed(admitted, kept, found, limits)
+            outcome = self._embed(admitted, kept, found, limits, write_embedded)
         except PgKnowbaseError as error:
-            self.leases.release(documents, reason=str(error))
+            if unwritten:
+                self.leases.release(unwritten, reason=str(error))
             raise
         finally:
             self.admission.correct(self.embedder, admitted)
         if not documents:
             return ExecutorBatch(rate_wait=self.admission.rate_wait)
-        batch = ExecutorBatch(claimed=len(documents), embedded=len(outcome.vectors) - len(outcome.found))
-        ready, waiting = self._sort(documents, outcome, batch)
+        batch.embedded = len(outcome.vectors) - len(outcome.found)
+        ready, waiting = self._sort(unwritten, outcome, batch)
         if outcome.trouble is not None:
             batch.retried = len(waiting)
             self.trouble.handle(self.embedder, outcome, waiting)
@@ -231,18 +252,17 @@ class Executor:
                 self._release_unfinished(waiting, outcome, kept)
             if batch.embedded or outcome.refused:
                 self._after_success(outcome)
-        if ready:
-            try:
-                in_portions(
-                    lambda portion: self._write(portion, outcome, kept, batch),
-                    ready,
-                    self.using,
-                    refuse=lambda document, error: self._refuse(document, error, batch),
-                )
-            except DatabaseError:
-                self._release_after_failed_write(ready)
-                raise
+        self._write_in_portions(ready, outcome.vectors, kept, batch)
         return batch
+
+    def _call_limits(self, documents: Sequence[LeasedDocument], found: Vectors) -> BatchLimits:
+        """The limits of one call, such that a large batch takes several: one is written while the next one runs."""
+        limits = self._limits or self.embedder.limits
+        if not self.embedder.provider:
+            return limits
+        texts = {text for document in documents for text in document.texts if text not in found}
+        share = max(EMBED_BATCH_SIZE, -(-len(texts) // CALLS_PER_BATCH))
+        return replace(limits, max_texts=min(limits.max_texts, share))
 
     def _release_unfinished(self, documents: Sequence[LeasedDocument], outcome: Outcome, kept: KeptVectors) -> None:
         """Give back documents of which the provider's rate has allowed a part, and keep that part."""
@@ -275,11 +295,19 @@ class Executor:
         texts = dict.fromkeys(text for document in documents for text in document.texts)
         return kept.find(texts.keys() - {text for document in documents for text in document.anew})
 
-    def _embed(self, admitted: Admitted, kept: KeptVectors, found: Vectors, limits: BatchLimits) -> Outcome:
-        """Embed what may be sent of the documents, except what was paid for already."""
+    def _embed(
+        self, admitted: Admitted, kept: KeptVectors, found: Vectors, limits: BatchLimits, write_embedded: Keep
+    ) -> Outcome:
+        """Embed what may be sent of the documents, except what was paid for already.
+
+        Args:
+            write_embedded: called with the vectors of each call but the last one, while the next one runs.
+        """
         if not admitted.documents:
             return Outcome()
-        texts = dict.fromkeys(text for document in admitted.documents for text in document.texts)
+        # Short ones first, so that a trouble finds them written.
+        documents = sorted(admitted.documents, key=lambda document: len(document.texts))
+        texts = dict.fromkeys(text for document in documents for text in document.texts)
         usage = self._usage(admitted.documents)
         usage.reuse(text for text in found if text in texts)
 
@@ -288,8 +316,8 @@ class Executor:
             self.admission.rate.note(call)
 
         def keep(vectors: Mapping[str, tuple[Vector, int | None]]) -> None:
-            kept.keep(vectors)
             usage.write()
+            write_embedded(vectors)
 
         try:
             outcome = embed_texts(
@@ -426,8 +454,24 @@ class Executor:
 
     # Write
 
+    def _write_in_portions(
+        self, documents: Sequence[LeasedDocument], vectors: Vectors, kept: KeptVectors, batch: ExecutorBatch
+    ) -> None:
+        if not documents:
+            return
+        try:
+            in_portions(
+                lambda portion: self._write(portion, vectors, kept, batch),
+                documents,
+                self.using,
+                refuse=lambda document, error: self._refuse(document, error, batch),
+            )
+        except DatabaseError:
+            self._release_after_failed_write(documents)
+            raise
+
     def _write(
-        self, documents: Sequence[LeasedDocument], outcome: Outcome, kept: KeptVectors, batch: ExecutorBatch
+        self, documents: Sequence[LeasedDocument], vectors: Vectors, kept: KeptVectors, batch: ExecutorBatch
     ) -> None:
         by_key = {document.key: document for document in documents}
         space = self.space
@@ -437,10 +481,10 @@ class Executor:
             written = [key for key in by_key if states.get(key) == "open"]
             busy = [by_key[key] for key in by_key if states.get(key) == "busy"]
             rows = [
-                (*key, seq, text, *outcome.vectors[text])
+                (*key, seq, text, *vectors[text])
                 for key in written
                 for seq, text in by_key[key].plan.missing
-                if text in outcome.vectors
+                if text in vectors
             ]
             if rows:
                 gateway.copy_chunks(

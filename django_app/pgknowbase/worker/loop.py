@@ -354,7 +354,7 @@ class Worker:
 
     # One batch of each stage
 
-    def _run_relay(self, relay: Relay, *, waits: bool) -> bool:
+    def _run_relay(self, relay: Relay, *, waits: bool = False) -> bool:
         if self.relay_only:
             self._completion.run_if_due()
         batch = relay.run_once(wait=self._relay_wait if waits else 0.0)

@@ -1,7 +1,9 @@
 """The executor embeds what changed, once, and writes it only where it is still true."""
 
+import time
+
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from pgknowbase.errors import (
     EmbeddingSetupError,
@@ -333,3 +335,25 @@ def test_waiting_for_the_embedding(provider):
     note.sync_to_external_data(wait=True)
     assert note.external_data_status == "completed"
     assert list(Note.semantic_search("trees")) == [note]
+
+
+def test_documents_of_one_call_are_written_while_the_next_one_runs(index, assert_complete, provider, monkeypatch):
+    """Where another process embeds. Texts of a document stay in one call, whatever their lengths."""
+    monkeypatch.setattr("pgknowbase.vectorizer.executor.EMBED_BATCH_SIZE", 2)
+    provider.provider = "elsewhere"
+    seen = []
+
+    def before(texts):
+        if len(provider.calls) == 2:
+            deadline = time.monotonic() + 60
+            while not Chunk.objects.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            seen.append(Chunk.objects.count())
+            connections.close_all()
+
+    provider.before = before
+    Note.notes.bulk_create([Note(text=f"{paragraphs(f'long{n}')}\n\n{'short ' * 50 * n}") for n in (1, 2)])
+    batch = index()
+    assert seen == [2]
+    assert (batch.claimed, batch.written, batch.embedded) == (2, 2, 4)
+    assert_complete()
