@@ -1118,7 +1118,8 @@ export interface components {
          * @description Counts by facet.
          *
          *     ``documents``: how many objects were counted. ``is_complete``: false where there may be more, because the bound on
-         *     what one call counts was reached. ``freshness``: as that of a search page.
+         *     what one call counts was reached, or a server of the cluster does not answer. ``freshness``: as that of a search
+         *     page.
          */
         Facets: {
             /** Documents */
