@@ -162,6 +162,15 @@ def manage(transactional_db, database_url):
 
 
 @pytest.fixture(autouse=True)
+def no_connection_without_a_database(request, _django_db_marker):
+    """A test that asks for no database finds none open, through which something might write."""
+    if "_django_db_helper" not in request.fixturenames and not request.node.get_closest_marker("django_db"):
+        for one in connections.all(initialized_only=True):
+            if not one.in_atomic_block:
+                one.close()
+
+
+@pytest.fixture(autouse=True)
 def heartbeat_ends_with_its_test(request, _django_db_marker):
     """The thread of an agent's run looks once more after the run; it must not reach into a test without a database."""
     if "_django_db_helper" in request.fixturenames or request.node.get_closest_marker("django_db"):

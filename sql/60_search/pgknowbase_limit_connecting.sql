@@ -10,6 +10,6 @@ AS $pgknowbase$
 BEGIN
     PERFORM set_config('citus.node_connection_timeout', '2s', true),
         set_config('citus.max_adaptive_executor_pool_size', CASE WHEN NOT reads_all THEN
-            greatest(current_setting('citus.max_cached_conns_per_worker', true)::integer, 1)::text END, true);
+            greatest(nullif(current_setting('citus.max_cached_conns_per_worker', true), '')::integer, 1)::text END, true);
 END
 $pgknowbase$;
