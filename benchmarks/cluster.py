@@ -94,7 +94,7 @@ def _distributed(connection: psycopg.Connection[Any], chunks: int) -> Figure:
 
 
 def _words_distributed(connection: psycopg.Connection[Any], chunks: int) -> Figure:
-    """Words go to the servers; what they and all that stays take on the coordinator, in bytes a chunk."""
+    """Words go to the servers; bytes a chunk that words and postings take on the coordinator, before and after."""
 
     def size() -> int:
         return int(connection.execute(SIZE).fetchall()[0][0])

@@ -46,7 +46,11 @@ BEGIN
     IF NOT _is_plain THEN
         _conditions := pgknowbase_query_conditions(query, filter.sources);
         _met := _conditions ->> 'any';
-        IF _met IS NOT NULL THEN
+        -- Where words are distributed they are counted first, since those of all would be sent here.
+        IF _met IS NOT NULL AND (NOT _is_distributed OR exact_search_max_chunks >= (
+            SELECT count(*) FROM pgknowbase_read_shard_keywords(
+                wanted => _met, sources => filter.sources, at_most => exact_search_max_chunks + 1, with_words => false)))
+        THEN
             -- Few objects that have a phrase are found by the index of words, and then all compared.
             _ids := ARRAY(
                 SELECT e.id
@@ -55,8 +59,7 @@ BEGIN
                     WHERE NOT _is_distributed AND w.words @@ _met
                     UNION ALL
                     SELECT s.source, s.id, s.language, s.words
-                    FROM pgknowbase_read_shard_keywords(
-                        wanted => _met, sources => filter.sources, at_most => exact_search_max_chunks + 1) AS s
+                    FROM pgknowbase_read_shard_keywords(wanted => _met, sources => filter.sources) AS s
                     WHERE _is_distributed
                 ) AS k
                 CROSS JOIN LATERAL (
@@ -65,12 +68,6 @@ BEGIN
                 ) AS e
                 WHERE pgknowbase_meets_conditions(k.words, k.language, k.source, k.id, _conditions)
                 LIMIT exact_search_max_chunks + 1);
-            IF _is_distributed AND exact_search_max_chunks < (
-                SELECT count(*) FROM pgknowbase_read_shard_keywords(
-                    wanted => _met, sources => filter.sources, at_most => exact_search_max_chunks + 1, with_words => false) AS s)
-            THEN
-                _ids := NULL; -- there may be more than were looked at
-            END IF;
         END IF;
         _any_similarity := jsonb_populate_record(_any_similarity, CASE
             WHEN cardinality(_ids) <= exact_search_max_chunks THEN jsonb_build_object('external_data_ids', _ids)

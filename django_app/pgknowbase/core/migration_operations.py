@@ -171,9 +171,9 @@ class InstallPgai(DatabaseOperation):
         fresh = not _has_schema(alias)
         target = _conninfo(alias)
         with connections[alias].cursor() as cursor:
-            cursor.execute(find_query("has_citus").sql)
+            cursor.execute(find_query("citus_refuses_extensions").sql)
             if cursor.fetchone()[0]:
-                # The catalog is needed here alone, and Citus lets only a superuser say CREATE EXTENSION, as pgai does.
+                # pgai says CREATE EXTENSION where it is there already, too. Its catalog is needed here alone.
                 options = conninfo.conninfo_to_dict(target).get("options", "")
                 target = conninfo.make_conninfo(target, options=f"{options} -c citus.enable_ddl_propagation=off")
         install_catalog(target)

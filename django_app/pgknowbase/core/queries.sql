@@ -9,6 +9,11 @@
 -- has_citus --
 SELECT EXISTS (SELECT FROM pg_extension AS x WHERE x.extname = 'citus')
 
+-- citus_refuses_extensions --
+-- Whether CREATE EXTENSION IF NOT EXISTS is an error for the current role: Citus repeats it on all servers.
+SELECT EXISTS (SELECT FROM pg_extension AS x WHERE x.extname = 'citus') AND NOT r.rolsuper
+FROM pg_roles AS r WHERE r.rolname = current_user
+
 -- set_read_committed --
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED
 
