@@ -1,6 +1,6 @@
 -- Waits until a relay has work, for so many seconds at most, and tells what pgknowbase_relay_has_work_v1 tells. It looks
 -- whenever a transaction has ended, as without one the same rows are visible as before: every 10 ms at most, in a wait of a
--- second every 25 ms. Retries and refreshes, which come with time, are seen by its first look.
+-- second every 40 ms. Retries and refreshes, which come with time, are seen by its first look.
 -- A procedure, because it commits before each pause: it holds no lock and keeps no row from VACUUM for longer than that. So
 -- it cannot be called inside a transaction, and has no search path of its own: Postgres allows no SET beside COMMIT.
 -- Where the server ends or logs statements that take long, it waits for half of that at most.
@@ -29,7 +29,7 @@ BEGIN
         END IF;
         EXIT WHEN events OR expansions OR due OR clock_timestamp() >= _until;
         COMMIT;
-        PERFORM pg_sleep(least(greatest(0.01, seconds / 40), 0.025));
+        PERFORM pg_sleep(least(greatest(0.01, seconds / 25), 0.04));
     END LOOP;
 END
 $pgknowbase$;

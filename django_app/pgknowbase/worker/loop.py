@@ -48,6 +48,9 @@ MAX_RELAY_WAIT = 1.0
 # the longer they find nothing, the less often.
 WOKEN_POLL_SECONDS = 3 * POLL_SECONDS
 IDLE_POLL_SECONDS = 1.0
+# Nobody waits for what is left to find here: each worker makes the words of what its own relay has taken, and a space
+# that is filled is not searched yet.
+UNHURRIED_POLL_SECONDS = 2 * IDLE_POLL_SECONDS
 REACTION_POLL_SECONDS = 2 * POLL_SECONDS
 BACKGROUND_POLL_SECONDS = 0.2
 # Small, because the active space waits for the end of a batch in the background where both use one provider.
@@ -314,18 +317,19 @@ class Worker:
             relay = Relay(self.using, batch_size=self.batch_size)
             waits = runs is not None and "relay" not in self._shares_thread
             stages = [Stage("relay", partial(self._run_relay, relay, waits=waits), POLL_SECONDS)]
-            woken = WOKEN_POLL_SECONDS, IDLE_POLL_SECONDS
             if not self.relay_only:
                 active = stack.enter_context(ActiveSpaceRunner(self.using, partial(self._executor, worker)))
-                stages.append(Stage("vectorizer", partial(self._run_vectorizer, active), *woken))
-            stages.append(Stage("keywords", self._run_keywords, *woken))
+                stages.append(
+                    Stage("vectorizer", partial(self._run_vectorizer, active), WOKEN_POLL_SECONDS, IDLE_POLL_SECONDS)
+                )
+            stages.append(Stage("keywords", self._run_keywords, WOKEN_POLL_SECONDS, UNHURRIED_POLL_SECONDS))
             if runs is None or "reactions" in self._stage_names():
                 reactor = self._reactor(worker, stack, runs or 0)
                 stages.append(Stage("reactions", lambda: reactor.run_once().idle, REACTION_POLL_SECONDS))
             if not self.relay_only:
                 others = stack.enter_context(BackgroundSpaceRunner(self.using, self._background_executor))
                 run_background = partial(self._run_background, others)
-                stages.append(Stage("background", run_background, BACKGROUND_POLL_SECONDS, IDLE_POLL_SECONDS))
+                stages.append(Stage("background", run_background, BACKGROUND_POLL_SECONDS, UNHURRIED_POLL_SECONDS))
             yield stages
 
     def _executor(self, worker: UUID | None, space: EmbeddingSpace | None) -> Executor:
