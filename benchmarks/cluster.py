@@ -32,8 +32,9 @@ KINDS = {
     "by both": "pgknowbase_search_hybrid_v1(%(words)s, %(vector)s, 10)",
 }
 
-BY_WORDS = ("by words", "by both")
-SIZE = "SELECT pg_total_relation_size('pgknowbase_keywords') + pg_total_relation_size('pgknowbase_postings')"
+# What goes to the servers after the store: its tables on the coordinator, and its functions.
+WORDS = ("words", ("pgknowbase_keywords", "pgknowbase_postings"), "pgknowbase_keywords")
+TEXTS = ("texts", ("pgknowbase_document",), "pgknowbase_documents")
 
 
 def run(database: Database, *, quick: bool, sizes: Sequence[int] = ()) -> list[Figure]:
@@ -49,10 +50,11 @@ def run(database: Database, *, quick: bool, sizes: Sequence[int] = ()) -> list[F
             figures += _measured(connection, chunks, "1 server", truth)
             figures.append(_distributed(connection, chunks))
             figures += _measured(connection, chunks, f"{servers} servers", truth)
-            figures.append(_words_distributed(connection, chunks))
-            figures += _searched(
-                connection, chunks, f"{servers} servers, words too", {kind: truth[kind] for kind in BY_WORDS}
-            )
+            by_words = {kind: truth[kind] for kind in ("by words", "by both")}
+            for part, kinds in ((WORDS, by_words), (TEXTS, truth)):
+                figures.append(_part_distributed(connection, chunks, *part))
+                figures += _searched(connection, chunks, f"{servers} servers, {part[0]} too", kinds)
+            connection.execute("SELECT pgknowbase_documents_distribute_v1(false)")
             connection.execute("SELECT pgknowbase_keywords_distribute_v1(false)")
             connection.execute("SELECT pgknowbase_space_distribute_v1(id, false) FROM pgknowbase_space")
         database.psql("vectors_clean.sql")
@@ -93,23 +95,25 @@ def _distributed(connection: psycopg.Connection[Any], chunks: int) -> Figure:
     return _told(figure("cluster", "distributing", [chunks / seconds], rows=chunks, unit="chunks/s", s=seconds))
 
 
-def _words_distributed(connection: psycopg.Connection[Any], chunks: int) -> Figure:
-    """Words go to the servers; bytes a chunk that words and postings take on the coordinator, before and after."""
+def _part_distributed(
+    connection: psycopg.Connection[Any], chunks: int, part: str, tables: Sequence[str], functions: str
+) -> Figure:
+    """Words or texts go to the servers; bytes a chunk that they take on the coordinator, before and after."""
 
     def size() -> int:
-        return int(connection.execute(SIZE).fetchall()[0][0])
+        statement = "SELECT sum(pg_total_relation_size(t::regclass)) FROM unnest(%s::text[]) AS t"
+        return int(connection.execute(statement, [list(tables)]).fetchall()[0][0])
 
     before, started = size(), time.perf_counter()
     connection.execute(
-        "SELECT pgknowbase_keywords_distribute_v1(true, format('%I.%I', store_schema, store_table))"
-        " FROM pgknowbase_space"
+        f"SELECT {functions}_distribute_v1(true, format('%I.%I', store_schema, store_table)) FROM pgknowbase_space"
     )
-    connection.execute("SELECT pgknowbase_keywords_shrink_v1()")
+    connection.execute(f"SELECT {functions}_shrink_v1()")
     seconds = time.perf_counter() - started
     return _told(
         figure(
-            "cluster", "distributing words", [chunks / seconds], rows=chunks, unit="documents/s", s=seconds,
-            **{"words on the coordinator, bytes before": round(before / chunks), "after": round(size() / chunks)},
+            "cluster", f"distributing {part}", [chunks / seconds], rows=chunks, unit="documents/s", s=seconds,
+            **{f"{part} on the coordinator, bytes before": round(before / chunks), "after": round(size() / chunks)},
         )
     )  # fmt: skip
 

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def run(database: Database, *, quick: bool) -> list[Figure]:
         _indexed()
         without, with_token = _cost(servers, samples)
         with ExitStack() as stack:
-            for trouble in (_lag, _cut) if quick else (_lag, _cut, _kill):
+            for trouble in (_lag, _cut) if quick else (_lag, _cut, _kill, partial(_checkpoint, database.url)):
                 stack.enter_context(_beside(trouble, servers))
             counts, times = _pairs(QUICK_PAIRS if quick else PAIRS, rows)
     if counts["stale"] or counts["failed"]:
@@ -254,6 +255,14 @@ def _cut(servers: dict[str, EmbeddedPostgres]) -> float:
     )
     _counts["cut"] += 1
     return 4 * random.uniform(*BETWEEN)
+
+
+def _checkpoint(primary: str, servers: dict[str, EmbeddedPostgres]) -> float:
+    """Keeps what a replica that died has to replay to half a minute; else recovery is most of what a long run does."""
+    for url in (primary, *(server.url for server in servers.values())):
+        with suppress(Exception), psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+    return 30.0
 
 
 def _kill(servers: dict[str, EmbeddedPostgres]) -> float:

@@ -120,8 +120,9 @@ class Migration(migrations.Migration):
                 ("source", models.IntegerField()),
                 ("id", models.TextField()),
                 ("title", models.TextField()),
-                ("content", models.TextField()),
+                ("content", models.TextField(null=True)),
                 ("language", models.TextField(db_default="simple", default="simple")),
+                ("digest", models.TextField(editable=False, null=True)),
             ],
             options={
                 "db_table": "pgknowbase_document",

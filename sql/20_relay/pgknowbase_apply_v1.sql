@@ -15,12 +15,14 @@ SET jit = off SET plan_cache_mode = force_custom_plan
 AS $pgknowbase$
 #variable_conflict use_column
 DECLARE
+    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_document') IS NOT NULL;
     _changed text[];
     _failed text[];
 BEGIN
     WITH written AS (
-        INSERT INTO pgknowbase_document AS d (source, id, title, content, language)
-        SELECT source_id, r.object_key, r.title, r.content, r.language
+        INSERT INTO pgknowbase_document AS d (source, id, title, content, digest, language)
+        SELECT source_id, r.object_key, r.title, CASE WHEN NOT _is_distributed THEN r.content END,
+            CASE WHEN _is_distributed THEN md5(r.content) END, r.language
         FROM jsonb_to_recordset(rows) AS r (
             object_key text, title text, content text, language text, content_hash text)
         LEFT JOIN LATERAL (
@@ -30,10 +32,16 @@ BEGIN
         WHERE e.content_hash IS DISTINCT FROM r.content_hash
         ORDER BY r.object_key
         ON CONFLICT (source, id) DO UPDATE
-        SET title = excluded.title, content = excluded.content, language = excluded.language
+        SET title = excluded.title, content = excluded.content, digest = excluded.digest, language = excluded.language
         RETURNING d.id
     )
     SELECT array_agg(w.id) INTO _changed FROM written AS w;
+    IF _is_distributed AND _changed IS NOT NULL THEN
+        INSERT INTO pgknowbase_shard_document AS d (source, id, content)
+        SELECT source_id, r.object_key, r.content
+        FROM jsonb_to_recordset(rows) AS r (object_key text, content text) WHERE r.object_key = ANY (_changed)
+        ON CONFLICT (source, id) DO UPDATE SET content = excluded.content;
+    END IF;
 
     -- Their text is the same, so no trigger of pgai queues them.
     SELECT array_agg(e.object_key) INTO _failed

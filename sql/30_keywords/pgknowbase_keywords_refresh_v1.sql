@@ -1,5 +1,5 @@
 -- Computes the words of up to max_documents documents whose words are stale, or else were made by another maker, such as an
--- older server, and returns how many it took. Documents that another worker has locked are skipped.
+-- older server, and returns how many it made. Documents that another worker has locked are skipped.
 -- requires: pgknowbase_words_of_others_v1, pgknowbase_document_words
 CREATE OR REPLACE FUNCTION pgknowbase_keywords_refresh_v1(max_documents integer) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
@@ -11,6 +11,7 @@ DECLARE
     _sources integer[];
     _ids text[];
     _other record;
+    _count integer;
 BEGIN
     -- Now and then, so that nobody has to be asked to. Before anything is locked.
     IF random() < 0.01 THEN
@@ -66,8 +67,10 @@ BEGIN
         ) AS c
         GROUP BY c.source, c.language, c.maker HAVING sum(c.documents) <> 0 OR sum(c.words) <> 0
     )
-    SELECT array_agg(ROW(m.source, m.id, m.language, m.words, m.length, m.maker, m.frequent, false, m.number)::pgknowbase_keywords)
-    INTO _made FROM made AS m WHERE _is_distributed;
+    SELECT count(*), array_agg(ROW(
+        m.source, m.id, m.language, m.words, m.length, m.maker, m.frequent, false, m.number)::pgknowbase_keywords)
+        FILTER (WHERE _is_distributed)
+    INTO _count, _made FROM made AS m;
     IF _made IS NOT NULL THEN
         INSERT INTO pgknowbase_shard_keywords AS k (source, id, language, words, length, frequent, number)
         SELECT m.source, m.id, m.language, m.words, m.length, m.frequent, m.number FROM unnest(_made) AS m
@@ -79,6 +82,6 @@ BEGIN
     IF _other IS NOT NULL AND NOT EXISTS (SELECT 1 FROM pgknowbase_words_of_others_v1()) THEN
         PERFORM pgknowbase_word_sample();
     END IF;
-    RETURN cardinality(_ids);
+    RETURN _count;
 END
 $pgknowbase$;

@@ -6,7 +6,7 @@
 --   long     with phrases: by language, the condition of documents that do not tell the places of their words
 --   found    which phrases such documents have, as a tsvector, by source:id. Their texts are read, up to a million words in
 --            all, the shortest texts first; beyond, no phrase is found
--- requires: pgknowbase_query_condition, pgknowbase_word_maker, pgknowbase_contains_phrase
+-- requires: pgknowbase_query_condition, pgknowbase_word_maker, pgknowbase_contains_phrase, pgknowbase_read_shard_documents
 CREATE OR REPLACE FUNCTION pgknowbase_query_conditions(query text, sources integer[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT SET jit = off
 SET standard_conforming_strings = on -- a session may read the backslashes below in another way
@@ -55,9 +55,8 @@ BEGIN
     END IF;
     SELECT string_agg(DISTINCT format('(''^0'' & %s)', regexp_replace(p.words, '<(-|\d+)>', '&', 'g')), '|')::tsquery INTO _long
     FROM jsonb_to_recordset(_phrases) AS p (words text);
-    SELECT jsonb_object_agg(f.source || ':' || f.id, f.phrases) INTO _found
-    FROM (
-        SELECT d.source, d.id, string_agg(format('''^p%s''', p.place), ' ') AS phrases
+    WITH long AS MATERIALIZED (
+        SELECT o.source, o.id, o.language
         FROM (
             SELECT k.source, k.id, k.language, sum(k.length) OVER (ORDER BY k.length, k.source, k.id) AS words
             FROM (
@@ -68,14 +67,24 @@ BEGIN
                 FROM pgknowbase_read_shard_keywords(wanted => _long, sources => sources, with_words => false) AS s
                 WHERE _is_distributed
             ) AS k
-        ) AS d
+        ) AS o
+        WHERE o.words <= 1000000
+    )
+    SELECT jsonb_object_agg(f.source || ':' || f.id, f.phrases) INTO _found
+    FROM (
+        SELECT d.source, d.id, string_agg(format('''^p%s''', p.place), ' ') AS phrases
+        FROM long AS d
         JOIN jsonb_to_recordset(_phrases) AS p (
             language text, configuration text, place bigint, in_title boolean, words text) ON p.language = d.language
         CROSS JOIN LATERAL (
             SELECT t.title, t.content FROM pgknowbase_document AS t WHERE t.source = d.source AND t.id = d.id OFFSET 0
         ) AS t
-        WHERE d.words <= 1000000 AND pgknowbase_contains_phrase(
-            p.configuration, CASE WHEN p.in_title THEN t.title ELSE concat(t.title, E'\n', t.content) END, p.words::tsquery)
+        LEFT JOIN pgknowbase_read_shard_documents(
+            (SELECT array_agg(o.source) FROM long AS o), (SELECT array_agg(o.id) FROM long AS o)) AS s
+            ON s.source = d.source AND s.id = d.id
+        WHERE pgknowbase_contains_phrase(
+            p.configuration, CASE WHEN p.in_title THEN t.title ELSE concat(t.title, E'\n', coalesce(t.content, s.content)) END,
+            p.words::tsquery)
         GROUP BY d.source, d.id
     ) AS f;
     RETURN _conditions || jsonb_build_object(

@@ -134,11 +134,15 @@ BEGIN
                 ) AS free
                 WHERE free.status = 'pending'))
         )
-        SELECT l.ctid, $2, l.loading_retries, l.source, l.id, d.title, d.content, l.backfill
+        SELECT l.ctid, $2, l.loading_retries, l.source, l.id, d.title, coalesce(d.content, s.content), l.backfill
         FROM leased AS l
         CROSS JOIN LATERAL (
-            SELECT t.title, t.content FROM pgknowbase_document AS t WHERE t.source = l.source AND t.id = l.id OFFSET 0
+            SELECT t.title, t.content, t.digest FROM pgknowbase_document AS t
+            WHERE t.source = l.source AND t.id = l.id OFFSET 0
         ) AS d
+        LEFT JOIN pgknowbase_read_shard_documents(
+            (SELECT array_agg(o.source) FROM leased AS o), (SELECT array_agg(o.id) FROM leased AS o)) AS s
+            ON s.source = l.source AND s.id = l.id AND s.digest = d.digest
         $sql$, _queue) USING _items, _lease, _active;
 END
 $pgknowbase$;

@@ -29,16 +29,16 @@ BEGIN
         PERFORM pgknowbase_cluster_required(s) FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer;
     END IF;
     WITH held AS MATERIALIZED (
-        SELECT d.source, d.id, d.title, d.content
+        SELECT d.source, d.id, md5(md5(d.title) || coalesce(md5(d.content), d.digest)) AS digest
         FROM (SELECT k.source, k.id FROM unnest(sources, ids) AS k (source, id) ORDER BY 1, 2) AS o
         CROSS JOIN LATERAL (
-            SELECT t.source, t.id, t.title, t.content FROM pgknowbase_document AS t
+            SELECT t.source, t.id, t.title, t.content, t.digest FROM pgknowbase_document AS t
             WHERE t.source = o.source AND t.id = o.id OFFSET 0 FOR UPDATE
         ) AS d
     )
     SELECT array_agg(h.source), array_agg(h.id) INTO _sources, _ids
     FROM held AS h JOIN unnest(sources, ids, digests) AS k (source, id, digest)
-        ON h.source = k.source AND h.id = k.id AND md5(md5(h.title) || h.content) = k.digest;
+        ON h.source = k.source AND h.id = k.id AND h.digest = k.digest;
 
     -- The advisory lock is the one that pgai's worker takes for the same document.
     EXECUTE format($sql$

@@ -37,12 +37,11 @@ BEGIN
                 + CASE e.kind WHEN 0 THEN 1 WHEN 3 THEN -0.5 ELSE 0 END DESC,
             e.kind, e.spelling
         LIMIT 1
-    ), read AS MATERIALIZED (
-        SELECT tsvector_to_array(pgknowbase_tokenize_document_v1(
-            'simple', concat(f.title, ' ', left(f.content, 20000)))) AS words
+    ), seen_document AS MATERIALIZED (
+        SELECT f.*
         FROM likely AS l
         CROSS JOIN LATERAL (
-            SELECT d.title, d.content
+            SELECT k.source, k.id, d.title, d.content
             FROM (
                 SELECT k.source, k.id, k.language FROM pgknowbase_keywords AS k
                 WHERE NOT _is_distributed AND k.words @@ quote_literal(l.lexeme)::tsquery
@@ -61,6 +60,13 @@ BEGIN
                 WHERE e.content_type_id = k.source AND e.object_key = k.id AND pgknowbase_matches_filter(e, seen)))
             LIMIT 5
         ) AS f
+    ), read AS MATERIALIZED (
+        SELECT tsvector_to_array(pgknowbase_tokenize_document_v1(
+            'simple', concat(f.title, ' ', left(coalesce(f.content, s.content), 20000)))) AS words
+        FROM seen_document AS f
+        LEFT JOIN pgknowbase_read_shard_documents(
+            (SELECT array_agg(o.source) FROM seen_document AS o), (SELECT array_agg(o.id) FROM seen_document AS o)) AS s
+            ON s.source = f.source AND s.id = f.id
     )
     SELECT e.spelling, l.documents
     FROM likely AS l JOIN edited AS e ON e.language = l.language AND e.lexemes[1] = l.lexeme AND cardinality(e.lexemes) = 1

@@ -86,14 +86,19 @@ BEGIN
             SELECT w.words, w.language, w.stale FROM pgknowbase_keywords AS w
             WHERE w.source = e.content_type_id AND w.id = e.object_key OFFSET 0
         ) AS k ON true
+    ), elsewhere AS MATERIALIZED (
+        SELECT s.source, s.id, s.content
+        FROM pgknowbase_read_shard_documents(
+            (SELECT array_agg(w.source) FROM waiting AS w WHERE w.words IS NULL),
+            (SELECT array_agg(w.key) FROM waiting AS w WHERE w.words IS NULL)) AS s
     ), text AS (
         SELECT f.source, f.key, f.id, f.passes, f.language, true AS told,
             pgknowbase_tokenize_titled(f.language, f.title, f.content) AS words
         FROM fresh AS f
         UNION ALL
         SELECT w.source, w.key, w.id, true, w.language, false,
-            coalesce(w.words, pgknowbase_tokenize_titled(w.language, w.title, w.content))
-        FROM waiting AS w
+            coalesce(w.words, pgknowbase_tokenize_titled(w.language, w.title, coalesce(w.content, s.content)))
+        FROM waiting AS w LEFT JOIN elsewhere AS s ON s.source = w.source AND s.id = w.key
     ), asked AS MATERIALIZED (
         SELECT l.language, (
             SELECT string_agg(w.word, '|')::tsquery

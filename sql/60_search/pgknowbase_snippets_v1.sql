@@ -22,23 +22,30 @@ DECLARE
 BEGIN
     SELECT r.words, r.prefixes INTO _words, _prefixes FROM pgknowbase_read_query(query) AS r;
     RETURN QUERY
-    WITH hit AS MATERIALIZED (
-        SELECT o.id, d.title, coalesce(
-                substr(d.content, lower(p.span) + 1, upper(p.span) - lower(p.span)), o.chunk, left(d.content, 10000)) AS content, coalesce((
-            SELECT l.cfgname::text FROM pg_ts_config AS l
-            WHERE l.cfgname = d.language AND pg_ts_config_is_visible(l.oid) LIMIT 1), 'simple') AS language
+    WITH object AS MATERIALIZED (
+        SELECT o.id, o.chunk, e.content_type_id, e.object_key
         FROM unnest(ids, _texts) AS o (id, chunk)
         CROSS JOIN LATERAL (
             SELECT x.content_type_id, x.object_key FROM pgknowbase_externaldata AS x WHERE x.id = o.id OFFSET 0
         ) AS e
+        WHERE o.id IS NOT NULL
+    ), hit AS MATERIALIZED (
+        SELECT e.id, d.title, coalesce(
+                substr(f.content, lower(p.span) + 1, upper(p.span) - lower(p.span)), e.chunk, left(f.content, 10000)) AS content, coalesce((
+            SELECT l.cfgname::text FROM pg_ts_config AS l
+            WHERE l.cfgname = d.language AND pg_ts_config_is_visible(l.oid) LIMIT 1), 'simple') AS language
+        FROM object AS e
         CROSS JOIN LATERAL (
             SELECT t.title, t.content, t.language FROM pgknowbase_document AS t
             WHERE t.source = e.content_type_id AND t.id = e.object_key OFFSET 0
         ) AS d
+        LEFT JOIN pgknowbase_read_shard_documents(
+            (SELECT array_agg(o.content_type_id) FROM object AS o), (SELECT array_agg(o.object_key) FROM object AS o)) AS r
+            ON r.source = e.content_type_id AND r.id = e.object_key
+        CROSS JOIN LATERAL (SELECT coalesce(d.content, r.content) AS content) AS f
         -- A chunk stands behind the title, which is shown apart.
         LEFT JOIN pgknowbase_space AS s ON s.is_active
-        LEFT JOIN LATERAL pgknowbase_chunk_offsets(e.content_type_id, e.object_key, o.chunk, s.template) AS p ON true
-        WHERE o.id IS NOT NULL
+        LEFT JOIN LATERAL pgknowbase_chunk_offsets(e.content_type_id, e.object_key, e.chunk, s.template, r.content) AS p ON true
     ), asked AS MATERIALIZED (
         SELECT l.language, coalesce((
             SELECT string_agg(w.word, '|')

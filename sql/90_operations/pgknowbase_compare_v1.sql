@@ -3,10 +3,10 @@
 -- itself differs from what the external data says of it, or its words are missing. waits: an event or another try is
 -- still to come. The caller has held the objects' locks since before it read the rows, so whatever differs and does not
 -- wait has drifted. rows: as for pgknowbase_apply_v1; a key without a row is not to be in the index.
--- requires: pgknowbase_objects_with_pending_events_v1
+-- requires: pgknowbase_objects_with_pending_events_v1, pgknowbase_read_shard_documents
 CREATE OR REPLACE FUNCTION pgknowbase_compare_v1(source_id integer, source_label text, object_keys text[], rows jsonb)
 RETURNS TABLE (object_key text, fault text, fields text[], waits boolean)
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT
 SET enable_seqscan = off
 SET jit = off
 AS $pgknowbase$
@@ -27,7 +27,9 @@ AS $pgknowbase$
                 CASE WHEN e.title IS DISTINCT FROM r.title THEN 'title' END,
                 CASE WHEN e.content_hash IS DISTINCT FROM r.content_hash AND e.title = r.title THEN 'content' END,
                 CASE WHEN e.content_hash = r.content_hash
-                    AND ((d.title, d.content, d.language) IS DISTINCT FROM (r.title, r.content, r.language) OR w.id IS NULL)
+                    AND ((d.title, d.language) IS DISTINCT FROM (r.title, r.language)
+                        OR coalesce(d.content = r.content, d.digest = md5(r.content) AND s.digest = d.digest) IS NOT TRUE
+                        OR w.id IS NULL)
                     THEN 'document' END,
                 CASE WHEN e.description IS DISTINCT FROM r.description THEN 'description' END,
                 CASE WHEN e.metadata::text IS DISTINCT FROM r.metadata::text THEN 'metadata' END, -- 1 is not 1.0 there
@@ -49,6 +51,8 @@ AS $pgknowbase$
         LEFT JOIN LATERAL (
             SELECT t.* FROM pgknowbase_document AS t WHERE t.source = source_id AND t.id = k.object_key OFFSET 0
         ) AS d ON true
+        LEFT JOIN pgknowbase_read_shard_documents(ARRAY[source_id], object_keys, with_texts => false) AS s
+            ON s.id = k.object_key AND d.content IS NULL
         LEFT JOIN LATERAL (
             SELECT y.id FROM pgknowbase_keywords AS y WHERE y.source = source_id AND y.id = k.object_key OFFSET 0
         ) AS w ON true

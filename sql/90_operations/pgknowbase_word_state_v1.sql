@@ -3,7 +3,7 @@
 -- requires: pgknowbase_document_words, pgknowbase_read_shard_keywords
 CREATE OR REPLACE FUNCTION pgknowbase_word_state_v1(source_id integer, object_keys text[])
 RETURNS TABLE (object_key text, fault text)
-LANGUAGE sql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
+LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
     WITH made AS MATERIALIZED (
         SELECT w.* FROM pgknowbase_document_words(array_fill(source_id, ARRAY[cardinality(object_keys)]), object_keys) AS w
@@ -20,6 +20,7 @@ AS $pgknowbase$
             CASE
                 WHEN d.id IS NULL THEN 'words without a document'
                 WHEN k.stale OR k.words IS NOT NULL AND k.maker <> m.maker THEN NULL
+                WHEN d.digest IS NOT NULL AND m.id IS NULL THEN NULL -- its text is lost, or not there yet
                 WHEN k.words IS NULL THEN 'no words'
                 WHEN (k.words, k.length, k.frequent, k.language)
                     IS DISTINCT FROM (m.words, m.length, m.frequent, m.language)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import SimpleNamespace
 
 import psutil
@@ -15,6 +16,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.test import Client, RequestFactory, override_settings
+from django.urls import reverse
 
 from pgknowbase.agents import DjangoDeps
 from pgknowbase.agents.toolsets.knowledge import search_knowledge
@@ -22,8 +24,9 @@ from pgknowbase.core import gateway
 from pgknowbase.errors import ServerDownError, SpaceError
 from pgknowbase.mcp.identity import FixedUser
 from pgknowbase.mcp.tools import TOOLS, SearchArguments
-from pgknowbase.models import Chunk, EmbeddingSpace, ExternalData
+from pgknowbase.models import Chunk, Document, EmbeddingSpace, ExternalData
 from pgknowbase.operations.doctor.examine import examine
+from pgknowbase.operations.estimate import estimate_space
 from pgknowbase.pages.views import SearchView
 from pgknowbase.search import servers_down
 from pgknowbase.search.external import external_data
@@ -31,6 +34,7 @@ from pgknowbase.spaces.cluster import distribute_space, undistribute_space
 from pgknowbase.spaces.indexes import IndexSpec, build_index, has_index, index_state
 from pgknowbase.spaces.lifecycle import activate_space, add_space, drop_space, space_settings
 from pgknowbase.spaces.specification import active_space, rebuild_space
+from pgknowbase.vectorizer.executor import Executor
 from pgknowbase.worker import Worker
 from tests.cluster.conftest import connect
 from tests.cluster.proxy import Proxy
@@ -77,6 +81,7 @@ def articles(transactional_db):
     EmbeddingSpace.objects.update(name="default")
     rebuild_space("default")
     gateway.fetch("default", "keywords_distribute", distributed=False, beside=None)
+    gateway.fetch("default", "documents_distribute", distributed=False, beside=None)
 
 
 @pytest.fixture
@@ -95,7 +100,10 @@ def found(**options):
 
     def hits(rows):
         return [
-            (str(row.pk), row.similarity and round(row.similarity, 6), round(row.score, 6), row.matched_chunk)
+            (
+                *(str(row.pk), row.similarity and round(row.similarity, 6), round(row.score, 6)),
+                *(row.matched_chunk, row.matched_span),
+            )
             for row in rows
         ]
 
@@ -162,7 +170,7 @@ def test_searches_find_what_they_found_in_one_table(articles):
     assert counted() == also
 
 
-def test_words_lie_where_the_chunks_of_their_object_do(distributed):
+def test_words_and_texts_lie_where_the_chunks_of_their_object_do(distributed):
     keys = "SELECT string_agg(DISTINCT source || ':' || id, ' ') FROM %s"
 
     def places(table):
@@ -170,25 +178,86 @@ def test_words_lie_where_the_chunks_of_their_object_do(distributed):
         return {key: port for port, keys in per_shard for key in (keys or "").split()}
 
     assert places("pgknowbase_shard_keywords") == places(distributed.store_table)
+    assert places("pgknowbase_shard_document") == places(distributed.store_table)
     assert sql("SELECT count(*), count(words) FROM pgknowbase_keywords") == [(92, 0)]
+    assert sql("SELECT count(*), count(content), count(digest) FROM pgknowbase_document") == [(92, 0, 92)]
     with pytest.raises(SpaceError, match="distributed already"):
         distribute_space("default", "default")
 
 
-def test_words_come_back_with_the_last_store(articles):
-    words = set(sql("SELECT source, id, words::text, number FROM pgknowbase_keywords"))
-    distribute_space("default", "default", shards=SHARDS, words=False)
-    assert set(sql("SELECT source, id, words::text, number FROM pgknowbase_keywords")) == words
+def test_words_and_texts_come_back_with_the_last_store(articles):
+    def kept():
+        return (
+            set(sql("SELECT source, id, words::text, number FROM pgknowbase_keywords")),
+            set(sql("SELECT source, id, title, content, digest, language FROM pgknowbase_document")),
+            sql("SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'pgknowbase_document'::regclass ORDER BY 1"),
+        )
+
+    before = kept()
+    distribute_space("default", "default", shards=SHARDS, words=False, texts=False)
+    assert kept() == before
     distribute_space("default", "default")
     add_space("default", "spread", space_settings("spread", distributed=True))
     undistribute_space("default", "default")
     assert sql("SELECT count(*) FROM pgknowbase_shard_keywords") == [(92,)]
+    assert sql("SELECT count(*) FROM pgknowbase_shard_document") == [(92,)]
     drop_space("default", "spread", discard=True)
     assert found()["keyword"]
     undistribute_space("default", "default")
-    assert set(sql("SELECT source, id, words::text, number FROM pgknowbase_keywords")) == words
+    assert kept() == before
     with pytest.raises(SpaceError, match="one table"):
         undistribute_space("default", "default")
+
+
+def test_texts_move_without_being_embedded_anew_and_are_read_where_they_are(articles):
+    before = {document.pk: document.content for document in Document.objects.all()}
+    assert all(before.values())
+    tokens = estimate_space("default", "next", space_settings("default")).tokens
+    for move in (partial(distribute_space, shards=SHARDS), undistribute_space):
+        move("default", "default")
+        waiting = gateway.fetch_value("default", "queue_pending", vectorizer=active_space("default").vectorizer_id)
+        assert (waiting, sql("SELECT count(*) FROM pgknowbase_keywords WHERE stale")) == (0, [(0,)])
+        assert {document.pk: document.content for document in Document.objects.all()} == before
+        document = Document.objects.only("title").first()
+        assert (document.content, document.digest is None) == (before[document.pk], move is undistribute_space)
+        assert estimate_space("default", "next", space_settings("default")).tokens == tokens
+
+
+def test_the_admin_shows_texts_that_are_elsewhere(distributed, admin_client):
+    data = ExternalData.objects.latest("pk")
+    assert len(data.content) > 20
+    page = admin_client.get(reverse("admin:pgknowbase_externaldata_change", args=[data.pk]))
+    assert data.content in page.content.decode()
+    page = admin_client.get(reverse("admin:pgknowbase_knowledge"), {"q": data.content, "mode": "keyword"})
+    assert data.content[-20:] in page.content.decode()
+
+
+def test_a_text_that_is_not_there_yet_is_waited_for(distributed):
+    """The two phases of a commit are not seen at the same moment: the coordinator shows a digest first."""
+    article = Article.objects.earliest("pk")
+    article.body = "penguins walk on ice"
+    article.save()
+    worker = Worker(relay_only=True)
+    worker.run_until_idle()
+    sql_done("UPDATE pgknowbase_keywords SET stale = true WHERE id = %s", str(article.pk))
+    key = "FROM pgknowbase_shard_document WHERE id = %s AND content ~ 'penguins'"
+    ((arrived,),) = sql(f"SELECT content {key}", str(article.pk))
+    sql_done("UPDATE pgknowbase_shard_document SET content = 'old' WHERE id = %s", str(article.pk))
+    assert Executor("default").run_once().written == 0
+    assert gateway.fetch_value("default", "keywords_refresh", max_documents=10) == 0
+    sql_done("UPDATE pgknowbase_shard_document SET content = %s WHERE id = %s", arrived, str(article.pk))
+    sql_done(f"UPDATE {active_queue()} SET loading_retry_after = NULL")
+    work()
+    assert Article.objects.semantic_search("penguins walk on ice")[0].pk == article.pk
+    assert [row.pk for row in Article.objects.keyword_search("penguins")] == [article.pk]
+
+
+def active_queue():
+    ((name,),) = sql(
+        "SELECT format('%%I.%%I', v.queue_schema, v.queue_table) FROM ai.vectorizer AS v WHERE v.id = %s",
+        active_space("default").vectorizer_id,
+    )
+    return name
 
 
 def test_a_search_makes_no_connection_that_is_closed_after_it(distributed):
@@ -258,6 +327,8 @@ def test_worker_writes_moves_and_deletes_chunks(distributed):
     assert not ExternalData.objects.exclude(status="completed").exists()
     call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
     assert sql("SELECT hidden FROM pgknowbase_copy_state_v1(%s)", distributed.pk) == [(0,)]
+    texts = sql("SELECT s.source, s.id, md5(s.content) FROM pgknowbase_shard_document AS s ORDER BY 1, 2")
+    assert sql("SELECT source, id, digest FROM pgknowbase_document ORDER BY 1, 2") == texts
 
 
 def test_check_finds_and_repairs_what_shards_have_lost(distributed):
@@ -268,8 +339,11 @@ def test_check_finds_and_repairs_what_shards_have_lost(distributed):
         "altered",
         str(Article.objects.latest("pk").pk),
     )
-    sql_done("DELETE FROM pgknowbase_shard_keywords WHERE id = %s", str(Article.objects.order_by("pk")[5].pk))
-    with pytest.raises(CommandError, match="3 objects have drifted"):
+    keys = [str(article.pk) for article in Article.objects.order_by("pk")]
+    sql_done("DELETE FROM pgknowbase_shard_keywords WHERE id = %s", keys[5])
+    sql_done("DELETE FROM pgknowbase_shard_document WHERE id = %s", keys[7])
+    sql_done("UPDATE pgknowbase_shard_document SET content = 'altered' WHERE id = %s", keys[8])
+    with pytest.raises(CommandError, match="5 objects have drifted"):
         call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
     call_command("sync_external_models", "blog.Article", "--repair", verbosity=0)
     work()
@@ -582,7 +656,7 @@ def owner(articles):
         "SELECT format('ALTER %%s %%s OWNER TO', kind, name) FROM ("
         " SELECT CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind, c.oid::regclass::text AS name"
         " FROM pg_class AS c WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')"
-        " AND c.relname ~ '^pgknowbase_(store|chunk|space|external|keywords)'"
+        " AND c.relname ~ '^pgknowbase_(store|chunk|space|external|keywords|document)'"
         " UNION ALL SELECT DISTINCT 'FUNCTION', t.tgfoid::regprocedure::text FROM pg_trigger AS t"
         " WHERE t.tgrelid = %s::regclass AND NOT t.tgisinternal) AS o",
         active_space("default").store_table,

@@ -222,7 +222,7 @@ def _hit_rows(
 def _texts(hits: list[Any], using: str) -> dict[tuple[int, str], str]:
     keys = {(hit.content_type_id, hit.object_key) for hit in hits}
     rows = Document.objects.using(using).filter(source__in={key[0] for key in keys}, id__in={key[1] for key in keys})
-    return {(source, key): content for source, key, content in rows.values_list("source", "id", "content")}
+    return {(document.source, document.id): document.content or "" for document in rows}
 
 
 def _passage(hit: Any, content: str) -> tuple[str, str, str]:

@@ -190,13 +190,14 @@ class InstallPgai(DatabaseOperation):
 class DropSpaces(DatabaseOperation):
     """On the way back, drops every embedding space with its vectorizer and chunks; forwards it does nothing.
 
-    Spaces are created from the settings after migrate, so no other operation knows of them, nor of words that were
-    distributed over a cluster, which it brings back.
+    Spaces are created from the settings after migrate, so no other operation knows of them, nor of words and
+    texts that were distributed over a cluster, which it brings back.
     """
 
     def backwards(self, schema_editor: BaseDatabaseSchemaEditor) -> None:
         schema_editor.execute("SELECT pgknowbase_space_drop_v1(id) FROM pgknowbase_space", params=None)
         schema_editor.execute("SELECT pgknowbase_keywords_distribute_v1(false)", params=None)
+        schema_editor.execute("SELECT pgknowbase_documents_distribute_v1(false)", params=None)
 
     def describe(self) -> str:
         return "Drop the embedding spaces on the way back"

@@ -111,3 +111,6 @@ SELECT array_agg(c.cfgname::text) FROM pg_ts_config AS c WHERE pg_ts_config_is_v
 
 -- set_backfill --
 SELECT set_config('pgknowbase.backfill', %(value)s, true)
+
+-- shard_document --
+SELECT s.content FROM pgknowbase_read_shard_documents(ARRAY[%(source)s::int], ARRAY[%(id)s::text]) AS s

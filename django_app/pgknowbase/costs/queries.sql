@@ -61,15 +61,30 @@ GROUP BY p.per, c.model, c.tenant
 SELECT count(*) FROM pgknowbase_document
 
 -- documents_page --
-SELECT d.source, d.id, d.title, d.content FROM pgknowbase_document AS d
-WHERE (d.source, d.id) > (%(after_source)s, %(after_key)s) ORDER BY d.source, d.id LIMIT %(limit)s
+WITH page AS MATERIALIZED (
+    SELECT d.source, d.id, d.title, d.content FROM pgknowbase_document AS d
+    WHERE (d.source, d.id) > (%(after_source)s, %(after_key)s) ORDER BY d.source, d.id LIMIT %(limit)s
+)
+SELECT p.source, p.id, p.title, coalesce(p.content, s.content, '')
+FROM page AS p
+LEFT JOIN pgknowbase_read_shard_documents(
+    (SELECT array_agg(o.source) FROM page AS o), (SELECT array_agg(o.id) FROM page AS o)) AS s
+    ON s.source = p.source AND s.id = p.id
+ORDER BY p.source, p.id
 
 -- documents_sample --
 -- The same ones each time.
-SELECT d.source, d.id, d.title, d.content FROM pgknowbase_document AS d
-WHERE (d.source, d.id) IN (
-    SELECT s.source, s.id FROM pgknowbase_document AS s ORDER BY md5(s.source || ':' || s.id) LIMIT %(limit)s)
-ORDER BY d.source, d.id
+WITH drawn AS MATERIALIZED (
+    SELECT d.source, d.id, d.title, d.content FROM pgknowbase_document AS d
+    WHERE (d.source, d.id) IN (
+        SELECT s.source, s.id FROM pgknowbase_document AS s ORDER BY md5(s.source || ':' || s.id) LIMIT %(limit)s)
+)
+SELECT p.source, p.id, p.title, coalesce(p.content, s.content, '')
+FROM drawn AS p
+LEFT JOIN pgknowbase_read_shard_documents(
+    (SELECT array_agg(o.source) FROM drawn AS o), (SELECT array_agg(o.id) FROM drawn AS o)) AS s
+    ON s.source = p.source AND s.id = p.id
+ORDER BY p.source, p.id
 
 -- chunking --
 SELECT pgknowbase_chunking_v1(%(splitter)s, %(chunk_size)s, %(chunk_overlap)s)

@@ -1,6 +1,11 @@
 """The rendered text of source rows, and the chunks that a vectorizer makes of it."""
 
+from collections.abc import Collection
+from typing import Any, Self
+
 from django.db import models
+
+from pgknowbase.core import gateway
 
 
 class Document(models.Model):
@@ -13,21 +18,33 @@ class Document(models.Model):
         source: the id of the source model's content type. It is not a foreign key, because pgai copies the primary key
             of a document into its queue and its chunk store.
         id: the object key.
+        content: the text. In the table it is NULL where texts lie on the shards of a Citus cluster
+            (``pgknowbase_documents_distribute_v1``); whoever loads a document gets it from there.
         language: the text search configuration of the words, such as ``'german'``.
+        digest: of such a text, its md5 in hexadecimal digits; else None.
     """
 
     pk = models.CompositePrimaryKey("source", "id")
     source = models.IntegerField()
     id = models.TextField()
     title = models.TextField()
-    content = models.TextField()
+    content = models.TextField(null=True)  # noqa: DJ001 - NULL: it is elsewhere
     language = models.TextField(default="simple", db_default="simple")
+    digest = models.TextField(null=True, editable=False)  # noqa: DJ001 - NULL: it is here
 
     class Meta:
         db_table = "pgknowbase_document"
 
     def __str__(self) -> str:
         return self.title
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Self:
+        """Load a document, with its text where that lies on another server."""
+        document = super().from_db(db, field_names, values, **options)
+        if db is not None and vars(document).get("content", "") is None:
+            document.content = gateway.fetch_value(db, "shard_document", source=document.source, id=document.id)
+        return document
 
 
 class Chunk(models.Model):

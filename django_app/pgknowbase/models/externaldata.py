@@ -138,7 +138,7 @@ class ExternalData(models.Model):
     def content(self) -> str:
         """The text of the document, or ``''`` where there is none."""
         document = self.document
-        return document.content if document else ""
+        return (document.content or "") if document else ""
 
     @property
     def chunks(self) -> models.QuerySet[Chunk]:

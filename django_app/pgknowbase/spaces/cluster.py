@@ -1,7 +1,8 @@
-"""Distributing the store of a space, and the words of documents, over a Citus cluster, and bringing them back."""
+"""Distributing the store of a space, and words and texts of documents, over a Citus cluster; bringing them back."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from django.db import DatabaseError
 
@@ -15,15 +16,30 @@ from pgknowbase.spaces.specification import find_space
 Moved = TypeVar("Moved")
 
 
-def distribute_space(using: str, name: str, *, shards: int | None = None, words: bool = True) -> EmbeddingSpace:
-    """Spread the store of a space over the servers of the cluster, and the words of documents with it.
+class Part(NamedTuple):
+    """What all spaces have in common, with the queries that move it and that free the room it took."""
 
-    An object's chunks and words lie on one server. What is distributed already stays as it is. See
-    ``pgknowbase_space_distribute_v1`` and ``pgknowbase_keywords_distribute_v1``.
+    name: str
+    move: str
+    shrink: str
+
+
+WORDS = Part("words", "keywords_distribute", "keywords_shrink")
+TEXTS = Part("texts", "documents_distribute", "documents_shrink")
+
+
+def distribute_space(
+    using: str, name: str, *, shards: int | None = None, words: bool = True, texts: bool = True
+) -> EmbeddingSpace:
+    """Spread the store of a space over the servers of the cluster, and the words and texts of documents with it.
+
+    An object's chunks, words and text lie on one server. What is distributed already stays as it is. See
+    ``pgknowbase_space_distribute_v1``, ``pgknowbase_keywords_distribute_v1``, ``pgknowbase_documents_distribute_v1``.
 
     Args:
         shards: in how many parts; None: as ``citus.shard_count`` says.
         words: whether the words, which all spaces have in common, are distributed too.
+        texts: whether the texts of documents, which all spaces have in common, are distributed too.
 
     Raises:
         SpaceError: there is no such space, nothing is left to be distributed, or the cluster cannot take it.
@@ -34,15 +50,17 @@ def distribute_space(using: str, name: str, *, shards: int | None = None, words:
     is_done = space.distributed
     if not is_done:
         _move_store(using, space, distributed=True, shards=shards)
-    if not (words and _move_words(using, space, distributed=True)) and is_done:
+    chosen = [part for part, is_chosen in ((WORDS, words), (TEXTS, texts)) if is_chosen]
+    moved = [part for part in chosen if _move_part(using, part, space, distributed=True)]
+    if is_done and not moved:
         raise _nothing_to_do(using, space)
-    if words:
-        with_short_locks(using, lambda: gateway.fetch(using, "keywords_shrink"))
+    for part in chosen:
+        with_short_locks(using, partial(gateway.fetch, using, part.shrink))
     return space
 
 
 def undistribute_space(using: str, name: str) -> EmbeddingSpace:
-    """Bring the store of a space back into one table, and with the last such store the words of documents.
+    """Bring the store of a space back into one table, and with the last such store the words and texts of documents.
 
     Raises:
         SpaceError: as in ``distribute_space``.
@@ -52,7 +70,8 @@ def undistribute_space(using: str, name: str) -> EmbeddingSpace:
     if not is_done:
         _move_store(using, space, distributed=False)
     is_last = not EmbeddingSpace.objects.using(using).filter(distributed=True).exists()
-    if not (is_last and _move_words(using, space, distributed=False)) and is_done:
+    moved = [part for part in (WORDS, TEXTS) if is_last and _move_part(using, part, space, distributed=False)]
+    if is_done and not moved:
         raise _nothing_to_do(using, space)
     return space
 
@@ -68,13 +87,12 @@ def _move_store(using: str, space: EmbeddingSpace, *, distributed: bool, shards:
     space.refresh_from_db(using=using)
 
 
-def _move_words(using: str, space: EmbeddingSpace, *, distributed: bool) -> bool:
+def _move_part(using: str, part: Part, space: EmbeddingSpace, *, distributed: bool) -> bool:
     """Whether there was anything to be moved."""
     return _moved(
-        "The words of documents stay where they are",
+        f"The {part.name} of documents stay where they are",
         lambda: with_short_locks(
-            using,
-            lambda: bool(gateway.fetch_value(using, "keywords_distribute", distributed=distributed, beside=space.pk)),
+            using, lambda: bool(gateway.fetch_value(using, part.move, distributed=distributed, beside=space.pk))
         ),
     )
 

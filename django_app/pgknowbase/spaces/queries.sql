@@ -13,6 +13,14 @@ SELECT pgknowbase_space_distribute_v1(%(space)s, %(distributed)s, %(shards)s)
 SELECT pgknowbase_keywords_distribute_v1(%(distributed)s, coalesce((
     SELECT format('%%I.%%I', s.store_schema, s.store_table) FROM pgknowbase_space AS s WHERE s.id = %(beside)s), 'none'))
 
+-- documents_distribute --
+--- beside: as above.
+SELECT pgknowbase_documents_distribute_v1(%(distributed)s, coalesce((
+    SELECT format('%%I.%%I', s.store_schema, s.store_table) FROM pgknowbase_space AS s WHERE s.id = %(beside)s), 'none'))
+
+-- documents_shrink --
+SELECT pgknowbase_documents_shrink_v1()
+
 -- keywords_shrink --
 SELECT pgknowbase_keywords_shrink_v1()
 

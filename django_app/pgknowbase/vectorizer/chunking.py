@@ -144,7 +144,7 @@ def document_digest(title: str, content: str) -> str:
 
     The title's own digest has a fixed length, so no other title and content make the same text.
     """
-    return _digest(_digest(title) + content)
+    return _digest(_digest(title) + _digest(content))
 
 
 def _digest(text: str) -> str:

@@ -19,6 +19,7 @@ logger = logging.getLogger("pgknowbase.vectorizer")
 LEASE_SECONDS = 3600.0
 # Without a heartbeat nobody notices that a process has died, so its leases must end soon by themselves.
 UNWATCHED_LEASE_SECONDS = 120.0
+ABSENT_SECONDS = 0.5
 
 
 @dataclass
@@ -98,7 +99,10 @@ class Leases:
             # A document that changed twice stands in the queue twice, and is embedded once.
             leased = LeasedDocument((source_id, object_key), lease, attempts, title, content, backfill)
             documents.setdefault(leased.key, leased).items.append(item)
-        return _fresh_first(list(documents.values()))
+        if absent := [document for document in documents.values() if document.content is None]:
+            # Its transaction has ended here, and not yet on the server of the cluster that has the text.
+            self.release(absent, delay=ABSENT_SECONDS)
+        return _fresh_first([document for document in documents.values() if document.content is not None])
 
     def release(
         self,

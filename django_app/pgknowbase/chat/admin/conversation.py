@@ -104,8 +104,8 @@ def passages_of(message: ChatMessage) -> dict[int, str]:
             continue
         source = ContentType.objects.db_manager(using).get_for_model(model, for_concrete_model=False)
         documents = Document.objects.using(using).filter(source=source.pk, id=stored["object_key"])
-        for content in documents.values_list("content", flat=True):
-            text = content[stored["start"] : stored["end"]]
+        for document in documents:
+            text = (document.content or "")[stored["start"] : stored["end"]]
             if digest(text) == stored["digest"]:
                 found[stored["number"]] = text
     return found

@@ -62,12 +62,13 @@ class Command(ActionCommand):
         for action in (activate, rollback):
             action.add_argument("--force", action="store_true", help="even if the space is not complete")
         distribute = self._action(
-            "distribute", self.handle_distribute, "Spread a store and the words over a Citus cluster.", name=True
+            "distribute", self.handle_distribute, "Spread a store, words and texts over a Citus cluster.", name=True
         )
         distribute.add_argument("--shards", type=positive, help="parts; default: citus.shard_count of the server")
         distribute.add_argument("--no-words", action="store_true", help="leave the words of documents where they are")
+        distribute.add_argument("--no-texts", action="store_true", help="leave the texts of documents where they are")
         self._action(
-            "undistribute", self.handle_undistribute, "Bring back a store, and with the last the words.", name=True
+            "undistribute", self.handle_undistribute, "Bring back a store, with the last words and texts.", name=True
         )
         drop = self._action("drop", self.handle_drop, "Drop a space that is not active.", name=True)
         rebuild = self._action("rebuild", self.handle_rebuild, "Drop the active space and create it from the settings.")
@@ -224,14 +225,15 @@ class Command(ActionCommand):
         self.stdout.write(f"Searches read {rollback_space(database_alias(database), force=force)} again.")
 
     def handle_distribute(
-        self, *, name: str, shards: int | None, no_words: bool, database: str | None, **options: Any
+        self, *, name: str, shards: int | None, no_words: bool, no_texts: bool, database: str | None, **options: Any
     ) -> None:
-        """Spread the store of a space, and the words of documents, over the servers of the cluster."""
-        space = distribute_space(database_alias(database), name, shards=shards, words=not no_words)
+        """Spread the store of a space, and the words and texts of documents, over the servers of the cluster."""
+        using = database_alias(database)
+        space = distribute_space(using, name, shards=shards, words=not no_words, texts=not no_texts)
         self.stdout.write(f"The store of {space} is distributed: add 'DISTRIBUTED': True to its settings.")
 
     def handle_undistribute(self, *, name: str, database: str | None, **options: Any) -> None:
-        """Bring the store of a space back into one table, and with the last one the words."""
+        """Bring the store of a space back into one table, and with the last one words and texts."""
         space = undistribute_space(database_alias(database), name)
         self.stdout.write(f"The store of {space} is one table again.")
 
