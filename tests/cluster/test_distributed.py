@@ -470,12 +470,21 @@ def test_the_others_answer_where_that_is_asked(server, distributed, django_user_
             assert Article.objects.semantic_search("violin", if_server_down="partial").is_partial
         with pytest.raises(ServerDownError):
             list(Article.objects.semantic_search("violin"))
+    ada = django_user_model.objects.create_superuser("ada")
+    assert {document_status(ada, key) for key in gone & set(map(str, wide))} == {503}
+    assert {document_status(ada, hit[0]) for hit in left[:3]} == {200}
     with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SEARCH": {"IF_SERVER_DOWN": "partial"}}):
-        assert_every_surface_says_partial(django_user_model.objects.create_superuser("ada"))
+        assert_every_surface_says_partial(ada)
     server.start()
     assert found(if_server_down="partial") == before
     assert not Article.objects.semantic_search("violin", if_server_down="partial").is_partial
     assert "pgknowbase.search.partial" not in spans.named("retrieval pgknowbase")[-1].attributes
+
+
+def document_status(user, key):
+    client = Client()
+    client.force_login(user)
+    return client.get("/api/knowledge/document/", {"model": "blog.article", "key": key}).status_code
 
 
 def assert_every_surface_says_partial(user):

@@ -3,9 +3,12 @@
 from collections.abc import Collection
 from typing import Any, Self
 
-from django.db import models
+from django.db import DatabaseError, models
 
 from pgknowbase.core import gateway
+from pgknowbase.core.command_line import command_line
+from pgknowbase.core.database_errors import is_of_cluster
+from pgknowbase.errors import ServerDownError
 
 
 class Document(models.Model):
@@ -40,10 +43,23 @@ class Document(models.Model):
 
     @classmethod
     def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any) -> Self:
-        """Load a document, with its text where that lies on another server."""
+        """Load a document, with its text where that lies on another server.
+
+        Raises:
+            ServerDownError: that server does not answer.
+        """
         document = super().from_db(db, field_names, values, **options)
         if db is not None and vars(document).get("content", "") is None:
-            document.content = gateway.fetch_value(db, "shard_document", source=document.source, id=document.id)
+            try:
+                document.content = gateway.fetch_value(db, "shard_document", source=document.source, id=document.id)
+            except DatabaseError as error:
+                if not is_of_cluster(error):
+                    raise
+                reason = str(error).partition("\n")[0]
+                raise ServerDownError(
+                    f"A server of the cluster does not answer, and the text of {document.id!r} lies there: {reason}."
+                    f" Start it; {command_line('pgknowbase_doctor', db)!r} names the servers that do not answer."
+                ) from error
         return document
 
 
