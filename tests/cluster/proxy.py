@@ -51,12 +51,15 @@ class Proxy:
                     Thread(target=self._carry, args=ends, daemon=True).start()
 
     def _carry(self, source, sink):
+        before = b""  # the text may come in two pieces
         with suppress(OSError):
             while data := source.recv(65536):
                 self._flows.wait()
-                if self.stop_before is not None and self.stop_before in data:
-                    self.stop()
-                    return
+                if self.stop_before is not None:
+                    if self.stop_before in before + data:
+                        self.stop()
+                        return
+                    before = data[1 - len(self.stop_before) :]
                 sink.sendall(data)
         for end in (source, sink):
             with suppress(OSError):

@@ -399,6 +399,7 @@ def server(distributed):
     proxy = Proxy(host, port)
     move(proxy.port)
     yield proxy
+    proxy.stop_before = None  # where the test has failed
     proxy.start()
     move(port)
     proxy.stop()
