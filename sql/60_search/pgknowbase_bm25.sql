@@ -16,12 +16,14 @@
 -- thousand documents of a source have, the share that pgknowbase_word_sample once saw of all; and, where only whoever reads
 -- the hits knows what the viewer may see (private without keys), all numbers, as powers of two.
 --
+-- also: objects that pass the filters, whose scores are told as well, behind the max_hits best where they are not of these.
+--
 -- record_plan leaves what was done in the setting pgknowbase.keyword_plan of this
 -- transaction, as JSON.
 CREATE OR REPLACE FUNCTION pgknowbase_bm25(
     query text, max_hits integer, filter pgknowbase_filter DEFAULT NULL, exclude bigint DEFAULT NULL,
     most_candidates integer DEFAULT 10000, record_plan boolean DEFAULT false, k1 float8 DEFAULT 1.2,
-    b float8 DEFAULT 0.75)
+    b float8 DEFAULT 0.75, also bigint[] DEFAULT NULL)
 RETURNS TABLE (source integer, object_key text, external_data_id bigint, score float8)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 100
 SET search_path FROM CURRENT
@@ -52,6 +54,7 @@ DECLARE
     -- A pair of a word and a document that has it takes some microseconds.
     _most_pairs CONSTANT integer := 150000;
     _size float8;
+    _expected float8; -- how many pass the filters, where it decides
     _looked_up bigint := CASE WHEN _filtered THEN 2147483647 ELSE 2::bigint * max_hits + 100 END;
     _documents float8;
     _length float8;
@@ -72,6 +75,8 @@ DECLARE
     _most_narrow bigint;
     -- Of a word with several spellings ts_rank adds up what these tell, but ts_rank_cd, which is slower, is the times.
     _steps CONSTANT float8[] := pgknowbase_rank_steps();
+    _also bigint[];
+    _also_numbers bigint[];
     _sources integer[];
     _keys text[];
     _ids bigint[];
@@ -109,13 +114,16 @@ BEGIN
     END IF;
     IF _size > most_candidates THEN
         -- To look up an object takes a quarter of the time that scoring it takes. Ten hits are found among few.
-        _filtered_first := _filtered AND max_hits > 100;
+        _filtered_first := _filtered AND max_hits >= 100;
         _counted := _counted OR _filtered_first;
+        IF _filtered AND NOT (_private OR _narrow) THEN
+            _expected := greatest(pgknowbase_estimate_matching(filter), 1);
+        END IF;
         -- For who may not see everything the scores depend on what was scored: they should be the same on the first pages.
         _candidates := least(most_candidates, CASE
             WHEN _private THEN greatest(3000, 2::bigint * max_hits)
-            WHEN _filtered_first THEN 1000 + 1.3 * max_hits * _size / greatest(pgknowbase_estimate_matching(filter), 1)
-            WHEN _filtered THEN 1000 + 2::bigint * max_hits
+            WHEN _filtered_first THEN 300 + 1.3 * max_hits * _size / _expected
+            WHEN _filtered THEN least(1000 + 2::bigint * max_hits, 300 + 1.2 * max_hits * _size / _expected)
             ELSE 60 + 1.2 * max_hits END);
         _terms := pgknowbase_rarest_words(
             pgknowbase_word_frequencies(_terms, filter.sources, most_candidates + 1, _seen, _counted),
@@ -154,12 +162,35 @@ BEGIN
     _most_narrow := greatest(most_candidates, least(10::bigint * most_candidates, 3000000 / (
         SELECT count(DISTINCT r.token) FROM jsonb_to_recordset(_terms) AS r (token bigint))));
     _narrow := _narrow AND _size > most_candidates;
+    -- Where few pass, scoring all of them takes less than looking so many of the best by their words up.
+    IF _large AND NOT _narrow AND _conditions IS NULL AND _expected IS NOT NULL
+        AND _expected < least(_most_narrow, greatest(1.3 * max_hits * _size / most_candidates, sqrt(max_hits * _size)))
+        AND 2 * _expected + 1000 > (
+            SELECT count(*) FROM (
+                SELECT FROM pgknowbase_externaldata AS x WHERE pgknowbase_matches_filter(x, filter)
+                LIMIT 2 * _expected + 1000) AS passing)
+    THEN
+        _narrow := true;
+        IF NOT _counted THEN
+            _terms := pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen);
+        END IF;
+    END IF;
+    IF also IS NOT NULL THEN
+        SELECT array_agg(e.id), array_agg(k.number) INTO _also, _also_numbers
+        FROM unnest(also) AS a (id)
+        JOIN pgknowbase_externaldata AS e ON e.id = a.id
+        JOIN pgknowbase_keywords AS k ON k.source = e.content_type_id AND k.id = e.object_key
+        WHERE k.number IS NOT NULL;
+    END IF;
     LOOP
         IF _wanted IS NULL AND NOT _narrow THEN
             SELECT b.numbers, b.others, b.last, b.is_all INTO _numbers, _others, _last, _is_all
             FROM pgknowbase_best_postings(
                 _terms, _documents, filter.sources, _candidates,
                 CASE WHEN NOT _filtered AND max_hits <= 100 THEN 5 * max_hits + 50 END) AS b;
+            IF NOT _private THEN -- else what is scored, and with it all scores, would depend on them
+                _numbers := _numbers || _also_numbers;
+            END IF;
         END IF;
         IF _is_distributed THEN
             _of_shards := CASE
@@ -182,18 +213,13 @@ BEGIN
                 END;
         END IF;
         WITH term AS MATERIALIZED (
-            SELECT t.token, t.language, t.times, t.stopped, t.documents, t.word::tsquery AS word,
+            SELECT dense_rank() OVER (ORDER BY t.token)::integer AS token, t.language, t.times, t.stopped, t.documents,
+                t.word::tsquery AS word,
                 CASE WHEN t.word LIKE '''%''' THEN substr(t.word, 2, length(t.word) - 2) END AS lexeme
             FROM jsonb_to_recordset(_terms) AS t (
                 token bigint, language text, word text, times bigint, stopped float8, documents float8)
         ), counted AS MATERIALIZED (
-            SELECT k.place, k.source, k.id, k.language, k.length, t.token,
-                CASE
-                    WHEN t.lexeme IS NULL THEN round(ts_rank_cd('{1, 1, 1, 1}', k.words, t.word))::integer
-                    ELSE coalesce(
-                        (k.frequent ->> t.lexeme)::integer,
-                        width_bucket(ts_rank('{1, 1, 1, 1}', k.words, t.word) * 1.64493406685, _steps))
-                END AS times
+            SELECT k.place, k.source, k.id, k.language, k.length, n.token, n.times
             FROM (
                 -- Each word of the text reads the words of the document: what is stored apart or compressed is read once.
                 -- What does not satisfy the conditions has its place below 0.
@@ -240,8 +266,17 @@ BEGIN
                     WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, filter) OFFSET 0))
                 OFFSET 0
             ) AS k
-            JOIN term AS t ON t.language = k.language
-            WHERE k.words @@ t.word
+            -- Document by document: a plan that is kept knows neither number, and the other way round it copies all words.
+            CROSS JOIN LATERAL (
+                SELECT t.token, CASE
+                    WHEN t.lexeme IS NULL THEN round(ts_rank_cd('{1, 1, 1, 1}', k.words, t.word))::integer
+                    ELSE coalesce(
+                        (k.frequent ->> t.lexeme)::integer,
+                        width_bucket(ts_rank('{1, 1, 1, 1}', k.words, t.word) * 1.64493406685, _steps))
+                    END AS times
+                FROM term AS t WHERE t.language = k.language AND k.words @@ t.word
+                OFFSET 0
+            ) AS n
         ), known AS MATERIALIZED (
             -- What the viewer may know of the corpus; of no rows where that is everything.
             SELECT c.language, count(*)::float8 AS documents, sum(c.length)::float8 AS words
@@ -249,13 +284,14 @@ BEGIN
             GROUP BY c.language
         ), average AS MATERIALIZED (
             SELECT coalesce(sum(n.words) / nullif(sum(n.documents), 0), _length) AS length FROM known AS n
-        ), weighed AS (
-            SELECT t.token, t.times * ln(1 + (_documents - f.documents + 0.5) / (f.documents + 0.5)) AS weight
+        ), weighed AS MATERIALIZED (
+            SELECT array_agg(
+                t.times * ln(1 + (_documents - f.documents + 0.5) / (f.documents + 0.5)) ORDER BY t.token) AS weights
             FROM (
                 SELECT t.token, max(t.times) AS times, max(t.stopped) AS stopped, max(t.documents) AS documents
                 FROM term AS t GROUP BY t.token
             ) AS t
-            JOIN (SELECT c.token, count(*) AS documents FROM counted AS c GROUP BY c.token) AS d ON d.token = t.token
+            LEFT JOIN (SELECT c.token, count(*) AS documents FROM counted AS c GROUP BY c.token) AS d ON d.token = t.token
             CROSS JOIN LATERAL (
                 SELECT least(_documents, CASE
                     WHEN _rounded THEN 2 ^ floor(log(2, greatest(coalesce(t.documents, d.documents), 1)::numeric))
@@ -270,9 +306,9 @@ BEGIN
             -- The place says all; what is equal in it is compared quickly. Whole numbers, of 2^-32, add up to the same in
             -- any order: rows of equal words score alike whatever the plan, and no last digit tells of other rows.
             SELECT c.place, c.source, c.id,
-                sum(round(w.weight * c.times * (k1 + 1) / (c.times + k1 * (1 - b + b * c.length / a.length))
+                sum(round(w.weights[c.token] * c.times * (k1 + 1) / (c.times + k1 * (1 - b + b * c.length / a.length))
                     * 4294967296)) / 4294967296 AS score
-            FROM counted AS c JOIN weighed AS w ON w.token = c.token CROSS JOIN average AS a
+            FROM counted AS c CROSS JOIN weighed AS w CROSS JOIN average AS a
             WHERE _conditions IS NULL OR c.place > 0
             GROUP BY c.place, c.source, c.id
         ), best AS (
@@ -289,10 +325,17 @@ BEGIN
             ORDER BY s.score DESC, e.id
             LIMIT max_hits
         )
-        SELECT array_agg(p.source), array_agg(p.id), array_agg(p.external_data_id), array_agg(p.score), count(*),
-            (SELECT count(*) FROM scored), CASE
+        SELECT array_agg(p.source), array_agg(p.id), array_agg(p.external_data_id), array_agg(p.score),
+            (SELECT count(*) FROM passing), (SELECT count(*) FROM scored), CASE
             WHEN _conditions IS NOT NULL THEN (SELECT count(DISTINCT c.place) FROM counted AS c) END
-        INTO _sources, _keys, _ids, _scores, _hits, _scored, _looked_at FROM passing AS p;
+        INTO _sources, _keys, _ids, _scores, _hits, _scored, _looked_at
+        FROM (
+            SELECT h.* FROM passing AS h
+            UNION ALL
+            SELECT s.source, s.id, a.id, s.score
+            FROM unnest(_also, _also_numbers) AS a (id, number) JOIN scored AS s ON s.place = a.number
+            WHERE NOT EXISTS (SELECT FROM passing AS h WHERE h.external_data_id = a.id)
+        ) AS p;
         EXIT WHEN _hits >= max_hits;
         IF _scored > _looked_up THEN
             _looked_up := 2147483647;

@@ -10,7 +10,7 @@
 --   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
 --
 -- The rankings bring at least 100 objects each. A similarity counts from 0, that of the hundredth and of all behind it, to
--- 1, the best; a BM25 score as its share of the best one. So, but for what an index or the bounded work misses, a score
+-- 1, the best; a BM25 score, also of what is near in meaning alone, as its share of the best one. So, but for what an index or the bounded work misses, a score
 -- is the same whatever is asked for, and pages follow each other. The weight falls with the agreement of the rankings: how
 -- much BM25 gives the ten objects nearest in meaning, as a share of what it gives its own best ten. Rankings that do not
 -- agree say nothing against meaning where words cannot find the text: if of its words even that of the ten best objects
@@ -74,23 +74,24 @@ BEGIN
             ELSE jsonb_build_object('conditions', _conditions) END);
     END IF;
     RETURN QUERY
-    WITH worded AS MATERIALIZED (
-        SELECT w.*, row_number() OVER (ORDER BY w.score DESC, w.external_data_id) AS place
-        FROM pgknowbase_bm25(
-            query, 5 * _depth, filter, exclude, most_candidates, record_plan) AS w
-    ), near AS MATERIALIZED (
+    WITH near AS MATERIALIZED (
         SELECT n.*, row_number() OVER (ORDER BY n.score DESC, n.external_data_id) AS place
         FROM pgknowbase_search_dense_v1(
             vector, _depth, _any_similarity, exclude, 0, exact_search_max_chunks, space_model, record_plan,
             spans => false) AS n
+    ), worded AS MATERIALIZED (
+        SELECT w.*, row_number() OVER (ORDER BY w.score DESC, w.external_data_id) AS place
+        FROM pgknowbase_bm25(
+            query, _depth, filter, exclude, most_candidates, record_plan,
+            also => (SELECT array_agg(n.external_data_id) FROM near AS n)) AS w
     ), far AS MATERIALIZED (
         SELECT f.* FROM pgknowbase_search_exact_v1(
             vector, _depth, pgknowbase_filter_v1(threshold => -1, external_data_ids => ARRAY(
                 SELECT w.external_data_id FROM worded AS w WHERE w.place <= _depth
                 EXCEPT SELECT n.external_data_id FROM near AS n)), spans => false) AS f
     ), embedded AS (
-        SELECT n.external_data_id, n.chunk_seq, n.chunk, n.similarity FROM near AS n
-        UNION ALL SELECT f.external_data_id, f.chunk_seq, f.chunk, f.similarity FROM far AS f
+        SELECT n.external_data_id, n.source, n.object_key, n.chunk_seq, n.chunk, n.similarity FROM near AS n
+        UNION ALL SELECT f.external_data_id, f.source, f.object_key, f.chunk_seq, f.chunk, f.similarity FROM far AS f
     ), measured AS MATERIALIZED ( -- each of these once, wherever it is asked for
         SELECT
             (SELECT min(n.similarity) FROM near AS n WHERE n.place <= 100) AS least,
@@ -120,18 +121,15 @@ BEGIN
             'dense', (SELECT count(*) FROM near), 'keyword', (SELECT count(*) FROM worded))::text, true) END
         FROM weighed AS w
     ), fused AS (
-        SELECT e.id AS external_data_id, e.content_type_id AS source, e.object_key, v.chunk_seq, v.chunk, v.similarity,
-            w.score AS keyword_score,
+        SELECT coalesce(w.external_data_id, v.external_data_id) AS external_data_id, coalesce(w.source, v.source) AS source,
+            coalesce(w.object_key, v.object_key) AS object_key, v.chunk_seq, v.chunk, v.similarity, w.score AS keyword_score,
             m.weight * greatest(coalesce((v.similarity - m.least) / m.spread, 0), 0)
                 + (1 - m.weight) * coalesce(w.score / m.best, 0) AS score
         FROM embedded AS v
         FULL JOIN worded AS w ON w.external_data_id = v.external_data_id
-        CROSS JOIN LATERAL (
-            SELECT x.id, x.content_type_id, x.object_key, x.similarity_threshold FROM pgknowbase_externaldata AS x
-            WHERE x.id = coalesce(v.external_data_id, w.external_data_id) OFFSET 0
-        ) AS e
         CROSS JOIN recorded AS m
-        WHERE w.place <= _depth OR v.similarity >= coalesce(filter.threshold, e.similarity_threshold)
+        WHERE w.place <= _depth OR v.similarity >= coalesce(filter.threshold, (
+            SELECT x.similarity_threshold FROM pgknowbase_externaldata AS x WHERE x.id = v.external_data_id))
         ORDER BY 8 DESC, 1
         LIMIT max_hits OFFSET greatest(skip, 0)
     )

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.keywords.conftest import gather, refresh, sql
 
 pytestmark = pytest.mark.django_db
-OPTIONS = ("k1", "b", "most_candidates")
+OPTIONS = ("k1", "b", "most_candidates", "also")
 VOCABULARY = ["zebra", "lion", "tiger", "bear", "wolf", "fox", "hare", "owl", "crow", "toad", "newt", "carp"]
 
 
@@ -177,6 +177,15 @@ def test_cut_of_candidates_keeps_the_best(sampled, wanted):
     best = sorted(whole.values(), reverse=True)
     assert [score for _, score in cut] == pytest.approx(best[:5])
     assert dict(cut) == pytest.approx({key: whole[key] for key, _ in cut})
+
+
+@pytest.mark.parametrize("most", [150, 10_000])
+def test_scores_of_others_are_told_behind_the_best(sampled, most):
+    whole = bm25("zebra lion", 1500)
+    keys = [whole[place][0] for place in (2, 700, 300)]
+    found = sql("SELECT array_agg(id) FROM pgknowbase_externaldata WHERE object_key = ANY (%s)", keys)
+    told = bm25("zebra lion", 5, most_candidates=most, also=found[0][0])
+    assert told == [(key, pytest.approx(score)) for key, score in (*whole[:5], whole[300], whole[700])]
 
 
 def test_word_that_most_documents_have_counts_as_such(sampled):

@@ -248,7 +248,8 @@ def test_explain_a_search_by_both(animals):
         ("zebra", "", "words_all", {"candidates": 2}),
         ("zebra filler", "", "words_best", {"candidates": 3}),
         ("zebra", "object_keys => %(keys)s", "words_narrow", {"candidates": 1}),
-        ("zebra filler", "tags => ARRAY['no']", "words_retried", {"candidates": 0}),
+        ("zebra filler", "tags => ARRAY['no']", "words_narrow", {"candidates": 0}),
+        ("zebra filler -toad", "tags => ARRAY['no']", "words_retried", {"candidates": 0}),
     ],
 )
 def test_which_documents_were_scored_in_a_large_corpus(animals, text, options, plan, told):
