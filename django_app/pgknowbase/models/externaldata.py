@@ -54,8 +54,14 @@ class ExternalData(models.Model):
     """
 
     source_type = models.CharField(max_length=10, choices=ExternalDataType.choices, default=ExternalDataType.MODEL)
+    # Without a database constraint, which would look up and lock the model's row again for each object that is written.
     content_type = models.ForeignKey(
-        ContentType, on_delete=models.CASCADE, db_index=False, related_name="+", verbose_name="source model"
+        ContentType,
+        on_delete=models.CASCADE,
+        db_index=False,
+        db_constraint=False,
+        related_name="+",
+        verbose_name="source model",
     )
     object_key = models.TextField()
     title = models.TextField(blank=True)

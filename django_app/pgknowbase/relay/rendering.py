@@ -279,6 +279,8 @@ def _wanted(row: SourceRow) -> bool:
 def _tags(row: SourceRow, longest: int) -> list[str]:
     hook = "get_external_tags"
     returned: Any = row.get_external_tags()
+    if type(returned) is list and not returned:  # most rows have none
+        return []
     if isinstance(returned, str | bytes | dict) or not isinstance(returned, Iterable):
         raise RenderError(f"{hook}() returned {_kind(returned)}: return a list of texts.")
     tags = sorted({_text(hook, tag, LONGEST_TAG) for tag in returned})

@@ -103,8 +103,9 @@ def candidates() -> list[type[models.Model]]:
 
 
 def _declares(model: type[models.Model]) -> bool:
-    inherits = any(is_source(parent) for parent in [*model._meta.all_parents, *_proxied(model)])
-    return not inherits or "ExternalDataMeta" in vars(model)
+    if "ExternalDataMeta" in vars(model):
+        return True
+    return not any(is_source(parent) for parent in [*model._meta.all_parents, *_proxied(model)])
 
 
 def _proxied(model: type[models.Model]) -> list[type[models.Model]]:
