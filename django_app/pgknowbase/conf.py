@@ -544,6 +544,8 @@ class Settings(_Section):
 # The last dict that was validated, copied because a test may change it in place, and its result. Comparing two dicts
 # takes a few microseconds, validating one a few hundred, and each search reads several settings.
 _validated: tuple[Any, Settings | None] = (None, None)
+# Copies of one validated result for aliases that are active, by alias: making one takes as long as ten comparisons.
+_of_aliases: tuple[Settings | None, dict[str, Settings]] = (None, {})
 _active_database: ContextVar[str | None] = ContextVar("pgknowbase_database", default=None)
 
 
@@ -562,7 +564,18 @@ def get_settings() -> Settings:
     if settings is None or validated != raw:
         settings = _validate(raw)
     alias = _active_database.get()
-    return settings if alias is None else settings.model_copy(update={"database": alias})
+    return settings if alias is None else _of_alias(settings, alias)
+
+
+def _of_alias(settings: Settings, alias: str) -> Settings:
+    global _of_aliases
+    made_of, copies = _of_aliases
+    if made_of is not settings:
+        copies = {}
+        _of_aliases = settings, copies
+    if alias not in copies:
+        copies[alias] = settings.model_copy(update={"database": alias})
+    return copies[alias]
 
 
 def activate_database(alias: str | None) -> None:

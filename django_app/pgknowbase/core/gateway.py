@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from pgvector import HalfVector, Vector
 from pgvector.psycopg.halfvec import HalfVectorBinaryDumper
 from pgvector.psycopg.vector import VectorBinaryDumper
-from psycopg import ClientCursor, sql
+from psycopg import ClientCursor, Cursor, sql
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
@@ -38,6 +38,23 @@ def fetch(using: str, query: str, /, **params: Any) -> list[Row]:
     found = find_query(query)
     with connections[using].cursor() as cursor:
         cursor.execute(found.sql, found.positional(params))
+        return list(cursor.fetchall())
+
+
+def fetch_large(using: str, query: str, /, **params: Any) -> list[Row]:
+    """As ``fetch``, for parameters of many bytes: they go beside the statement and not in it.
+
+    Written into it, each of their characters is escaped here, and read again by the server's parser of SQL. Nothing is
+    prepared, so that a pooler may give each transaction another connection.
+    """
+    connection = connections[using]
+    if connection.queries_logged or connection.execute_wrappers:
+        return fetch(using, query, **params)  # somebody wants to see what is run
+    connection.ensure_connection()
+    raw: Any = connection.connection
+    found = find_query(query)
+    with connection.wrap_database_errors, Cursor(raw) as cursor:
+        cursor.execute(found.sql, found.positional(params), prepare=False)
         return list(cursor.fetchall())
 
 

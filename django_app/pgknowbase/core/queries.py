@@ -33,7 +33,7 @@ class Query:
         return cls(name, PARAMETER.sub("%s", sql), tuple(PARAMETER.findall(sql)))
 
     def positional(self, params: Mapping[str, Any]) -> tuple[Any, ...]:
-        """``params`` in the order of the placeholders.
+        """``params`` in the order of the placeholders, with lists as ``array_literal`` writes them.
 
         Raises:
             TypeError: a parameter is missing, or is not one of this query.
@@ -43,7 +43,29 @@ class Query:
                 f"Query {self.name!r} takes the parameters {sorted(set(self.names))}, and got {sorted(params)}:"
                 " pass those that it names in its queries.sql."
             )
-        return tuple(params[name] for name in self.names)
+        return tuple(
+            array_literal(value) if type(value) is list else value for value in [params[name] for name in self.names]
+        )
+
+
+def array_literal(values: list[Any]) -> Any:
+    """A list of texts or of whole numbers as Postgres reads an array; any other list stays one, for psycopg.
+
+    psycopg looks at each element by itself, in Python: for a batch of documents that takes ten times as long. The
+    statements cast these parameters, or compare them to a column.
+
+    >>> array_literal([7, 8]), array_literal(["a", 'b"c'])
+    ('{7, 8}', '{"a","b\\\\"c"}')
+    """
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return "{" + str(values)[1:-1] + "}"
+    if kinds == {str}:
+        text = "\0".join(values)
+        if text.count("\0") == len(values) - 1:  # else an element holds one, which psycopg refuses
+            quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
+            return '{"' + quoted + '"}'
+    return values
 
 
 @cache

@@ -173,14 +173,16 @@ def record_texts(
 
 def read_spenders(using: str, documents: Iterable[DocumentKey]) -> dict[DocumentKey, tuple[str, str]]:
     """Label of the source model and tenant of documents, by key."""
-    keys = list(documents)
+    keys, has_hook = list(documents), bool(get_settings().costs.tenant)
     rows = gateway.fetch(
         using,
         "text_owners",
         sources=[source for source, _ in keys],
         ids=[key for _, key in keys],
-        with_metadata=bool(get_settings().costs.tenant),
+        with_metadata=has_hook,
     )
+    if not has_hook:
+        return {(source, key): (label, owner or "") for source, key, label, owner, _ in rows}
     return {
         (source, key): (label, tenant_of(Spender(owner or "", label, key, json.loads(metadata or "null") or {})))
         for source, key, label, owner, metadata in rows

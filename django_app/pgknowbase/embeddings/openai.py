@@ -138,6 +138,7 @@ class OpenAIEmbedder(Embedder):
 
     def _post(self, texts: list[str]) -> tuple[bytes, ReportedRate | None]:
         """The body of the answer, unread: see ``answers`` for why; and what its headers say of limits."""
+        import httpx2
         import openai
 
         from pgknowbase.embeddings.bounded_http import bounded
@@ -147,10 +148,15 @@ class OpenAIEmbedder(Embedder):
         headers = {"Authorization": f"Bearer {key}" if key else openai.Omit()}
         # A server that sends without end must not fill the memory of the worker.
         max_bytes = _BYTES_BESIDE + _BYTES_PER_NUMBER * self.dimensions * len(texts)
-        create = self._open().embeddings.with_raw_response.create
         try:
             with bounded(seconds=self.timeout, max_bytes=max_bytes):
-                response = create(input=texts, extra_headers=headers, **self._request)
+                # Not embeddings.create(), which compares each text to its annotated type: half of a call's time.
+                response = self._open().post(
+                    "/embeddings",
+                    cast_to=httpx2.Response,
+                    body={"input": texts, **self._request},
+                    options={"headers": headers},
+                )
                 return response.content, parse_rate(response.headers)
         except openai.APITimeoutError as error:
             raise RetryableEmbeddingError(

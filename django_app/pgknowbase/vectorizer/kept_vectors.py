@@ -52,7 +52,7 @@ class KeptVectors:
         found = self._find_kept(wanted)
         self._held |= found.keys()
         rest = [text for text in wanted if text not in found]
-        rows = gateway.fetch(
+        rows = gateway.fetch_large(
             self.using,
             "stored_vectors_find",
             fingerprint=self.fingerprint,

@@ -11,7 +11,7 @@ from pgknowbase.core.queries import Query, all_queries, find_query
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGE = Path(pgknowbase.__file__).parent
 CALLERS = [path for folder in (PACKAGE, ROOT / "tests", ROOT / "benchmarks") for path in sorted(folder.rglob("*.py"))]
-FETCHERS = {"fetch", "fetch_value", "fetch_dicts", "fetch_hits", "execute"}
+FETCHERS = {"fetch", "fetch_large", "fetch_value", "fetch_dicts", "fetch_hits", "execute"}
 # Parameters of the gateway's own.
 GATEWAY = {"fetch_hits": {"row"}}
 # The one place where a query's name is a variable: the same measurement runs two of them.
