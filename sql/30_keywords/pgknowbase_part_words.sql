@@ -72,7 +72,7 @@ BEGIN
         _text, '(?<![^\u0001-@\[-`{-\u00B1\u00B4-\u00B8\u00BA-\u00BF])[¹²³⁰⁴-⁹]+', ' \& ', 'g');
     _text := normalize(regexp_replace(_text, format('[%s]', _symbols), ' \& ', 'g'), NFKC);
     -- Of the dotted capital I some locales make two characters.
-    _text := replace(translate(pgknowbase_lower(_text), 'ς', 'σ'), 'i̇', 'i');
+    _text := replace(replace(pgknowbase_lower(_text), 'ς', 'σ'), 'i̇', 'i');
     LOOP
         _digit := substring(_text FROM format('[%s]', (
             SELECT string_agg(chr(z) || '-' || chr(z + 9), '') FROM unnest(_zeros) AS z)));
