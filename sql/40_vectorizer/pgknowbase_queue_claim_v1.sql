@@ -9,13 +9,14 @@
 -- without a row was taken for dead and gets nothing until it has beaten again. What is left of its last lease, after a
 -- lost connection, is given back first.
 -- fresh_only: leave backfills to later, because a cap has paused them.
+-- marked: show the objects as 'processing', which writes each of them and its entries in the indexes once more.
 -- lease: the moment at which it ends; it is also the token with which the item is acknowledged.
 -- enable_seqscan: the rows are few and known by key or place; the statistics of a table that fills say otherwise.
 -- jit: before Postgres 18 a path switched off counts as a dear one, and what is dear is compiled, 250 ms a statement.
 CREATE OR REPLACE FUNCTION pgknowbase_queue_claim_v1(
     vectorizer integer, max_items integer, lease_seconds float8,
     only_source integer DEFAULT NULL, only_id text DEFAULT NULL, worker uuid DEFAULT NULL,
-    fresh_only boolean DEFAULT false)
+    fresh_only boolean DEFAULT false, marked boolean DEFAULT true)
 RETURNS TABLE (
     item tid, lease timestamptz, attempts integer, source integer, id text, title text, content text, backfill boolean)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
@@ -41,7 +42,7 @@ DECLARE
         WHEN max_items >= 8 THEN max_items / 8
         WHEN random() < 0.125 THEN max_items
         ELSE 0 END;
-    _active CONSTANT boolean := EXISTS (
+    _is_marked CONSTANT boolean := marked AND EXISTS (
         SELECT 1 FROM pgknowbase_space AS s WHERE s.vectorizer_id = vectorizer AND s.is_active);
 BEGIN
     SELECT format('%I.%I', v.queue_schema, v.queue_table) INTO STRICT _queue
@@ -143,6 +144,6 @@ BEGIN
         LEFT JOIN pgknowbase_read_shard_documents(
             (SELECT array_agg(o.source) FROM leased AS o), (SELECT array_agg(o.id) FROM leased AS o)) AS s
             ON s.source = l.source AND s.id = l.id AND s.digest = d.digest
-        $sql$, _queue) USING _items, _lease, _active;
+        $sql$, _queue) USING _items, _lease, _is_marked;
 END
 $pgknowbase$;

@@ -6,6 +6,7 @@ of one are written while the next one runs.
 """
 
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,9 @@ EMBED_BATCH_SIZE = 200
 # Twice as many where another process embeds, in two calls: while it is at the second, the first is written. More would
 # let a fresh document wait longer for the batch before its own.
 CALLS_PER_BATCH = 2
+# After a batch that took less, the objects of the next one are not shown as processing while they are: nobody would
+# see it, and it writes each of them, with its entries in the indexes, once more.
+SHOWN_SECONDS = 1.0
 # Another worker is writing the document at this moment.
 BUSY_SECONDS = 0.1
 
@@ -119,6 +123,7 @@ class Executor:
         self.embedder.verify()
         self.pool = ThreadPoolExecutor(concurrency or settings.worker.concurrency, "pgknowbase-embed")
         self._in_flight = InFlight(self.using, worker)
+        self._batch_seconds = SHOWN_SECONDS
         self._model = ModelCheck(self.using, self.space, note=self.admission.rate.note)
         self._refused_in_a_row = 0
         self._sent_in_vain: set[str] = set()
@@ -181,7 +186,9 @@ class Executor:
         with span("pgknowbase.vectorizer", {"pgknowbase.space": self.space.name}) as told:
             if told.is_recording and self.space.is_active:
                 told.link(take_for_vectorizer(self.using, [document.key for document in documents]))
+            began = time.monotonic()
             batch = self._run_batch(documents)
+            self._batch_seconds = time.monotonic() - began
             if told.is_recording:
                 counts = {name: getattr(batch, name) for name in ("written", "embedded", "retried", "failed")}
                 told.set({f"pgknowbase.documents.{name}": count for name, count in counts.items()})
@@ -379,6 +386,7 @@ class Executor:
             fresh_only=admission.is_closed(embedder, backfill=True),
             source=source,
             key=key,
+            marked=self._batch_seconds >= SHOWN_SECONDS,
         )
 
     def _plan(self, documents: Sequence[LeasedDocument]) -> None:
@@ -400,6 +408,7 @@ class Executor:
             document.anew = anew[document.key]
             wanted = self.splitter.split(*document.key, document.title, document.content)
             document.plan = plan_chunks(wanted, stored[document.key])
+            document.texts = [text for _, text in document.plan.missing]
 
     # What the provider did not embed
 

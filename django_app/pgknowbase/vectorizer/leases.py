@@ -37,13 +37,10 @@ class LeasedDocument:
     backfill: bool = False
     items: list[str] = field(default_factory=list)
     plan: ChunkPlan = field(default_factory=lambda: ChunkPlan((), ()))
+    # What must be embedded: the texts of the plan's missing chunks.
+    texts: Sequence[str] = ()
     # Texts for which new vectors were requested, though they have some.
     anew: set[str] = field(default_factory=set)
-
-    @property
-    def texts(self) -> list[str]:
-        """What must be embedded."""
-        return [text for _, text in self.plan.missing]
 
     @property
     def digest(self) -> str:
@@ -75,13 +72,20 @@ class Leases:
         self.worker = worker
 
     def take(
-        self, max_items: int, *, fresh_only: bool = False, source: int | None = None, key: str | None = None
+        self,
+        max_items: int,
+        *,
+        fresh_only: bool = False,
+        source: int | None = None,
+        key: str | None = None,
+        marked: bool = True,
     ) -> list[LeasedDocument]:
         """Lease documents that are due, of up to ``max_items`` queue items.
 
         Args:
             fresh_only: none of a backfill.
             source, key: only the document of this content type and object key.
+            marked: show their objects as processing.
         """
         claimed = gateway.fetch(
             self.using,
@@ -93,6 +97,7 @@ class Leases:
             only_id=key,
             worker=self.worker,
             fresh_only=fresh_only,
+            marked=marked,
         )
         documents: dict[DocumentKey, LeasedDocument] = {}
         for item, lease, attempts, source_id, object_key, title, content, backfill in claimed:

@@ -7,7 +7,8 @@ SELECT pgknowbase_requeue_v1(%(source)s, %(object_keys)s::text[], %(anew)s)
 -- The lease as ISO 8601 with its zone: without USE_TZ Django reads it as a naive time, which may mean two moments.
 SELECT item::text, to_jsonb(lease) #>> '{}', attempts, source, id, title, content, backfill
 FROM pgknowbase_queue_claim_v1(
-    %(vectorizer)s, %(max_items)s, %(lease_seconds)s, %(only_source)s, %(only_id)s, %(worker)s, %(fresh_only)s)
+    %(vectorizer)s, %(max_items)s, %(lease_seconds)s, %(only_source)s, %(only_id)s, %(worker)s, %(fresh_only)s,
+    %(marked)s)
 
 -- queue_release --
 SELECT pgknowbase_queue_release_v1(

@@ -195,6 +195,7 @@ def test_sync_and_wait_while_another_worker_has_the_document():
         only_id=None,
         worker=None,
         fresh_only=False,
+        marked=True,
     )
     with pytest.raises(NotYetIndexedError, match="a worker is embedding it"):
         note.sync_to_external_data(wait=True, timeout=SHORT)

@@ -315,6 +315,7 @@ def test_once_says_what_another_worker_has():
         only_id=None,
         worker=None,
         fresh_only=False,
+        marked=True,
     )
     out = run("pgknowbase_worker", once=True)
     assert "0 documents indexed" in out
