@@ -15,10 +15,12 @@ SET jit = off SET plan_cache_mode = force_custom_plan
 AS $pgknowbase$
 #variable_conflict use_column
 DECLARE
-    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_document') IS NOT NULL;
+    _is_distributed boolean;
     _changed text[];
     _failed text[];
 BEGIN
+    LOCK TABLE pgknowbase_document IN ROW EXCLUSIVE MODE; -- as the INSERT does; before, or where texts lie could change
+    _is_distributed := to_regclass('pgknowbase_shard_document') IS NOT NULL;
     WITH written AS (
         INSERT INTO pgknowbase_document AS d (source, id, title, content, digest, language)
         SELECT source_id, r.object_key, r.title, CASE WHEN NOT _is_distributed THEN r.content END,

@@ -16,7 +16,8 @@ DECLARE
     _trigger record;
     _restore text[] := '{}';
 BEGIN
-    LOCK TABLE pgknowbase_document IN SHARE ROW EXCLUSIVE MODE;
+    -- Also against those who lock rows, which they would hold while they wait for this, and this for them.
+    LOCK TABLE pgknowbase_document IN EXCLUSIVE MODE;
     IF (to_regclass('pgknowbase_shard_document') IS NOT NULL) = distributed THEN
         RETURN false;
     END IF;
@@ -29,8 +30,6 @@ BEGIN
         ANALYZE pgknowbase_shard_document;
         PERFORM pgknowbase_copy_grants('pgknowbase_document', 'pgknowbase_shard_document');
     ELSE
-        DROP TRIGGER pgknowbase_shard_document_delete ON pgknowbase_document;
-        DROP TRIGGER pgknowbase_shard_document_truncate ON pgknowbase_document;
         CREATE TEMPORARY TABLE pgknowbase_brought_back_texts ON COMMIT DROP AS
         SELECT s.source, s.id, s.content FROM pgknowbase_shard_document AS s;
         ANALYZE pgknowbase_brought_back_texts;
@@ -47,13 +46,13 @@ BEGIN
         UPDATE pgknowbase_document AS d SET content = NULL, digest = md5(d.content) WHERE d.content IS NOT NULL;
     ELSE
         UPDATE pgknowbase_document AS d SET content = b.content, digest = NULL
-        FROM pgknowbase_brought_back_texts AS b WHERE b.source = d.source AND b.id = d.id AND d.content IS NULL;
+        FROM pgknowbase_brought_back_texts AS b
+        WHERE b.source = d.source AND b.id = d.id AND md5(b.content) = d.digest AND d.content IS NULL;
         IF EXISTS (SELECT FROM pgknowbase_document AS d WHERE d.content IS NULL) THEN
             RAISE EXCEPTION 'the cluster has lost the texts of % documents',
                 (SELECT count(*) FROM pgknowbase_document AS d WHERE d.content IS NULL)
                 USING ERRCODE = 'data_corrupted', HINT = 'Render them anew: sync_external_models --repair.';
         END IF;
-        DROP TABLE pgknowbase_shard_document;
     END IF;
     FOR _trigger IN SELECT u.command FROM unnest(_restore) AS u (command) LOOP
         EXECUTE _trigger.command;
@@ -63,6 +62,11 @@ BEGIN
             REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_document_remove();
         CREATE TRIGGER pgknowbase_shard_document_truncate AFTER TRUNCATE ON pgknowbase_document
             FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_document_remove();
+    ELSE
+        -- At the end, because searches wait for it.
+        DROP TRIGGER pgknowbase_shard_document_delete ON pgknowbase_document;
+        DROP TRIGGER pgknowbase_shard_document_truncate ON pgknowbase_document;
+        DROP TABLE pgknowbase_shard_document;
     END IF;
     RETURN true;
 END

@@ -14,7 +14,8 @@ AS $pgknowbase$
 DECLARE
     _schema CONSTANT text := (SELECT c.relnamespace::regnamespace FROM pg_class AS c WHERE c.oid = 'pgknowbase_keywords'::regclass);
 BEGIN
-    LOCK TABLE pgknowbase_keywords IN SHARE ROW EXCLUSIVE MODE;
+    -- Also against those who lock rows, which they would hold while they wait for this, and this for them.
+    LOCK TABLE pgknowbase_keywords IN EXCLUSIVE MODE;
     IF (to_regclass('pgknowbase_shard_keywords') IS NOT NULL) = distributed THEN
         RETURN false;
     END IF;

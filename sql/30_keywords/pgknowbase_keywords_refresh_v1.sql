@@ -6,7 +6,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM 
 SET jit = off SET plan_cache_mode = force_custom_plan
 AS $pgknowbase$
 DECLARE
-    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
+    _is_distributed boolean;
     _made pgknowbase_keywords[];
     _sources integer[];
     _ids text[];
@@ -36,6 +36,7 @@ BEGIN
     IF _ids IS NULL THEN
         RETURN 0;
     END IF;
+    _is_distributed := to_regclass('pgknowbase_shard_keywords') IS NOT NULL; -- with the locks, or it could change
     -- Tells pgknowbase_postings_gather_v1 that numbers from here on may be given to documents that nobody sees yet.
     PERFORM pg_advisory_xact_lock_shared(pgknowbase_number_lock(
         coalesce(pg_sequence_last_value('pgknowbase_keywords_numbers'), 0))); -- to read it takes no more than USAGE

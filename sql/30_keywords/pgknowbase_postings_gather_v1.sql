@@ -10,7 +10,7 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM 
 SET jit = off SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET max_parallel_workers_per_gather = 0
 AS $pgknowbase$
 DECLARE
-    _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
+    _is_distributed boolean;
     _most CONSTANT integer := 16000; -- what a vector can have
     _from bigint;
     _until bigint;
@@ -36,6 +36,7 @@ BEGIN
         AND l.pid <> pg_backend_pid();
     SELECT coalesce(max(b.last) + 1, (SELECT min(k.number) FROM pgknowbase_keywords AS k)) INTO _from
     FROM pgknowbase_postings_block AS b;
+    _is_distributed := to_regclass('pgknowbase_shard_keywords') IS NOT NULL; -- with the lock, or they could be gone by then
     IF _until - _from + 1 >= at_least THEN
         _until := least(_until, _from + _most - 1);
         _first := _from;

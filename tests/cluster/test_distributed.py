@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import SimpleNamespace
 
@@ -14,9 +14,10 @@ import psutil
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
+from psycopg.errors import LockNotAvailable
 
 from pgknowbase.agents import DjangoDeps
 from pgknowbase.agents.toolsets.knowledge import search_knowledge
@@ -38,7 +39,7 @@ from pgknowbase.vectorizer.executor import Executor
 from pgknowbase.worker import Worker
 from tests.cluster.conftest import connect
 from tests.cluster.proxy import Proxy
-from tests.integration.spaces.conftest import assert_space_in_sync
+from tests.integration.spaces.conftest import assert_space_in_sync, in_thread
 from tests.integration.telemetry.conftest import spans  # noqa: F401
 from tests.projects.blog.models import Article, Note
 
@@ -223,6 +224,47 @@ def test_texts_move_without_being_embedded_anew_and_are_read_where_they_are(arti
         assert estimate_space("default", "next", space_settings("default")).tokens == tokens
 
 
+@pytest.mark.parametrize("part", ["documents", "keywords"])
+def test_who_waits_for_a_move_writes_where_it_went(articles, part):
+    """And holds no rows that the move is to write; searches do not wait for it."""
+    space = distribute_space("default", "default", shards=SHARDS, words=False, texts=False)
+    table = part.replace("documents", "document")
+    waited_for = (
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+    )
+    article = Article.objects.earliest("pk")
+    for is_away in (True, False):
+        article.body = f"penguins walk on ice, {is_away}"
+        article.save()
+        if part == "keywords":
+            Worker(relay_only=True).run_until_idle()
+            sql_done("UPDATE pgknowbase_keywords SET words = '', stale = true WHERE id = %s", str(article.pk))
+        with ExitStack() as stack, transaction.atomic():
+            gateway.fetch("default", f"{part}_distribute", distributed=is_away, beside=space.pk)
+            with coordinator() as other:
+                if is_away:
+                    assert len(other.execute(f"SELECT FROM pgknowbase_{table}").fetchall()) == 92
+                with pytest.raises(LockNotAvailable):
+                    other.execute(f"LOCK TABLE pgknowbase_{table} IN ROW SHARE MODE NOWAIT")
+            done = []
+            stack.enter_context(in_thread(lambda ended, done=done: done.append(Worker().run_until_idle())))
+            while not sql(waited_for)[0][0]:
+                assert not done
+                time.sleep(0.01)
+        if part == "documents":
+            assert Document.objects.filter(content__isnull=True).count() == (92 if is_away else 0)
+        assert [row.pk for row in Article.objects.keyword_search("penguins")] == [article.pk]
+        assert_space_in_sync("default")
+
+
+@contextmanager
+def coordinator():
+    """Another connection to it, in a transaction."""
+    known = connection.settings_dict
+    with connect(known["HOST"], known["PORT"], known["NAME"]) as other, other.transaction():
+        yield other
+
+
 def test_the_admin_shows_texts_that_are_elsewhere(distributed, admin_client):
     data = ExternalData.objects.latest("pk")
     assert len(data.content) > 20
@@ -343,12 +385,16 @@ def test_check_finds_and_repairs_what_shards_have_lost(distributed):
     sql_done("DELETE FROM pgknowbase_shard_keywords WHERE id = %s", keys[5])
     sql_done("DELETE FROM pgknowbase_shard_document WHERE id = %s", keys[7])
     sql_done("UPDATE pgknowbase_shard_document SET content = 'altered' WHERE id = %s", keys[8])
+    with pytest.raises(DatabaseError, match="lost the texts of 2 documents"), transaction.atomic():
+        gateway.fetch("default", "documents_distribute", distributed=False, beside=None)
     with pytest.raises(CommandError, match="5 objects have drifted"):
         call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
     call_command("sync_external_models", "blog.Article", "--repair", verbosity=0)
     work()
     call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
     assert_space_in_sync("default")
+    undistribute_space("default", "default")
+    call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
 
 
 def test_hidden_vectors_are_repaired_on_their_shard(distributed):
