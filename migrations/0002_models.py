@@ -126,6 +126,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "pgknowbase_document",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("content__isnull", False), ("digest__isnull", False), _connector="OR"),
+                        name="pgknowbase_document_text",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(

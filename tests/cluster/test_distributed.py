@@ -182,8 +182,10 @@ def test_words_and_texts_lie_where_the_chunks_of_their_object_do(distributed):
     assert places("pgknowbase_shard_document") == places(distributed.store_table)
     assert sql("SELECT count(*), count(words) FROM pgknowbase_keywords") == [(92, 0)]
     assert sql("SELECT count(*), count(content), count(digest) FROM pgknowbase_document") == [(92, 0, 92)]
+    file = sql("SELECT pg_relation_filenode('pgknowbase_document')")
     with pytest.raises(SpaceError, match="distributed already"):
         distribute_space("default", "default")
+    assert sql("SELECT pg_relation_filenode('pgknowbase_document')") != file  # its room is freed, or is once more
 
 
 def test_words_and_texts_come_back_with_the_last_store(articles):
@@ -220,6 +222,8 @@ def test_texts_move_without_being_embedded_anew_and_are_read_where_they_are(arti
         assert (waiting, sql("SELECT count(*) FROM pgknowbase_keywords WHERE stale")) == (0, [(0,)])
         assert {document.pk: document.content for document in Document.objects.all()} == before
         document = Document.objects.only("title").first()
+        moved_since = Document.from_db("default", ["source", "id", "content"], [*document.pk, None])
+        assert moved_since.content == before[document.pk]
         assert (document.content, document.digest is None) == (before[document.pk], move is undistribute_space)
         assert estimate_space("default", "next", space_settings("default")).tokens == tokens
 
@@ -286,7 +290,8 @@ def test_a_text_that_is_not_there_yet_is_waited_for(distributed):
     ((arrived,),) = sql(f"SELECT content {key}", str(article.pk))
     sql_done("UPDATE pgknowbase_shard_document SET content = 'old' WHERE id = %s", str(article.pk))
     assert Executor("default").run_once().written == 0
-    assert gateway.fetch_value("default", "keywords_refresh", max_documents=10) == 0
+    sql_done("UPDATE pgknowbase_keywords SET stale = true WHERE id = %s", str(Article.objects.latest("pk").pk))
+    assert [gateway.fetch_value("default", "keywords_refresh", max_documents=1) for _ in range(2)] == [1, 0]
     sql_done("UPDATE pgknowbase_shard_document SET content = %s WHERE id = %s", arrived, str(article.pk))
     sql_done(f"UPDATE {active_queue()} SET loading_retry_after = NULL")
     work()

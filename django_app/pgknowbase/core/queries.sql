@@ -112,5 +112,9 @@ SELECT array_agg(c.cfgname::text) FROM pg_ts_config AS c WHERE pg_ts_config_is_v
 -- set_backfill --
 SELECT set_config('pgknowbase.backfill', %(value)s, true)
 
--- shard_document --
-SELECT s.content FROM pgknowbase_read_shard_documents(ARRAY[%(source)s::int], ARRAY[%(id)s::text]) AS s
+-- document_content --
+--- Of one that may just have been moved to the shards, or back.
+SELECT coalesce(d.content, s.content)
+FROM pgknowbase_document AS d
+LEFT JOIN pgknowbase_read_shard_documents(ARRAY[%(source)s::int], ARRAY[%(id)s::text]) AS s ON true
+WHERE d.source = %(source)s AND d.id = %(id)s

@@ -37,6 +37,12 @@ class Document(models.Model):
 
     class Meta:
         db_table = "pgknowbase_document"
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(content__isnull=False) | models.Q(digest__isnull=False),
+                name="pgknowbase_document_text",
+            ),
+        )
 
     def __str__(self) -> str:
         return self.title
@@ -51,7 +57,7 @@ class Document(models.Model):
         document = super().from_db(db, field_names, values, **options)
         if db is not None and vars(document).get("content", "") is None:
             try:
-                document.content = gateway.fetch_value(db, "shard_document", source=document.source, id=document.id)
+                document.content = gateway.fetch_value(db, "document_content", source=document.source, id=document.id)
             except DatabaseError as error:
                 if not is_of_cluster(error):
                     raise

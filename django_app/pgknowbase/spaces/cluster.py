@@ -52,10 +52,10 @@ def distribute_space(
         _move_store(using, space, distributed=True, shards=shards)
     chosen = [part for part, is_chosen in ((WORDS, words), (TEXTS, texts)) if is_chosen]
     moved = [part for part in chosen if _move_part(using, part, space, distributed=True)]
+    for part in chosen:  # also where nothing was left to be moved: an attempt may have ended before it freed the room
+        with_short_locks(using, partial(gateway.fetch, using, part.shrink))
     if is_done and not moved:
         raise _nothing_to_do(using, space)
-    for part in chosen:
-        with_short_locks(using, partial(gateway.fetch, using, part.shrink))
     return space
 
 

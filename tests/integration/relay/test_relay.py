@@ -5,7 +5,7 @@ import uuid
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
@@ -74,6 +74,8 @@ def test_owner_is_found_and_follows():
     assert relay().report.metadata == 1
     assert article.external_data.owner == bob
     assert Document.objects.get() == document
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Document.objects.update(content=None)
 
 
 def test_many_events_of_one_object_are_one_rendering():
