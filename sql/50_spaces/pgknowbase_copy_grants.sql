@@ -1,4 +1,4 @@
--- Grants on a table to whoever has them on another one of the same owner.
+-- Grants on a table to whoever has them on another one, and gives it to the owner of that one.
 CREATE OR REPLACE FUNCTION pgknowbase_copy_grants(of_table regclass, to_table regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
@@ -13,5 +13,11 @@ BEGIN
     LOOP
         EXECUTE _statement;
     END LOOP;
+    SELECT format('ALTER TABLE %s OWNER TO %I', to_table, pg_get_userbyid(o.relowner)) INTO _statement
+    FROM pg_class AS o JOIN pg_class AS n ON n.oid = to_table
+    WHERE o.oid = of_table AND n.relowner <> o.relowner;
+    IF FOUND THEN
+        EXECUTE _statement;
+    END IF;
 END
 $pgknowbase$;
