@@ -626,10 +626,12 @@ def processes_are_stopped(server):
 
 
 @pytest.mark.parametrize("hanging", [way_hangs, processes_are_stopped])
-def test_a_server_that_hangs_is_as_one_that_is_down(server, hanging):
+def test_a_server_that_hangs_is_as_one_that_is_down(server, hanging, django_user_model):
     """Also where connections to it are open, whose queries nobody can cancel. All searches end while it hangs."""
     with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SPACE": {"DISTRIBUTED": True}}):
         whole = len(Article.objects.semantic_search("violin", limit=1000))
+        gone = keys_on(server, active_space("default").store_table)
+        article = next(row for row in Article.objects.all() if str(row.pk) in gone)
         with hanging(server):
             with pytest.raises(ServerDownError, match="hang"):
                 list(Article.objects.semantic_search("violin"))
@@ -643,6 +645,9 @@ def test_a_server_that_hangs_is_as_one_that_is_down(server, hanging):
         rows = Article.objects.semantic_search("violin", limit=1000, if_server_down="partial")
         assert len(rows) == whole
         assert not rows.is_partial
+        ada = django_user_model.objects.create_superuser("ada")
+        with hanging(server):
+            assert document_status(ada, article.pk) == 503
 
 
 @pytest.mark.parametrize("message", [b"PREPARE TRANSACTION", b"COMMIT PREPARED"])
