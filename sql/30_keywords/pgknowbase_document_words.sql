@@ -1,7 +1,7 @@
 -- The words of documents; see the columns of pgknowbase_keywords. A language that the
 -- database does not know counts as 'simple'. A key without a document has no row, nor one whose text is on its way to its shard. Words of the title have the weight A. '^0'
 -- marks words whose places are made up (pgknowbase_count_words), so that they tell no phrase.
--- requires: pgknowbase_count_words, pgknowbase_tokenize_ascii, pgknowbase_tokenize_document_v1, pgknowbase_word_maker, pgknowbase_read_shard_documents
+-- requires: pgknowbase_count_words, pgknowbase_tokenize_ascii, pgknowbase_tokenize_document_v1, pgknowbase_word_maker, pgknowbase_read_shard_documents_v1
 CREATE OR REPLACE FUNCTION pgknowbase_document_words(sources integer[], ids text[])
 RETURNS TABLE (source integer, id text, language text, maker text, words tsvector, frequent jsonb, length integer)
 LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off
@@ -25,7 +25,7 @@ AS $pgknowbase$
             SELECT t.title, t.content, t.digest, t.language FROM pgknowbase_document AS t
             WHERE t.source = o.source AND t.id = o.id OFFSET 0
         ) AS d
-        LEFT JOIN pgknowbase_read_shard_documents(sources, ids) AS s
+        LEFT JOIN pgknowbase_read_shard_documents_v1(sources, ids) AS s
             ON s.source = o.source AND s.id = o.id AND s.digest = d.digest
         JOIN spoken AS l ON l.language = CASE
             WHEN d.language IN (SELECT s.language FROM spoken AS s) THEN d.language ELSE 'simple' END

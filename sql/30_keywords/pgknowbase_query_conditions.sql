@@ -6,7 +6,7 @@
 --   long     with phrases: by language, the condition of documents that do not tell the places of their words
 --   found    which phrases such documents have, as a tsvector, by source:id. Their texts are read, up to a million words in
 --            all, the shortest texts first; beyond, no phrase is found
--- requires: pgknowbase_query_condition, pgknowbase_word_maker, pgknowbase_contains_phrase, pgknowbase_read_shard_documents
+-- requires: pgknowbase_query_condition, pgknowbase_word_maker, pgknowbase_contains_phrase, pgknowbase_read_shard_documents_v1
 CREATE OR REPLACE FUNCTION pgknowbase_query_conditions(query text, sources integer[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT SET jit = off
 SET standard_conforming_strings = on -- a session may read the backslashes below in another way
@@ -79,7 +79,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT t.title, t.content FROM pgknowbase_document AS t WHERE t.source = d.source AND t.id = d.id OFFSET 0
         ) AS t
-        LEFT JOIN pgknowbase_read_shard_documents(
+        LEFT JOIN pgknowbase_read_shard_documents_v1(
             (SELECT array_agg(o.source) FROM long AS o), (SELECT array_agg(o.id) FROM long AS o)) AS s
             ON s.source = d.source AND s.id = d.id
         WHERE pgknowbase_contains_phrase(

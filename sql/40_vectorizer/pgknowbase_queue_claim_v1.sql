@@ -141,7 +141,7 @@ BEGIN
             SELECT t.title, t.content, t.digest FROM pgknowbase_document AS t
             WHERE t.source = l.source AND t.id = l.id OFFSET 0
         ) AS d
-        LEFT JOIN pgknowbase_read_shard_documents(
+        LEFT JOIN pgknowbase_read_shard_documents_v1(
             (SELECT array_agg(o.source) FROM leased AS o), (SELECT array_agg(o.id) FROM leased AS o)) AS s
             ON s.source = l.source AND s.id = l.id AND s.digest = d.digest
         $sql$, _queue) USING _items, _lease, _is_marked;

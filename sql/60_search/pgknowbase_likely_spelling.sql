@@ -64,7 +64,7 @@ BEGIN
         SELECT tsvector_to_array(pgknowbase_tokenize_document_v1(
             'simple', concat(f.title, ' ', left(coalesce(f.content, s.content), 20000)))) AS words
         FROM seen_document AS f
-        LEFT JOIN pgknowbase_read_shard_documents(
+        LEFT JOIN pgknowbase_read_shard_documents_v1(
             (SELECT array_agg(o.source) FROM seen_document AS o), (SELECT array_agg(o.id) FROM seen_document AS o)) AS s
             ON s.source = f.source AND s.id = f.id
     )

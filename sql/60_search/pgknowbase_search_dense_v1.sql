@@ -250,7 +250,7 @@ BEGIN
         ) AS b
         ORDER BY b.similarity DESC, b.external_data_id LIMIT max_hits OFFSET greatest(skip, 0)
     ) AS h
-    LEFT JOIN pgknowbase_read_shard_documents(_sources, CASE WHEN spans THEN _keys END) AS d
+    LEFT JOIN pgknowbase_read_shard_documents_v1(_sources, CASE WHEN spans THEN _keys END) AS d
         ON d.source = h.source AND d.id = h.object_key
     LEFT JOIN LATERAL pgknowbase_chunk_offsets(
         h.source, CASE WHEN spans THEN h.object_key END, h.chunk, _space.template, d.content) AS p ON true

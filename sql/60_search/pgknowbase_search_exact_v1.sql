@@ -30,7 +30,7 @@ BEGIN
         ORDER BY u.similarity DESC, u.external_data_id LIMIT max_hits OFFSET greatest(skip, 0)
     ) AS h
     LEFT JOIN pgknowbase_space AS s ON s.is_active
-    LEFT JOIN pgknowbase_read_shard_documents(_found.hit_sources, CASE WHEN spans THEN _found.keys END) AS d
+    LEFT JOIN pgknowbase_read_shard_documents_v1(_found.hit_sources, CASE WHEN spans THEN _found.keys END) AS d
         ON d.source = h.source AND d.id = h.object_key
     LEFT JOIN LATERAL pgknowbase_chunk_offsets(
         h.source, CASE WHEN spans THEN h.object_key END, h.chunk, s.template, d.content) AS p ON true

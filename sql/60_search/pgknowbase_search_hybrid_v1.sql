@@ -137,7 +137,7 @@ BEGIN
         f.score
     FROM fused AS f
     LEFT JOIN pgknowbase_space AS s ON s.is_active
-    LEFT JOIN pgknowbase_read_shard_documents(
+    LEFT JOIN pgknowbase_read_shard_documents_v1(
         (SELECT array_agg(o.source) FROM fused AS o), (SELECT array_agg(o.object_key) FROM fused AS o)) AS d
         ON d.source = f.source AND d.id = f.object_key
     LEFT JOIN LATERAL pgknowbase_chunk_offsets(f.source, f.object_key, f.chunk, s.template, d.content) AS p ON true

@@ -42,7 +42,7 @@ BEGIN
     LEFT JOIN pgknowbase_keyword_chunks(
         _read.words, _read.prefixes, _sources, _keys, _most_chunks, filter.synonyms) AS c ON c.place = h.place
     LEFT JOIN pgknowbase_space AS s ON s.is_active
-    LEFT JOIN pgknowbase_read_shard_documents(_sources, _keys) AS d ON d.source = h.source AND d.id = h.object_key
+    LEFT JOIN pgknowbase_read_shard_documents_v1(_sources, _keys) AS d ON d.source = h.source AND d.id = h.object_key
     LEFT JOIN LATERAL pgknowbase_chunk_offsets(h.source, h.object_key, c.chunk, s.template, d.content) AS p ON true
     ORDER BY h.place;
 END

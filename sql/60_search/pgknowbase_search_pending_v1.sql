@@ -88,7 +88,7 @@ BEGIN
         ) AS k ON true
     ), elsewhere AS MATERIALIZED (
         SELECT s.source, s.id, s.content
-        FROM pgknowbase_read_shard_documents(
+        FROM pgknowbase_read_shard_documents_v1(
             (SELECT array_agg(w.source) FROM waiting AS w WHERE w.words IS NULL),
             (SELECT array_agg(w.key) FROM waiting AS w WHERE w.words IS NULL)) AS s
     ), text AS (

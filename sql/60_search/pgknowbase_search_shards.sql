@@ -136,7 +136,7 @@ BEGIN
     SELECT u.source, u.object_key, u.external_data_id, u.chunk_seq, u.chunk, p.span, u.similarity, NULL::float8, u.similarity
     FROM unnest(_sources, _keys, _ids, _seqs, _chunks, _similarities) WITH ORDINALITY AS u (
         source, object_key, external_data_id, chunk_seq, chunk, similarity, place)
-    LEFT JOIN pgknowbase_read_shard_documents(_sources, CASE WHEN spans THEN _keys END) AS d
+    LEFT JOIN pgknowbase_read_shard_documents_v1(_sources, CASE WHEN spans THEN _keys END) AS d
         ON d.source = u.source AND d.id = u.object_key
     LEFT JOIN LATERAL pgknowbase_chunk_offsets(
         u.source, CASE WHEN spans THEN u.object_key END, u.chunk, _space.template, d.content) AS p ON true

@@ -39,7 +39,7 @@ BEGIN
             SELECT t.title, t.content, t.language FROM pgknowbase_document AS t
             WHERE t.source = e.content_type_id AND t.id = e.object_key OFFSET 0
         ) AS d
-        LEFT JOIN pgknowbase_read_shard_documents(
+        LEFT JOIN pgknowbase_read_shard_documents_v1(
             (SELECT array_agg(o.content_type_id) FROM object AS o), (SELECT array_agg(o.object_key) FROM object AS o)) AS r
             ON r.source = e.content_type_id AND r.id = e.object_key
         CROSS JOIN LATERAL (SELECT coalesce(d.content, r.content) AS content) AS f

@@ -29,7 +29,7 @@ BEGIN
         LEFT JOIN LATERAL (
             SELECT t.title, t.content, t.digest FROM pgknowbase_document AS t WHERE t.source = $1 AND t.id = k.key OFFSET 0
         ) AS d ON true
-        LEFT JOIN pgknowbase_read_shard_documents(ARRAY[$1], $2) AS s ON s.id = k.key AND s.digest = d.digest
+        LEFT JOIN pgknowbase_read_shard_documents_v1(ARRAY[$1], $2) AS s ON s.id = k.key AND s.digest = d.digest
         $sql$, _store, _queue, _failed) USING source_id, object_keys;
 END
 $pgknowbase$;

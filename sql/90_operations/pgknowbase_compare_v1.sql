@@ -3,7 +3,7 @@
 -- itself differs from what the external data says of it, or its words are missing. waits: an event or another try is
 -- still to come. The caller has held the objects' locks since before it read the rows, so whatever differs and does not
 -- wait has drifted. rows: as for pgknowbase_apply_v1; a key without a row is not to be in the index.
--- requires: pgknowbase_objects_with_pending_events_v1, pgknowbase_read_shard_documents
+-- requires: pgknowbase_objects_with_pending_events_v1, pgknowbase_read_shard_documents_v1
 CREATE OR REPLACE FUNCTION pgknowbase_compare_v1(source_id integer, source_label text, object_keys text[], rows jsonb)
 RETURNS TABLE (object_key text, fault text, fields text[], waits boolean)
 LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY INVOKER SET search_path FROM CURRENT
@@ -51,7 +51,7 @@ AS $pgknowbase$
         LEFT JOIN LATERAL (
             SELECT t.* FROM pgknowbase_document AS t WHERE t.source = source_id AND t.id = k.object_key OFFSET 0
         ) AS d ON true
-        LEFT JOIN pgknowbase_read_shard_documents(ARRAY[source_id], object_keys, with_texts => false) AS s
+        LEFT JOIN pgknowbase_read_shard_documents_v1(ARRAY[source_id], object_keys, with_texts => false) AS s
             ON s.id = k.object_key AND d.content IS NULL
         LEFT JOIN LATERAL (
             SELECT y.id FROM pgknowbase_keywords AS y WHERE y.source = source_id AND y.id = k.object_key OFFSET 0

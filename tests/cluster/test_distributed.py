@@ -81,8 +81,7 @@ def articles(transactional_db):
         drop_space("default", space.name, discard=True)
     EmbeddingSpace.objects.update(name="default")
     rebuild_space("default")
-    gateway.fetch("default", "keywords_distribute", distributed=False, beside=None)
-    gateway.fetch("default", "documents_distribute", distributed=False, beside=None)
+    sql("SELECT pgknowbase_keywords_distribute_v1(false), pgknowbase_documents_distribute_v1(false)")
 
 
 @pytest.fixture
@@ -228,11 +227,11 @@ def test_texts_move_without_being_embedded_anew_and_are_read_where_they_are(arti
         assert estimate_space("default", "next", space_settings("default")).tokens == tokens
 
 
-@pytest.mark.parametrize("part", ["documents", "keywords"])
+@pytest.mark.parametrize("part", ["texts", "words"])
 def test_who_waits_for_a_move_writes_where_it_went(articles, part):
     """And holds no rows that the move is to write; searches do not wait for it."""
     space = distribute_space("default", "default", shards=SHARDS, words=False, texts=False)
-    table = part.replace("documents", "document")
+    table = "document" if part == "texts" else "keywords"
     waited_for = (
         "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
     )
@@ -240,11 +239,11 @@ def test_who_waits_for_a_move_writes_where_it_went(articles, part):
     for is_away in (True, False):
         article.body = f"penguins walk on ice, {is_away}"
         article.save()
-        if part == "keywords":
+        if part == "words":
             Worker(relay_only=True).run_until_idle()
             sql_done("UPDATE pgknowbase_keywords SET words = '', stale = true WHERE id = %s", str(article.pk))
         with ExitStack() as stack, transaction.atomic():
-            gateway.fetch("default", f"{part}_distribute", distributed=is_away, beside=space.pk)
+            gateway.fetch("default", "part_distribute", part=part, distributed=is_away, beside=space.pk)
             with coordinator() as other:
                 if is_away:
                     assert len(other.execute(f"SELECT FROM pgknowbase_{table}").fetchall()) == 92
@@ -255,7 +254,7 @@ def test_who_waits_for_a_move_writes_where_it_went(articles, part):
             while not sql(waited_for)[0][0]:
                 assert not done
                 time.sleep(0.01)
-        if part == "documents":
+        if part == "texts":
             assert Document.objects.filter(content__isnull=True).count() == (92 if is_away else 0)
         assert [row.pk for row in Article.objects.keyword_search("penguins")] == [article.pk]
         assert_space_in_sync("default")
@@ -391,7 +390,7 @@ def test_check_finds_and_repairs_what_shards_have_lost(distributed):
     sql_done("DELETE FROM pgknowbase_shard_document WHERE id = %s", keys[7])
     sql_done("UPDATE pgknowbase_shard_document SET content = 'altered' WHERE id = %s", keys[8])
     with pytest.raises(DatabaseError, match="lost the texts of 2 documents"), transaction.atomic():
-        gateway.fetch("default", "documents_distribute", distributed=False, beside=None)
+        sql("SELECT pgknowbase_documents_distribute_v1(false)")
     with pytest.raises(CommandError, match="5 objects have drifted"):
         call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
     call_command("sync_external_models", "blog.Article", "--repair", verbosity=0)

@@ -44,7 +44,7 @@ SELECT * FROM pgknowbase_pgai_copy_v1(%(vectorizer)s, %(space)s, %(source)s, %(r
 
 -- document_texts --
 SELECT d.id, d.title, coalesce(d.content, s.content) FROM pgknowbase_document AS d
-LEFT JOIN pgknowbase_read_shard_documents(ARRAY[%(source)s], %(ids)s::text[]) AS s ON s.id = d.id AND s.digest = d.digest
+LEFT JOIN pgknowbase_read_shard_documents_v1(ARRAY[%(source)s], %(ids)s::text[]) AS s ON s.id = d.id AND s.digest = d.digest
 WHERE d.source = %(source)s AND d.id = ANY (%(ids)s::text[]) AND coalesce(d.content, s.content) IS NOT NULL ORDER BY d.id
 
 -- queue_done --

@@ -116,5 +116,5 @@ SELECT set_config('pgknowbase.backfill', %(value)s, true)
 --- Of one that may just have been moved to the shards, or back.
 SELECT coalesce(d.content, s.content)
 FROM pgknowbase_document AS d
-LEFT JOIN pgknowbase_read_shard_documents(ARRAY[%(source)s::int], ARRAY[%(id)s::text]) AS s ON true
+LEFT JOIN pgknowbase_read_shard_documents_v1(ARRAY[%(source)s::int], ARRAY[%(id)s::text]) AS s ON true
 WHERE d.source = %(source)s AND d.id = %(id)s

@@ -67,7 +67,7 @@ WITH page AS MATERIALIZED (
 )
 SELECT p.source, p.id, p.title, coalesce(p.content, s.content, '')
 FROM page AS p
-LEFT JOIN pgknowbase_read_shard_documents(
+LEFT JOIN pgknowbase_read_shard_documents_v1(
     (SELECT array_agg(o.source) FROM page AS o), (SELECT array_agg(o.id) FROM page AS o)) AS s
     ON s.source = p.source AND s.id = p.id
 ORDER BY p.source, p.id
@@ -81,7 +81,7 @@ WITH drawn AS MATERIALIZED (
 )
 SELECT p.source, p.id, p.title, coalesce(p.content, s.content, '')
 FROM drawn AS p
-LEFT JOIN pgknowbase_read_shard_documents(
+LEFT JOIN pgknowbase_read_shard_documents_v1(
     (SELECT array_agg(o.source) FROM drawn AS o), (SELECT array_agg(o.id) FROM drawn AS o)) AS s
     ON s.source = p.source AND s.id = p.id
 ORDER BY p.source, p.id

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from django.db import DatabaseError
 
@@ -16,16 +16,8 @@ from pgknowbase.spaces.specification import find_space
 Moved = TypeVar("Moved")
 
 
-class Part(NamedTuple):
-    """What all spaces have in common, with the queries that move it and that free the room it took."""
-
-    name: str
-    move: str
-    shrink: str
-
-
-WORDS = Part("words", "keywords_distribute", "keywords_shrink")
-TEXTS = Part("texts", "documents_distribute", "documents_shrink")
+# Of documents, which all spaces have in common.
+PARTS = ("words", "texts")
 
 
 def distribute_space(
@@ -50,10 +42,10 @@ def distribute_space(
     is_done = space.distributed
     if not is_done:
         _move_store(using, space, distributed=True, shards=shards)
-    chosen = [part for part, is_chosen in ((WORDS, words), (TEXTS, texts)) if is_chosen]
+    chosen = [part for part, is_chosen in zip(PARTS, (words, texts), strict=True) if is_chosen]
     moved = [part for part in chosen if _move_part(using, part, space, distributed=True)]
     for part in chosen:  # also where nothing was left to be moved: an attempt may have ended before it freed the room
-        with_short_locks(using, partial(gateway.fetch, using, part.shrink))
+        with_short_locks(using, partial(gateway.fetch, using, "part_shrink", part=part))
     if is_done and not moved:
         raise _nothing_to_do(using, space)
     return space
@@ -70,7 +62,7 @@ def undistribute_space(using: str, name: str) -> EmbeddingSpace:
     if not is_done:
         _move_store(using, space, distributed=False)
     is_last = not EmbeddingSpace.objects.using(using).filter(distributed=True).exists()
-    moved = [part for part in (WORDS, TEXTS) if is_last and _move_part(using, part, space, distributed=False)]
+    moved = [part for part in PARTS if is_last and _move_part(using, part, space, distributed=False)]
     if is_done and not moved:
         raise _nothing_to_do(using, space)
     return space
@@ -87,12 +79,15 @@ def _move_store(using: str, space: EmbeddingSpace, *, distributed: bool, shards:
     space.refresh_from_db(using=using)
 
 
-def _move_part(using: str, part: Part, space: EmbeddingSpace, *, distributed: bool) -> bool:
+def _move_part(using: str, part: str, space: EmbeddingSpace, *, distributed: bool) -> bool:
     """Whether there was anything to be moved."""
     return _moved(
-        f"The {part.name} of documents stay where they are",
+        f"The {part} of documents stay where they are",
         lambda: with_short_locks(
-            using, lambda: bool(gateway.fetch_value(using, part.move, distributed=distributed, beside=space.pk))
+            using,
+            lambda: bool(
+                gateway.fetch_value(using, "part_distribute", part=part, distributed=distributed, beside=space.pk)
+            ),
         ),
     )
 

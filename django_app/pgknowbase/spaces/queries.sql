@@ -8,21 +8,17 @@ SELECT pgknowbase_space_create_v1(
 -- space_distribute --
 SELECT pgknowbase_space_distribute_v1(%(space)s, %(distributed)s, %(shards)s)
 
--- keywords_distribute --
---- beside: a space; the words shall lie where its store does.
-SELECT pgknowbase_keywords_distribute_v1(%(distributed)s, coalesce((
-    SELECT format('%%I.%%I', s.store_schema, s.store_table) FROM pgknowbase_space AS s WHERE s.id = %(beside)s), 'none'))
+-- part_distribute --
+--- part: words or texts. beside: a space; they shall lie where its store does.
+SELECT CASE %(part)s
+    WHEN 'words' THEN pgknowbase_keywords_distribute_v1(%(distributed)s, s.store)
+    ELSE pgknowbase_documents_distribute_v1(%(distributed)s, s.store) END
+FROM (SELECT format('%%I.%%I', p.store_schema, p.store_table) AS store FROM pgknowbase_space AS p WHERE p.id = %(beside)s) AS s
 
--- documents_distribute --
---- beside: as above.
-SELECT pgknowbase_documents_distribute_v1(%(distributed)s, coalesce((
-    SELECT format('%%I.%%I', s.store_schema, s.store_table) FROM pgknowbase_space AS s WHERE s.id = %(beside)s), 'none'))
-
--- documents_shrink --
-SELECT pgknowbase_documents_shrink_v1()
-
--- keywords_shrink --
-SELECT pgknowbase_keywords_shrink_v1()
+-- part_shrink --
+SELECT CASE %(part)s
+    WHEN 'words' THEN pgknowbase_keywords_shrink_v1()::text
+    ELSE pgknowbase_documents_shrink_v1()::text END
 
 -- space_activate --
 SELECT pgknowbase_space_activate_v1(%(space)s)

@@ -5,7 +5,7 @@
 --   with_texts   false: who compares texts need not be sent them
 --
 -- Where the search is to answer without some servers, from the others: see pgknowbase_shards_that_answer.
-CREATE OR REPLACE FUNCTION pgknowbase_read_shard_documents(
+CREATE OR REPLACE FUNCTION pgknowbase_read_shard_documents_v1(
     sources integer[], ids text[], with_texts boolean DEFAULT true)
 RETURNS TABLE (source integer, id text, content text, digest text)
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 100 SET search_path FROM CURRENT
