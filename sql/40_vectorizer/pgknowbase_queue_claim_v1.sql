@@ -9,7 +9,7 @@
 -- without a row was taken for dead and gets nothing until it has beaten again. What is left of its last lease, after a
 -- lost connection, is given back first.
 -- fresh_only: leave backfills to later, because a cap has paused them.
--- marked: show the objects as 'processing', which writes each of them and its entries in the indexes once more.
+-- marked: show the objects as 'processing', which writes each of them, and its place in each index, a second time.
 -- lease: the moment at which it ends; it is also the token with which the item is acknowledged.
 -- enable_seqscan: the rows are few and known by key or place; the statistics of a table that fills say otherwise.
 -- jit: before Postgres 18 a path switched off counts as a dear one, and what is dear is compiled, 250 ms a statement.

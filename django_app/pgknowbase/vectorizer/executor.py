@@ -54,7 +54,7 @@ EMBED_BATCH_SIZE = 200
 # let a fresh document wait longer for the batch before its own.
 CALLS_PER_BATCH = 2
 # After a batch that took less, the objects of the next one are not shown as processing while they are: nobody would
-# see it, and it writes each of them, with its entries in the indexes, once more.
+# see it, and it writes each of them, and its place in each index, a second time.
 SHOWN_SECONDS = 1.0
 # Another worker is writing the document at this moment.
 BUSY_SECONDS = 0.1
