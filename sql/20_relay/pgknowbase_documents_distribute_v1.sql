@@ -59,9 +59,9 @@ BEGIN
     END LOOP;
     IF distributed THEN
         CREATE TRIGGER pgknowbase_shard_document_delete AFTER DELETE ON pgknowbase_document
-            REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_document_remove();
+            REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_rows_remove('pgknowbase_shard_document');
         CREATE TRIGGER pgknowbase_shard_document_truncate AFTER TRUNCATE ON pgknowbase_document
-            FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_document_remove();
+            FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_rows_remove('pgknowbase_shard_document');
     ELSE
         -- At the end, because searches wait for it.
         DROP TRIGGER pgknowbase_shard_document_delete ON pgknowbase_document;

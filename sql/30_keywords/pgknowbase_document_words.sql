@@ -1,5 +1,5 @@
--- The words of documents; see the columns of pgknowbase_keywords. A language that the
--- database does not know counts as 'simple'. A key without a document has no row, nor one whose text is on its way to its shard. Words of the title have the weight A. '^0'
+-- The words of documents; see the columns of pgknowbase_keywords. A language that the database does not know counts as 'simple'.
+-- A key without a document has no row, nor one whose text is on its way to its shard. Words of the title have the weight A. '^0'
 -- marks words whose places are made up (pgknowbase_count_words), so that they tell no phrase.
 -- requires: pgknowbase_count_words, pgknowbase_tokenize_ascii, pgknowbase_tokenize_document_v1, pgknowbase_word_maker, pgknowbase_read_shard_documents_v1
 CREATE OR REPLACE FUNCTION pgknowbase_document_words(sources integer[], ids text[])

@@ -43,9 +43,9 @@ BEGIN
     ANALYZE pgknowbase_shard_keywords;
     PERFORM pgknowbase_copy_grants('pgknowbase_keywords', 'pgknowbase_shard_keywords');
     CREATE TRIGGER pgknowbase_shard_keywords_delete AFTER DELETE ON pgknowbase_keywords
-        REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_keywords_remove();
+        REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_rows_remove('pgknowbase_shard_keywords');
     CREATE TRIGGER pgknowbase_shard_keywords_truncate AFTER TRUNCATE ON pgknowbase_keywords
-        FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_keywords_remove();
+        FOR EACH STATEMENT EXECUTE FUNCTION pgknowbase_shard_rows_remove('pgknowbase_shard_keywords');
     RETURN true;
 END
 $pgknowbase$;

@@ -196,7 +196,9 @@ def test_words_and_texts_come_back_with_the_last_store(articles):
         )
 
     before = kept()
-    distribute_space("default", "default", shards=SHARDS, words=False, texts=False)
+    options = ("--shards", SHARDS, "--no-words", "--no-texts")
+    call_command("pgknowbase_space", "distribute", "default", *options, verbosity=0)
+    assert active_space("default").distributed
     assert kept() == before
     distribute_space("default", "default")
     add_space("default", "spread", space_settings("spread", distributed=True))

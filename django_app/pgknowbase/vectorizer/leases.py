@@ -19,6 +19,7 @@ logger = logging.getLogger("pgknowbase.vectorizer")
 LEASE_SECONDS = 3600.0
 # Without a heartbeat nobody notices that a process has died, so its leases must end soon by themselves.
 UNWATCHED_LEASE_SECONDS = 120.0
+# Until a text that is on its way to a server of the cluster is looked for again.
 ABSENT_SECONDS = 0.5
 
 

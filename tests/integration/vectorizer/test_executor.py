@@ -2,6 +2,7 @@
 
 import time
 
+import psycopg
 import pytest
 from django.db import connection, connections
 
@@ -62,6 +63,23 @@ def test_document_becomes_chunks(index, assert_complete, provider):
     assert data.processed_at is not None
     assert queue() == []
     assert index().idle
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0.0, "processing"), (1000.0, "pending")])
+def test_objects_are_shown_as_processing_after_a_batch_that_took_long(
+    index, provider, monkeypatch, database_url, seconds, status
+):
+    monkeypatch.setattr("pgknowbase.vectorizer.executor.SHOWN_SECONDS", seconds)
+    seen = []
+
+    def look(texts):
+        with psycopg.connect(database_url) as other:
+            seen.extend(other.execute("SELECT status FROM pgknowbase_externaldata").fetchall())
+
+    provider.before = look
+    Note.notes.create(text="hello")
+    assert index().written == 1
+    assert seen == [(status,)]
 
 
 def test_only_the_changed_paragraph_is_embedded(index, assert_complete, provider):
