@@ -1,6 +1,8 @@
 """CPU seconds of processes: on a busy machine they tell more than the clock."""
 
 import os
+import sys
+import time
 from typing import Any
 
 import psutil
@@ -34,6 +36,13 @@ class Meter:
 
 
 def own(process: psutil.Process) -> float:
+    """CPU seconds of a process, without its children; 0 where it is gone."""
+    if sys.platform == "linux":
+        # psutil reads ticks of 10 ms. This clock, whose number clock_getcpuclockid(3) makes, counts nanoseconds.
+        try:
+            return time.clock_gettime((~process.pid << 3) | 2)
+        except OSError:
+            return 0.0
     try:
         times = process.cpu_times()
     except psutil.NoSuchProcess:

@@ -68,7 +68,7 @@ def _idle_cpu(connection: psycopg.Connection[Any], worker: Child, seconds: float
     for _ in range(3):
         before = meter.seconds([worker.process.pid])
         time.sleep(seconds / 3)
-        found.append(100 * (meter.seconds([worker.process.pid]) - before) / (seconds / 3))
+        found.append(100 * meter.since(before, [worker.process.pid]) / (seconds / 3))
     return found
 
 
