@@ -18,6 +18,7 @@ DECLARE
     _is_distributed boolean;
     _changed text[];
     _failed text[];
+    _queued text[];
 BEGIN
     LOCK TABLE pgknowbase_document IN ROW EXCLUSIVE MODE; -- as the INSERT does; before, or where texts lie could change
     _is_distributed := to_regclass('pgknowbase_shard_document') IS NOT NULL;
@@ -38,12 +39,6 @@ BEGIN
         RETURNING d.id
     )
     SELECT array_agg(w.id) INTO _changed FROM written AS w;
-    IF _is_distributed AND _changed IS NOT NULL THEN
-        INSERT INTO pgknowbase_shard_document AS d (source, id, content)
-        SELECT source_id, r.object_key, r.content
-        FROM jsonb_to_recordset(rows) AS r (object_key text, content text) WHERE r.object_key = ANY (_changed)
-        ON CONFLICT (source, id) DO UPDATE SET content = excluded.content;
-    END IF;
 
     -- Their text is the same, so no trigger of pgai queues them.
     SELECT array_agg(e.object_key) INTO _failed
@@ -53,6 +48,14 @@ BEGIN
         WHERE x.content_type_id = source_id AND x.object_key = r.object_key OFFSET 0
     ) AS e
     WHERE e.status = 'failed' AND e.object_key <> ALL (coalesce(_changed, '{}'));
+    _queued := coalesce(_changed, '{}') || coalesce(_failed, '{}');
+    IF _is_distributed AND _queued <> '{}' THEN
+        -- Of the failed ones too: theirs may be lost on its shard, which is one of the reasons to fail.
+        INSERT INTO pgknowbase_shard_document AS d (source, id, content)
+        SELECT source_id, r.object_key, r.content
+        FROM jsonb_to_recordset(rows) AS r (object_key text, content text) WHERE r.object_key = ANY (_queued)
+        ON CONFLICT (source, id) DO UPDATE SET content = excluded.content;
+    END IF;
     PERFORM pgknowbase_requeue_v1(source_id, _failed, false);
 
     RETURN QUERY
@@ -84,14 +87,16 @@ BEGIN
         content_hash = excluded.content_hash, metadata = excluded.metadata, tags = excluded.tags,
         owner_id = excluded.owner_id, is_public = excluded.is_public, is_active = true,
         similarity_threshold = excluded.similarity_threshold,
-        status = CASE
-            WHEN e.content_hash <> excluded.content_hash OR e.status = 'failed' THEN 'pending' ELSE e.status
-        END,
-        error = '', attempts = 0, retry_at = NULL, refresh_at = excluded.refresh_at, updated_at = statement_timestamp()
+        -- One that a worker has given up since _failed was read stays as it is now: it is in no queue.
+        status = CASE WHEN e.object_key = ANY (_queued) THEN 'pending' ELSE e.status END,
+        error = CASE WHEN e.status = 'failed' AND e.object_key <> ALL (_queued) THEN e.error ELSE '' END,
+        attempts = CASE WHEN e.status = 'failed' AND e.object_key <> ALL (_queued) THEN e.attempts ELSE 0 END,
+        retry_at = CASE WHEN e.status = 'failed' AND e.object_key <> ALL (_queued) THEN e.retry_at END,
+        refresh_at = excluded.refresh_at, updated_at = statement_timestamp()
     RETURNING e.object_key, CASE
         -- A row that ON CONFLICT has updated was locked first, which its xmax tells.
         WHEN e.xmax = 0 THEN 'created'
-        WHEN e.object_key = ANY (coalesce(_changed, '{}') || coalesce(_failed, '{}')) THEN 'updated'
+        WHEN e.object_key = ANY (_queued) THEN 'updated'
         ELSE 'metadata'
     END, e.id;
 

@@ -20,11 +20,13 @@ from django.urls import reverse
 from psycopg.errors import LockNotAvailable
 
 from pgknowbase.agents import DjangoDeps
-from pgknowbase.agents.toolsets.knowledge import search_knowledge
+from pgknowbase.agents.toolsets.knowledge import fetch_knowledge, search_knowledge
+from pgknowbase.chat.models import ChatSession
+from pgknowbase.chat.retrieval import digest, resolved
 from pgknowbase.core import gateway
-from pgknowbase.errors import ServerDownError, SpaceError
+from pgknowbase.errors import ServerDownError, SpaceError, ToolRefusedError
 from pgknowbase.mcp.identity import FixedUser
-from pgknowbase.mcp.tools import TOOLS, SearchArguments
+from pgknowbase.mcp.tools import TOOLS, FetchArguments, SearchArguments
 from pgknowbase.models import Chunk, Document, EmbeddingSpace, ExternalData
 from pgknowbase.operations.doctor.examine import examine
 from pgknowbase.operations.estimate import estimate_space
@@ -300,6 +302,35 @@ def test_a_text_that_is_not_there_yet_is_waited_for(distributed):
     assert [row.pk for row in Article.objects.keyword_search("penguins")] == [article.pk]
 
 
+def test_a_text_that_is_lost_fails_its_object_which_is_rendered_anew(distributed):
+    article = Article.objects.earliest("pk")
+    article.body = "penguins walk on ice"
+    article.save()
+    Worker(relay_only=True).run_until_idle()
+    data = ExternalData.objects.get(content_type__model="article", object_key=article.pk)
+    key = (data.content_type_id, data.object_key)
+    sql_done("DELETE FROM pgknowbase_shard_document WHERE source = %s AND id = %s", *key)
+    for waited, delay in (("0.2 s", 0.5), ("10 s", 8)):
+        sql_done(f"UPDATE {active_queue()} SET loading_retry_after = NULL, queued_at = now() - %s::interval", waited)
+        assert Executor("default").run_once().written == 0
+        ((left,),) = sql(f"SELECT extract(epoch FROM loading_retry_after - clock_timestamp()) FROM {active_queue()}")
+        assert delay / 2 < left <= delay
+        data.refresh_from_db()
+        assert (data.status, data.attempts) == ("pending", 0)
+    sql_done(f"UPDATE {active_queue()} SET loading_retry_after = NULL, queued_at = now() - interval '1 hour'")
+    assert Executor("default").run_once().written == 0
+    assert sql(f"SELECT count(*) FROM {active_queue()}") == [(0,)]
+    data.refresh_from_db()
+    assert (data.status, data.attempts, data.retry_at is None) == ("failed", 1, False)
+    assert "sync_external_models --repair" in data.error
+    sql_done("UPDATE pgknowbase_externaldata SET retry_at = now() WHERE id = %s", data.pk)
+    work()
+    data.refresh_from_db()
+    assert (data.status, data.error, article.body in data.content) == ("completed", "", True)
+    assert_space_in_sync("default")
+    assert [row.pk for row in Article.objects.keyword_search("penguins")] == [article.pk]
+
+
 def active_queue():
     ((name,),) = sql(
         "SELECT format('%%I.%%I', v.queue_schema, v.queue_table) FROM ai.vectorizer AS v WHERE v.id = %s",
@@ -524,7 +555,7 @@ def test_the_others_answer_where_that_is_asked(server, distributed, django_user_
         with pytest.raises(ServerDownError):
             list(Article.objects.semantic_search("violin"))
     ada = django_user_model.objects.create_superuser("ada")
-    assert {document_status(ada, key) for key in gone & set(map(str, wide))} == {503}
+    assert_readers_say_that_the_text_is_away(ada, min(gone & set(map(str, wide))))
     assert {document_status(ada, hit[0]) for hit in left[:3]} == {200}
     with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SEARCH": {"IF_SERVER_DOWN": "partial"}}):
         assert_every_surface_says_partial(ada)
@@ -538,6 +569,36 @@ def document_status(user, key):
     client = Client()
     client.force_login(user)
     return client.get("/api/knowledge/document/", {"model": "blog.article", "key": key}).status_code
+
+
+def assert_readers_say_that_the_text_is_away(user, key):
+    """Each in bounded time, and the admin by a page of its own."""
+    assert document_status(user, key) == 503
+    data = ExternalData.objects.get(content_type__model="article", object_key=key)
+    with pytest.raises(ServerDownError, match=f"text of '{key}'"):
+        str(data.content)
+    with pytest.raises(ServerDownError, match="chunks"):
+        list(data.chunks)
+    with pytest.raises(ServerDownError, match="text"):
+        TOOLS["fetch"].call(FetchArguments(id=f"blog.Article:{key}"), FixedUser(user.username))
+    with pytest.raises(ToolRefusedError, match="text"):
+        asyncio.run(fetch_knowledge(SimpleNamespace(deps=DjangoDeps(user_id=user.pk)), data.pk))
+    citation = {"number": 1, "model": "blog.Article", "object_key": key, "title": "", "chunk": 0, "start": 0, "end": 9}
+    citation["digest"] = digest("gone")
+    with pytest.raises(ServerDownError, match="text"):
+        resolved(citation, user, around=10)
+    client = Client()
+    client.force_login(user)
+    session = ChatSession.objects.create(user=user)
+    answer = session.messages.create(role="assistant", content="[1]", citations=[citation])
+    for row in (data, answer, active_space("default")):
+        page = client.get(reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk]))
+        assert page.status_code == 200
+        assert "of the cluster" in page.content.decode()
+    with pytest.raises(CommandError, match="texts and chunks cannot be compared"):
+        call_command("sync_external_models", "blog.Article", "--check", verbosity=0)
+    with pytest.raises(ServerDownError, match="texts cannot be read"):
+        estimate_space("default", "next", space_settings("default"))
 
 
 def assert_every_surface_says_partial(user):
@@ -627,8 +688,9 @@ def processes_are_stopped(server):
 
 
 @pytest.mark.parametrize("hanging", [way_hangs, processes_are_stopped])
-def test_a_server_that_hangs_is_as_one_that_is_down(server, hanging, django_user_model):
-    """Also where connections to it are open, whose queries nobody can cancel. All searches end while it hangs."""
+def test_a_server_that_hangs_is_as_one_that_is_down(server, hanging, django_user_model, monkeypatch):
+    """Also where connections to it are open, whose queries nobody can cancel. All that reads ends while it hangs."""
+    monkeypatch.setattr(servers_down, "PATIENCE", 0.5)
     with override_settings(PGKNOWBASE={**settings.PGKNOWBASE, "SPACE": {"DISTRIBUTED": True}}):
         whole = len(Article.objects.semantic_search("violin", limit=1000))
         gone = keys_on(server, active_space("default").store_table)
@@ -648,7 +710,7 @@ def test_a_server_that_hangs_is_as_one_that_is_down(server, hanging, django_user
         assert not rows.is_partial
         ada = django_user_model.objects.create_superuser("ada")
         with hanging(server):
-            assert document_status(ada, article.pk) == 503
+            assert_readers_say_that_the_text_is_away(ada, str(article.pk))
 
 
 @pytest.mark.parametrize("message", [b"PREPARE TRANSACTION", b"COMMIT PREPARED"])

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from pgknowbase.admin.display import change_url, may_open, model_label, type_name
 from pgknowbase.conf import get_settings
-from pgknowbase.errors import PgKnowbaseError
+from pgknowbase.errors import PgKnowbaseError, ServerDownError
 from pgknowbase.models import Chunk, Document, ExternalData
 from pgknowbase.search.filters import Filters
 from pgknowbase.search.queries import Page, SimilarQuery, hits
@@ -59,10 +59,18 @@ def page_context(data: ExternalData, site: AdminSite, request: HttpRequest) -> d
     """The template's context for one object."""
     using = data._state.db or get_settings().database
     space = active_space(using)
-    chunks = list(data.chunks[: CHUNKS + 1]) if space else []
+    server_down = ""
+    document: LongText | None = None
+    chunks: list[Chunk] = []
+    try:
+        document = _document(data, using)
+        chunks = list(data.chunks[: CHUNKS + 1]) if space else []
+    except ServerDownError as error:
+        server_down = str(error)
     return {
         "space": space,
-        "document": _document(data, using),
+        "document": document,
+        "server_down": server_down,
         "source_row": source_row(data, site, request),
         "chunks": [(chunk, long_text(chunk.text, len(chunk.text))) for chunk in chunks[:CHUNKS]],
         "more_chunks": len(chunks) > CHUNKS,
@@ -83,7 +91,8 @@ def _document(data: ExternalData, using: str) -> LongText | None:
     rows = Document.objects.using(using).filter(source=data.content_type_id, id=data.object_key)
     found = rows.values_list(Left("content", LONGEST_TEXT), Length("content")).first()
     if found and found[0] is None:  # it lies on another server
-        found = data.content[:LONGEST_TEXT], len(data.content)
+        text = data.content
+        found = text[:LONGEST_TEXT], len(text)
     return long_text(*found) if found else None
 
 

@@ -11,6 +11,7 @@ from pgknowbase.admin import display
 from pgknowbase.admin.base import ReadOnlyAdmin
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
+from pgknowbase.errors import ServerDownError
 from pgknowbase.models import Chunk, EmbeddingSpace, RecallMeasurement
 
 COUNTED = 10_000
@@ -71,7 +72,10 @@ class EmbeddingSpaceAdmin(ReadOnlyAdmin):
         """How many chunks the store holds: counted up to 10,000, estimated beyond."""
         using = _using(space)
         if space.is_active:
-            counted = Chunk.objects.using(using).order_by()[: COUNTED + 1].count()
+            try:
+                counted = Chunk.objects.using(using).order_by()[: COUNTED + 1].count()
+            except ServerDownError as error:
+                return str(error)
             if counted <= COUNTED:
                 return f"{counted:,}"
         # pg_class.reltuples: counting a store of millions of chunks takes seconds.

@@ -18,6 +18,7 @@ from pgknowbase.embeddings import get_embedder
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.relay.relay import sync_objects
 from pgknowbase.relay.writing import SyncReport
+from pgknowbase.search.servers_down import whole_answer
 from pgknowbase.sources.registry import Source
 from pgknowbase.spaces.specification import known_embedding
 from pgknowbase.sync.backfill import row_keys
@@ -143,7 +144,11 @@ class Copier:
         gateway.fetch(self.using, "lock_documents", source=self.source_id, object_keys=list(keys))
         report.rows.add(sync_objects(self.source, keys, self.using))
         rows = json.dumps([_key_columns(self.source.model, key) for key in keys])
-        documents = gateway.fetch(self.using, "document_texts", source=self.source_id, ids=list(keys))
+        documents = whole_answer(
+            self.using,
+            lambda: gateway.fetch(self.using, "document_texts", source=self.source_id, ids=list(keys)),
+            so="texts cannot be read",
+        )
         stored = self._stored(keys, rows)
         present = self._present([key for key, *_ in documents])
         places = {key: place for place, key in enumerate(keys, 1)}

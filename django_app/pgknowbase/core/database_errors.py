@@ -3,6 +3,7 @@
 from django.db.utils import OperationalError
 
 from pgknowbase.core.command_line import command_line
+from pgknowbase.errors import ServerDownError
 
 _UNREACHABLE = ("08", "28", "3D", "53", "57P")
 _NOT_MIGRATED = ("42P01", "42883", "3F000")
@@ -21,6 +22,15 @@ def is_of_cluster(error: Exception) -> bool:
     """Whether the server has answered, and one of its Citus cluster has not: the connection itself is whole."""
     state, text = getattr(error.__cause__, "sqlstate", None) or "", str(error)
     return state.startswith("08") or (state.startswith("57P") and "while executing command on" in text)
+
+
+def server_down(error: Exception, using: str, so: str) -> ServerDownError:
+    """An error for one that ``is_of_cluster``; ``so`` says what there is not, as in 'the search has no answer'."""
+    reason = str(error).partition("\n")[0]
+    return ServerDownError(
+        f"A server of the cluster does not answer, so {so}: {reason}. Start it;"
+        f" {command_line('pgknowbase_doctor', using)!r} names the servers that do not answer."
+    )
 
 
 def explain(error: Exception, using: str) -> tuple[str, str] | None:

@@ -35,7 +35,7 @@ from pgknowbase.api.links import URI, id_of_uri, resource_uri
 from pgknowbase.conf import get_settings
 from pgknowbase.core.cancelling import CancellableQueries
 from pgknowbase.core.text import short_repr
-from pgknowbase.errors import EmbeddingError, NotFoundError, PgKnowbaseError, SearchError
+from pgknowbase.errors import EmbeddingError, NotFoundError, PgKnowbaseError, SearchError, ServerDownError
 from pgknowbase.mcp import BROKEN
 from pgknowbase.mcp.identity import Identity
 from pgknowbase.mcp.tools import TOOLS
@@ -166,6 +166,8 @@ class _Handlers:
         """The result of ``call``. Its errors become those of the protocol."""
         try:
             return await self.in_thread(call)
+        except ServerDownError as error:
+            raise MCPError(INTERNAL_ERROR, str(error)) from error
         except (NotFoundError, SearchError) as error:
             raise MCPError(INVALID_PARAMS, str(error)) from error
         except PgKnowbaseError as error:

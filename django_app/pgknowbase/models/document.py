@@ -1,14 +1,15 @@
 """The rendered text of source rows, and the chunks that a vectorizer makes of it."""
 
 from collections.abc import Collection
+from functools import partial
 from typing import Any, Self
 
-from django.db import DatabaseError, models
+from django.db import models
 
 from pgknowbase.core import gateway
-from pgknowbase.core.command_line import command_line
-from pgknowbase.core.database_errors import is_of_cluster
-from pgknowbase.errors import ServerDownError
+from pgknowbase.search.servers_down import whole_answer
+
+NO_CHUNKS = "the chunks cannot be read"
 
 
 class Document(models.Model):
@@ -56,17 +57,24 @@ class Document(models.Model):
         """
         document = super().from_db(db, field_names, values, **options)
         if db is not None and vars(document).get("content", "") is None:
-            try:
-                document.content = gateway.fetch_value(db, "document_content", source=document.source, id=document.id)
-            except DatabaseError as error:
-                if not is_of_cluster(error):
-                    raise
-                reason = str(error).partition("\n")[0]
-                raise ServerDownError(
-                    f"A server of the cluster does not answer, and the text of {document.id!r} lies there: {reason}."
-                    f" Start it; {command_line('pgknowbase_doctor', db)!r} names the servers that do not answer."
-                ) from error
+            document.content = whole_answer(
+                db,
+                partial(gateway.fetch_value, db, "document_content", source=document.source, id=document.id),
+                so=f"the text of {document.id!r} cannot be read",
+                distributed=True,
+            )
         return document
+
+
+class ChunkQuerySet(models.QuerySet["Chunk"]):
+    """Chunks, of which some may lie on a server of the cluster that does not answer."""
+
+    def count(self) -> int:
+        """How many there are."""
+        return whole_answer(self.db, super().count, so=NO_CHUNKS)
+
+    def _fetch_all(self) -> None:
+        whole_answer(self.db, super()._fetch_all, so=NO_CHUNKS)
 
 
 class Chunk(models.Model):
@@ -84,6 +92,8 @@ class Chunk(models.Model):
     position = models.IntegerField(db_column="chunk_seq")
     text = models.TextField(db_column="chunk")
     tokens = models.IntegerField(null=True)
+
+    objects = ChunkQuerySet.as_manager()
 
     class Meta:
         managed = False

@@ -29,6 +29,7 @@ from pgknowbase.errors import SpaceMismatchError
 from pgknowbase.relay.relay import sync_objects
 from pgknowbase.relay.rendering import render_rows
 from pgknowbase.relay.writing import SyncReport
+from pgknowbase.search.servers_down import whole_answer
 from pgknowbase.sources.registry import Source
 from pgknowbase.spaces.specification import active_space, known_embedding, matching_space
 from pgknowbase.sync.backfill import row_keys
@@ -287,8 +288,10 @@ class _Comparison:
         if not keys:
             return []
         rows = f"[{','.join(records.values())}]"
-        found = gateway.fetch(
-            self.using, "compare", source=self.source_id, label=self.source.label, object_keys=list(keys), rows=rows
+        found = self._whole(
+            lambda: gateway.fetch(
+                self.using, "compare", source=self.source_id, label=self.source.label, object_keys=list(keys), rows=rows
+            )
         )
         return [
             Difference(
@@ -301,6 +304,9 @@ class _Comparison:
             for key, kind, fields, pending in found
         ]
 
+    def _whole(self, read: Callable[[], list[gateway.Row]]) -> list[gateway.Row]:
+        return whole_answer(self.using, read, so="texts and chunks cannot be compared")
+
     def _index_keys(self) -> Iterator[list[str]]:
         last: str | None = None
         while page := gateway.fetch(
@@ -311,8 +317,8 @@ class _Comparison:
 
     def _compare_chunks(self, keys: Sequence[str]) -> Iterator[Difference]:
         """The differences between documents and chunks. One snapshot shows both and the queue, so no lock is needed."""
-        for key, title, content, chunks, queued, dead, counted in gateway.fetch(
-            self.using, "chunk_state", source=self.source_id, object_keys=list(keys)
+        for key, title, content, chunks, queued, dead, counted in self._whole(
+            lambda: gateway.fetch(self.using, "chunk_state", source=self.source_id, object_keys=list(keys))
         ):
             stored = [tuple(chunk) for chunk in json.loads(chunks)]
             if content is None and title is not None:

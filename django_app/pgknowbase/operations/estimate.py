@@ -21,6 +21,7 @@ from pgknowbase.embeddings import get_embedder
 from pgknowbase.embeddings.base import Embedder, split_batches
 from pgknowbase.models import EmbeddingSpace
 from pgknowbase.relay.rendering import render_rows
+from pgknowbase.search.servers_down import whole_answer
 from pgknowbase.sources.registry import Source
 from pgknowbase.spaces.specification import SpaceSpec, known_embedding, matching_space
 from pgknowbase.sync.backfill import row_keys
@@ -276,12 +277,17 @@ def _sampled(keys: Sequence[str], sample: int) -> list[str]:
 
 
 def _documents(using: str, sample: int | None) -> Iterator[list[Document]]:
+    so = "texts cannot be read"
     if sample is not None:
-        rows = gateway.fetch(using, "documents_sample", limit=sample)
+        rows = whole_answer(using, lambda: gateway.fetch(using, "documents_sample", limit=sample), so=so)
         yield from (rows[start : start + PAGE] for start in range(0, len(rows), PAGE))
         return
     source, key = -1, ""
-    while page := gateway.fetch(using, "documents_page", after_source=source, after_key=key, limit=PAGE):
+
+    def next_page() -> list[Document]:
+        return gateway.fetch(using, "documents_page", after_source=source, after_key=key, limit=PAGE)
+
+    while page := whole_answer(using, next_page, so=so):
         yield page
         source, key, *_ = page[-1]
 

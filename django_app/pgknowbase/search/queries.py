@@ -14,7 +14,7 @@ from psycopg.types.range import Range
 from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
 from pgknowbase.core.command_line import command_line
-from pgknowbase.core.database_errors import is_of_cluster
+from pgknowbase.core.database_errors import is_of_cluster, server_down
 from pgknowbase.core.text import is_storable, short_repr
 from pgknowbase.embeddings.base import Embedder
 from pgknowbase.embeddings.query_vectors import query_literal
@@ -22,7 +22,6 @@ from pgknowbase.embeddings.serving import ActiveSpace, search_active_space
 from pgknowbase.errors import (
     NotIndexedError,
     SearchError,
-    ServerDownError,
     SpaceMismatchError,
     UnknownTextError,
 )
@@ -33,6 +32,8 @@ from pgknowbase.sources.synonyms import SynonymRule, applicable, rules_of
 
 # About four times what embedding models read; a longer query costs time and changes nothing.
 MAX_QUERY_CHARACTERS = 10_000
+# Where a server of the cluster does not answer.
+NO_ANSWER = "the search has no answer"
 
 logger = logging.getLogger("pgknowbase.search")
 _UNFINISHED = re.compile(r"[^\W_]{2,}$")
@@ -363,10 +364,7 @@ def translated_errors(using: str) -> Iterator[None]:
         if state == "PK002":  # raised by pgknowbase_cluster_required
             raise SpaceMismatchError(f"{first_line}: connect to its coordinator, or run {listing!r}.") from error
         if is_of_cluster(error):
-            raise ServerDownError(
-                f"A server of the cluster does not answer, so the search has no answer: {first_line}. Start it; "
-                f"{command_line('pgknowbase_doctor', using)!r} names the servers that do not answer."
-            ) from error
+            raise server_down(error, using, NO_ANSWER) from error
         if state == "42P01" and "pgknowbase_chunk" in str(error):  # undefined_table: the view comes with a space
             raise SearchError(f"No embedding space is active: run {command_line('migrate', using)!r}.") from error
         if state == "22000" and "dimensions" in str(error):  # data_exception, raised by pgvector

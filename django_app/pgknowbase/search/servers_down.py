@@ -1,4 +1,4 @@
-"""Searches while a server of the cluster does not answer: an error within seconds, or an answer from the others."""
+"""What is read while a server of the cluster does not answer: an error within seconds, or what the others answer."""
 
 import os
 import socket
@@ -12,9 +12,10 @@ from django.db import DatabaseError, connections, transaction
 
 from pgknowbase.conf import IfServerDown, get_settings
 from pgknowbase.core import gateway
+from pgknowbase.core.database_errors import is_of_cluster, server_down
 from pgknowbase.core.time_limit import renew_limit
 from pgknowbase.errors import QueryTimeoutError, ServerDownError
-from pgknowbase.search.queries import translated_errors
+from pgknowbase.search.queries import NO_ANSWER, translated_errors
 
 Answer = TypeVar("Answer")
 
@@ -45,30 +46,44 @@ def answer(
     return partial_answer(using, call)
 
 
-def whole_answer(using: str, call: Callable[[], Answer]) -> Answer:
+def whole_answer(
+    using: str, call: Callable[[], Answer], *, so: str = NO_ANSWER, distributed: bool | None = None
+) -> Answer:
     """What ``call`` returns, which reads from the servers of the cluster.
 
+    Whatever reads texts or chunks for somebody who waits does it by this: searches, ``Document``, ``Chunk``, checks.
+
+    Args:
+        so: what there is not where one of them does not answer, for the error.
+        distributed: whether ``call`` reads from them at all; None: as the settings say.
+
     Raises:
-        ServerDownError: one of them does not answer.
+        ServerDownError: one of them does not answer. Where it hangs, an open transaction of the caller is lost.
     """
-    settings = get_settings()
-    if not any(space.distributed for space in (settings.space, *settings.spaces.values())):
-        return call()
-    connections[using].ensure_connection()
-    watch = _Watch(using)
+    watch: _Watch | None = None
     try:
+        if not (_is_distributed() if distributed is None else distributed):
+            return call()
+        connections[using].ensure_connection()
+        watch = _Watch(using)
         # In a transaction block alone Citus takes ef_search and the iterative scan to the shards.
         with watch, transaction.atomic(using=using):
             return call()
     except (DatabaseError, QueryTimeoutError) as error:
-        if not watch.silent:
-            raise
-        if not connections[using].in_atomic_block:
-            connections[using].close()
-        raise ServerDownError(
-            f"The servers {', '.join(watch.silent)} of the cluster hang, so the search has no answer: restart them, or"
-            " search with if_server_down='partial'."
-        ) from error
+        if watch is not None and watch.silent:
+            if not connections[using].in_atomic_block:
+                connections[using].close()
+            servers = ", ".join(watch.silent)
+            advice = "restart them" + (", or search with if_server_down='partial'" if so == NO_ANSWER else "")
+            raise ServerDownError(f"The servers {servers} of the cluster hang, so {so}: {advice}.") from error
+        if is_of_cluster(error):
+            raise server_down(error, using, so) from error
+        raise
+
+
+def _is_distributed() -> bool:
+    settings = get_settings()
+    return any(space.distributed for space in (settings.space, *settings.spaces.values()))
 
 
 def partial_answer(using: str, call: Callable[[], Answer]) -> tuple[Answer, tuple[str, ...]]:

@@ -21,7 +21,6 @@ from pgknowbase.search.filters import MAX_OFFSET
 from pgknowbase.search.questions import FacetQuery, FreshQuery, ObjectQuery, QueryFilters, SearchQuery
 from pgknowbase.search.reading import read_page, reading
 from pgknowbase.search.schemas import FetchedDocument, SearchPage, described, results_of
-from pgknowbase.search.servers_down import whole_answer
 from pgknowbase.search.visibility import Viewer, is_anonymous, visible_data
 from pgknowbase.sources.registry import Source, content_type_ids, source_by_label, source_of, sources
 
@@ -195,11 +194,12 @@ def fetch(
     Raises:
         NotFoundError: there is no such object, or ``viewer`` may not see it.
         FreshnessError: as in ``search``.
+        ServerDownError: its text lies on a server of the cluster that does not answer.
     """
 
     def document(using: str) -> FetchedDocument:
         _, found = find_object(model, key, viewer=viewer)
-        text = whole_answer(using, lambda: found.content)
+        text = found.content
         (known,) = described([found], using)
         end = start + min(length, LONGEST_TEXT)
         return FetchedDocument(

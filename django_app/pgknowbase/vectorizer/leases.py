@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from pgknowbase.conf import get_settings
 from pgknowbase.core import gateway
+from pgknowbase.core.command_line import command_line
 from pgknowbase.costs.ledger import DocumentKey
 from pgknowbase.errors import EmbeddingError
 from pgknowbase.models import EmbeddingSpace
@@ -19,8 +21,9 @@ logger = logging.getLogger("pgknowbase.vectorizer")
 LEASE_SECONDS = 3600.0
 # Without a heartbeat nobody notices that a process has died, so its leases must end soon by themselves.
 UNWATCHED_LEASE_SECONDS = 120.0
-# Until a text that is on its way to a server of the cluster is looked for again.
-ABSENT_SECONDS = 0.5
+# For so long a text may be on its way to its server of the cluster. One that goes between the two phases of a commit
+# has its part of it done each minute (citus.recover_2pc_interval) once it is back.
+ABSENT_SECONDS = 150.0
 
 
 @dataclass
@@ -106,8 +109,7 @@ class Leases:
             leased = LeasedDocument((source_id, object_key), lease, attempts, title, content, backfill)
             documents.setdefault(leased.key, leased).items.append(item)
         if absent := [document for document in documents.values() if document.content is None]:
-            # Its transaction has ended here, and not yet on the server of the cluster that has the text.
-            self.release(absent, delay=ABSENT_SECONDS)
+            self._wait_for_texts(absent)
         return _fresh_first([document for document in documents.values() if document.content is not None])
 
     def release(
@@ -134,6 +136,33 @@ class Leases:
             attempt=attempt,
             until=until,
         )
+
+    def _wait_for_texts(self, documents: Sequence[LeasedDocument]) -> None:
+        """Give leases back of which the server of the cluster that should have the text has none, or another one.
+
+        Their transaction has ended here and not yet there. Where it should have long since, the text is lost: the
+        object has failed, and a relay renders it anew.
+        """
+        retry = get_settings().worker.retry
+        reason = (
+            "The text is not on the server of the cluster on which it should be. It is rendered anew at the next"
+            f" attempt, or by {command_line('pgknowbase_dead_letters --retry', self.using)!r};"
+            f" {command_line('sync_external_models --repair', self.using)!r} finds all that are lost."
+        )
+        lost = gateway.fetch(
+            self.using,
+            "queue_absent",
+            vectorizer=self.vectorizer,
+            items=[item for document in documents for item in document.items],
+            lease=documents[0].lease,
+            reason=reason,
+            patience=ABSENT_SECONDS,
+            max_attempts=retry.max_attempts,
+            delay=retry.delay,
+            max_delay=retry.max_delay,
+        )
+        for key in lost:
+            logger.error("document %s: %s", key, reason)
 
     def fail(self, document: LeasedDocument, error: EmbeddingError) -> None:
         """Make the document a dead letter."""

@@ -15,6 +15,11 @@ SELECT pgknowbase_queue_release_v1(
     %(vectorizer)s, %(items)s::tid[], %(lease)s::timestamptz, %(delay)s::float8, %(reason)s, %(attempt)s,
     %(until)s::timestamptz)
 
+-- queue_absent --
+SELECT source, id FROM pgknowbase_queue_absent_v1(
+    %(vectorizer)s, %(items)s::tid[], %(lease)s::timestamptz, %(reason)s, %(patience)s::float8, %(max_attempts)s,
+    %(delay)s::float8, %(max_delay)s::float8)
+
 -- queue_resume --
 SELECT pgknowbase_queue_resume_v1(%(vectorizer)s, %(caps)s, %(ends)s::timestamptz[])
 

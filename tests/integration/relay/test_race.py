@@ -5,9 +5,12 @@ import threading
 import pytest
 from django.db import connection, connections, transaction
 
+from pgknowbase.errors import EmbeddingError
 from pgknowbase.models import ExternalData, OutboxEvent
 from pgknowbase.relay.relay import Relay
-from tests.projects.blog.models import Note
+from pgknowbase.spaces.specification import active_space
+from pgknowbase.vectorizer.leases import Leases
+from tests.projects.blog.models import Article, Note
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,9 +43,9 @@ def relay_on_thread(name):
     return thread
 
 
-def waits_for_a_lock():
+def waits_for_a_lock(kind="advisory"):
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = %s AND NOT granted", [kind])
         return cursor.fetchone()[0] == 1
 
 
@@ -67,6 +70,26 @@ def test_slow_relay_never_overwrites_a_newer_state(held, change):
         assert note.external_data.content == "new"
     else:
         assert not ExternalData.objects.exists()
+
+
+def test_document_that_is_given_up_while_it_is_written_is_not_shown_as_waiting(transactional_db, monkeypatch):
+    """Its text has not changed, so nothing queues it: it would be pending for ever."""
+    monkeypatch.setattr(Article, "get_external_content", lambda row: row.body)  # without the year
+    OutboxEvent.objects.all().delete()
+    article = Article.objects.create(title="gears", body="of bicycles", year=2001)
+    Relay().run_once()
+    leases = Leases("default", active_space("default"), None)
+    (document,) = leases.take(10)
+    article.year = 2002
+    article.save()
+    with transaction.atomic():
+        leases.fail(document, EmbeddingError("refused"))
+        relay = relay_on_thread("second")
+        while not waits_for_a_lock("transactionid"):
+            assert relay.is_alive()
+    relay.join()
+    found = ExternalData.objects.get()
+    assert (found.status, found.error, found.attempts, found.metadata["year"]) == ("failed", "refused", 1, 2002)
 
 
 def test_batch_that_writes_and_removes_locks_its_documents_in_one_order(transactional_db):

@@ -15,6 +15,7 @@ from pgknowbase.chat.admin import columns
 from pgknowbase.chat.admin.columns import MessageModelFilter, MessageUserFilter
 from pgknowbase.chat.admin.conversation import passages_of, render_conversation
 from pgknowbase.chat.models import ChatMessage
+from pgknowbase.errors import ServerDownError
 from pgknowbase.models import ExternalData
 
 
@@ -115,7 +116,10 @@ class ChatMessageAdmin(RunAdmin):
         """The cited passages in the current texts of their objects, for users who may see the index."""
         if not display.may_open(self.admin_site, ExternalData, message.seen_by):
             return display.EMPTY
-        found = passages_of(message)
+        try:
+            found = passages_of(message)
+        except ServerDownError as error:
+            return display.preformatted(str(error))
         parts = []
         for each in message.citations:
             number = each["number"]
