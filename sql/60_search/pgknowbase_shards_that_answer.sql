@@ -4,6 +4,8 @@
 --
 --   statement   a SELECT that reads the table <\shard>; no literal made by format() holds that, since it doubles backslashes
 --
+-- A server answers with one jsonb, which holds 256 MB. Rows that begin after 200 MB come as null, which is an error (PK003).
+--
 -- The setting pgknowbase.missing_servers names servers that are not asked, as an array of host:port; those that do not answer
 -- are added to it, until the end of the transaction.
 CREATE OR REPLACE FUNCTION pgknowbase_shards_that_answer(store text, statement text) RETURNS SETOF jsonb
@@ -12,12 +14,15 @@ AS $pgknowbase$
 DECLARE
     _missing text[] := coalesce(nullif(current_setting('pgknowbase.missing_servers', true), ''), '{}');
     _next record;
+    _rows jsonb;
 BEGIN
     PERFORM pgknowbase_limit_connecting();
     FOR _next IN
         WITH asked AS (
             SELECT n.nodename::text AS host, n.nodeport AS port, format(
-                'SELECT jsonb_agg(to_jsonb(f)) FROM (%s) AS f', string_agg(format(
+                'SELECT jsonb_agg(CASE WHEN s.total - s.size < 200000000 THEN s.j END) FROM ('
+                    'SELECT r.j, r.size, sum(r.size) OVER (ROWS UNBOUNDED PRECEDING) AS total FROM ('
+                    'SELECT t.j, pg_column_size(t.j) AS size FROM (SELECT to_jsonb(f) AS j FROM (%s) AS f OFFSET 0) AS t) AS r) AS s', string_agg(format(
                     '(%s)', replace(statement, '<\shard>', shard_name(d.logicalrelid, d.shardid))), ' UNION ALL ')) AS command
             FROM pg_dist_shard AS d
             JOIN pg_dist_placement AS p ON p.shardid = d.shardid
@@ -31,7 +36,12 @@ BEGIN
         WHERE a.hosts IS NOT NULL
     LOOP
         IF _next.success THEN
-            RETURN QUERY SELECT j FROM jsonb_array_elements(nullif(_next.result, '')::jsonb) AS j;
+            _rows := nullif(_next.result, '');
+            IF _rows -> -1 = 'null' THEN
+                RAISE EXCEPTION 'the server % of the cluster has more than 200 MB for the search', _next.server
+                    USING ERRCODE = 'PK003', HINT = 'Ask for less, or for an answer of all servers, which has no such limit.';
+            END IF;
+            RETURN QUERY SELECT j FROM jsonb_array_elements(_rows) AS j;
         ELSIF _next.result ~ '^(failed to connect|connection lost|query result unavailable)|terminating connection|shutting down' THEN
             _missing := _missing || _next.server;
         ELSE

@@ -24,7 +24,7 @@ from pgknowbase.agents.toolsets.knowledge import fetch_knowledge, search_knowled
 from pgknowbase.chat.models import ChatSession
 from pgknowbase.chat.retrieval import digest, resolved
 from pgknowbase.core import gateway
-from pgknowbase.errors import ServerDownError, SpaceError, ToolRefusedError
+from pgknowbase.errors import SearchError, ServerDownError, SpaceError, ToolRefusedError
 from pgknowbase.mcp.identity import FixedUser
 from pgknowbase.mcp.tools import TOOLS, FetchArguments, SearchArguments
 from pgknowbase.models import Chunk, Document, EmbeddingSpace, ExternalData
@@ -33,6 +33,7 @@ from pgknowbase.operations.estimate import estimate_space
 from pgknowbase.pages.views import SearchView
 from pgknowbase.search import servers_down
 from pgknowbase.search.external import external_data
+from pgknowbase.search.queries import translated_errors
 from pgknowbase.spaces.cluster import distribute_space, undistribute_space
 from pgknowbase.spaces.indexes import IndexSpec, build_index, has_index, index_state
 from pgknowbase.spaces.lifecycle import activate_space, add_space, drop_space, space_settings
@@ -660,6 +661,31 @@ def test_a_key_is_not_taken_for_the_place_of_a_shards_name(distributed):
         gateway.fetch("default", "answer_partially", servers=[])
         rows = sql("SELECT id, chunk FROM pgknowbase_store_rows(%s, %s, %s)", distributed.store_table, [source], keys)
     assert sorted(rows) == sorted((key, key) for key in keys)
+
+
+def test_an_answer_that_is_too_large_for_one_server_is_refused(distributed):
+    """27 texts of 10 MB, of the same id and so on the same server."""
+    ((source, id),) = sql("SELECT source, id FROM pgknowbase_shard_document LIMIT 1")
+    read = "SELECT count(*), sum(octet_length(content)) FROM pgknowbase_read_shard_documents_v1(%s, ARRAY[%s])"
+    sources = list(range(source, source + 27))
+
+    def partly(sources):
+        with transaction.atomic():
+            gateway.fetch("default", "answer_partially", servers=[])
+            return sql(read, sources, id)[0][0]
+
+    sql_done(
+        "INSERT INTO pgknowbase_shard_document (source, id, content)"
+        " SELECT s, %s, repeat('violin ', 1500000) FROM unnest(%s::int[]) AS s WHERE s <> %s",
+        *(id, sources, source),
+    )
+    try:
+        assert sql(read, sources, id)[0][0] == 27
+        with pytest.raises(SearchError, match="more than 200 MB"), translated_errors("default"):
+            partly(sources)
+        assert partly(sources[:9]) == 9
+    finally:
+        sql_done("DELETE FROM pgknowbase_shard_document WHERE id = %s AND source <> %s", id, source)
 
 
 @contextmanager

@@ -363,6 +363,10 @@ def translated_errors(using: str) -> Iterator[None]:
             raise SpaceMismatchError(f"{first_line}: run {listing!r} to see what differs.") from error
         if state == "PK002":  # raised by pgknowbase_cluster_required
             raise SpaceMismatchError(f"{first_line}: connect to its coordinator, or run {listing!r}.") from error
+        if state == "PK003":  # raised by pgknowbase_shards_that_answer
+            raise SearchError(
+                f"{first_line}: ask for fewer results or words, or search with if_server_down='error'."
+            ) from error
         if is_of_cluster(error):
             raise server_down(error, using, NO_ANSWER) from error
         if state == "42P01" and "pgknowbase_chunk" in str(error):  # undefined_table: the view comes with a space
