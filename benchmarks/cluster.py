@@ -33,7 +33,7 @@ KINDS = {
 }
 
 # What goes to the servers after the store: its tables on the coordinator, and its functions.
-WORDS = ("words", ("pgknowbase_keywords", "pgknowbase_postings"), "pgknowbase_keywords")
+WORDS = ("words", ("pgknowbase_keywords", "pgknowbase_postings", "pgknowbase_rare_postings"), "pgknowbase_keywords")
 TEXTS = ("texts", ("pgknowbase_document",), "pgknowbase_documents")
 
 

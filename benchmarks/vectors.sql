@@ -73,7 +73,8 @@ FROM (
     (5, 'their index', pg_relation_size('pgknowbase_keywords_words')),
     (6, 'their other indexes', pg_indexes_size('pgknowbase_keywords') - pg_relation_size('pgknowbase_keywords_words')),
     (7, 'postings of common words, with index', pg_total_relation_size('pgknowbase_postings')),
-    (8, 'documents, with indexes', pg_total_relation_size('pgknowbase_document')),
-    (9, 'external data, with indexes', pg_total_relation_size('pgknowbase_externaldata'))
+    (8, 'postings of other words, with index', pg_total_relation_size('pgknowbase_rare_postings')),
+    (9, 'documents, with indexes', pg_total_relation_size('pgknowbase_document')),
+    (10, 'external data, with indexes', pg_total_relation_size('pgknowbase_externaldata'))
 ) AS p (place, part, bytes);
 SELECT part, bytes, round(per_chunk::numeric) AS "bytes per chunk" FROM pgknowbase_benchmark.size ORDER BY place;

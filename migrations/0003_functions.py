@@ -11,6 +11,7 @@ class Migration(migrations.Migration):
         RunSQLFile("30_keywords/pgknowbase_corpus.sql", "TABLE"),
         RunSQLFile("30_keywords/pgknowbase_word.sql", "TABLE"),
         RunSQLFile("30_keywords/pgknowbase_postings.sql", "TABLE"),
+        RunSQLFile("30_keywords/pgknowbase_rare_postings.sql", "TABLE"),
         RunSQLFile("30_keywords/pgknowbase_postings_block.sql", "TABLE"),
         RunSQLFile("30_keywords/pgknowbase_postings_word.sql", "TABLE"),
         RunSQLFile("40_vectorizer/vectors_v1.sql", "COLUMNS", undo="40_vectorizer/vectors_drop_v1.sql"),

@@ -8,8 +8,8 @@ DECLARE
     _ids text[];
 BEGIN
     IF tg_op = 'TRUNCATE' THEN
-        TRUNCATE pgknowbase_keywords, pgknowbase_corpus, pgknowbase_word, pgknowbase_postings, pgknowbase_postings_block,
-            pgknowbase_postings_word;
+        TRUNCATE pgknowbase_keywords, pgknowbase_corpus, pgknowbase_word, pgknowbase_postings, pgknowbase_rare_postings,
+            pgknowbase_postings_block, pgknowbase_postings_word;
         RETURN NULL;
     END IF;
     FOR _source, _ids IN SELECT g.source, array_agg(g.id) FROM gone AS g GROUP BY g.source LOOP

@@ -8,6 +8,7 @@
 CREATE OR REPLACE FUNCTION pgknowbase_postings_gather_v1(at_least integer DEFAULT 512) RETURNS integer
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY INVOKER SET search_path FROM CURRENT SET enable_seqscan = off
 SET jit = off SET plan_cache_mode = force_custom_plan SET work_mem = '64MB' SET max_parallel_workers_per_gather = 0
+SET enable_memoize = off -- which is chosen for the words, each a million times, and takes longer than hashing them once
 AS $pgknowbase$
 DECLARE
     _is_distributed boolean;
@@ -56,7 +57,7 @@ BEGIN
             THEN
                 RETURN 0;
             END IF;
-            SELECT b.block, b.last, n.documents INTO _next
+            SELECT b.block, b.last, b.parts, n.documents INTO _next
             FROM pgknowbase_postings_block AS b
             CROSS JOIN LATERAL (
                 SELECT count(*) AS documents FROM pgknowbase_keywords AS k WHERE k.number BETWEEN b.block AND b.last
@@ -67,19 +68,23 @@ BEGIN
                 RETURN 0;
             END IF;
             DELETE FROM pgknowbase_postings WHERE block = _next.block;
+            DELETE FROM pgknowbase_rare_postings AS p USING generate_series(_next.parts, 2 * _next.parts - 1) AS r (part)
+            WHERE p.part = r.part AND p.block = _next.block;
             DELETE FROM pgknowbase_postings_block WHERE block = _next.block;
             RETURN _next.last - _next.block + 1;
         END IF;
     END IF;
     DELETE FROM pgknowbase_postings AS p
     WHERE p.block IN (SELECT b.block FROM pgknowbase_postings_block AS b WHERE b.block BETWEEN _first AND _until);
+    DELETE FROM pgknowbase_rare_postings AS p
+    USING pgknowbase_postings_block AS b CROSS JOIN LATERAL generate_series(b.parts, 2 * b.parts - 1) AS r (part)
+    WHERE b.block BETWEEN _first AND _until AND p.part = r.part AND p.block = b.block;
     DELETE FROM pgknowbase_postings_block AS b WHERE b.block BETWEEN _first AND _until;
-    INSERT INTO pgknowbase_postings_block (block, last, sample) VALUES (_first, _until, _sample);
     WITH average AS MATERIALIZED (
         SELECT c.source, sum(c.words)::float8 / nullif(sum(c.documents), 0) AS length FROM pgknowbase_corpus AS c
         GROUP BY c.source
     ), doc AS MATERIALIZED (
-        SELECT k.number - _first + 1 AS place, k.source, k.words, k.frequent,
+        SELECT (k.number - _first)::integer AS place, k.source, k.words, k.frequent, k.length,
             1.2 * (0.25 + 0.75 * k.length / greatest(a.length, 1)) AS single
         FROM (
             SELECT w.number, w.source, w.words, w.frequent, w.length FROM pgknowbase_keywords AS w
@@ -89,20 +94,49 @@ BEGIN
             FROM pgknowbase_read_shard_keywords(first => _first, last => _until) AS s WHERE _is_distributed
         ) AS k
         JOIN average AS a ON a.source = k.source
-    ), posting AS (
-        SELECT u.lexeme AS word, d.place || ':' || round(1000 * w.weight * 2.2 * t.times / (t.times + d.single))::integer AS impact
+    ), block AS MATERIALIZED (
+        SELECT count(*) AS documents, coalesce(array_agg(DISTINCT d.source), '{}') AS sources,
+            -- So a row of pgknowbase_rare_postings has about a kilobyte.
+            (2 ^ ceil(log(2, greatest(1, sum(d.length) / 500.0))))::integer AS parts
         FROM doc AS d
+    ), made AS (
+        INSERT INTO pgknowbase_postings_block (block, last, sample, documents, parts, sources)
+        SELECT _first, _until, _sample, b.documents, b.parts, b.sources FROM block AS b
+    ), word AS MATERIALIZED (
+        SELECT u.lexeme, w.weight, count(*) AS documents, string_agg(CASE
+            WHEN w.weight IS NULL THEN ((d.place << 17) + (source.place << 11) + least(round(2047 * share.value), 2047)::integer)::text
+            ELSE d.place + 1 || ':' || round(2200 * w.weight * share.value)::integer END, ',') AS postings
+        FROM doc AS d
+        CROSS JOIN LATERAL (SELECT least(array_position(b.sources, d.source), 64) % 64 AS place FROM block AS b OFFSET 0) AS source
         CROSS JOIN LATERAL unnest(d.words) AS u
-        JOIN pgknowbase_postings_word AS w ON w.word = u.lexeme
+        LEFT JOIN pgknowbase_postings_word AS w ON w.word = u.lexeme
         CROSS JOIN LATERAL (
             SELECT coalesce((d.frequent ->> u.lexeme)::integer, cardinality(u.positions)) AS times
         ) AS t
-        UNION ALL
-        SELECT '^' || d.source, d.place || ':1048576' FROM doc AS d
+        CROSS JOIN LATERAL (SELECT t.times / (t.times + d.single) AS value) AS share
+        GROUP BY u.lexeme, w.weight
+    ), common AS (
+        INSERT INTO pgknowbase_postings (word, block, impacts)
+        SELECT p.word, _first, ('{' || p.postings || '}/' || (_until - _first + 1))::sparsevec
+        FROM (
+            SELECT w.lexeme AS word, w.postings FROM word AS w WHERE w.weight IS NOT NULL
+            UNION ALL
+            SELECT '^' || d.source, string_agg(d.place + 1 || ':1048576', ',') FROM doc AS d GROUP BY d.source
+        ) AS p
     )
-    INSERT INTO pgknowbase_postings (word, block, impacts)
-    SELECT p.word, _first, ('{' || string_agg(p.impact, ',') || '}/' || (_until - _first + 1))::sparsevec
-    FROM posting AS p GROUP BY p.word;
+    INSERT INTO pgknowbase_rare_postings (block, part, hashes, ends, postings)
+    SELECT _first, h.part, array_agg(h.hash ORDER BY h.hash), array_agg(h.last ORDER BY h.hash),
+        ('{' || string_agg(h.postings, ',' ORDER BY h.hash) || '}')::integer[]
+    FROM (
+        SELECT o.part, o.hash, string_agg(w.postings, ',') AS postings,
+            (sum(sum(w.documents)) OVER (PARTITION BY o.part ORDER BY o.hash))::integer AS last
+        FROM word AS w
+        CROSS JOIN LATERAL (SELECT hashtext(w.lexeme) AS hash OFFSET 0) AS n
+        CROSS JOIN LATERAL (SELECT n.hash, b.parts + (n.hash & (b.parts - 1)) AS part FROM block AS b OFFSET 0) AS o
+        WHERE w.weight IS NULL
+        GROUP BY o.part, o.hash
+    ) AS h
+    GROUP BY h.part;
     RETURN _until - _first + 1;
 END
 $pgknowbase$;

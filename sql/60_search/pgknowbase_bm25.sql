@@ -2,8 +2,8 @@
 -- how often each word of the text stands in the object, dampened by k1 and by the object's length (b), weighed by how
 -- rare the word is among the documents of the sources. Each document is read in its own language.
 --
--- In a corpus of more than most_candidates documents only so many are scored: those that are best by their common words
--- (pgknowbase_best_postings), those that have a rare word of the text, and those that are new. Where of these fewer than
+-- In a corpus of more than most_candidates documents only so many are scored: those that are best by their postings
+-- (pgknowbase_best_postings), and those that are new. Where of these fewer than
 -- max_hits pass the filters, more are scored, and in the end all that pass, as long as documents times words of the text
 -- stay below three million. Of a text of many common words the rarest are asked for (pgknowbase_rarest_words).
 --
@@ -68,7 +68,6 @@ DECLARE
     _is_all boolean;
     _narrow boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
     _filtered_first boolean := false; -- whether objects are, before they are scored
-    _counted boolean := _narrow OR _private OR _conditions IS NOT NULL; -- whether rare words are, before they are looked for
     _by_conditions boolean := false;
     _is_planned_once boolean;
     _candidates integer := most_candidates;
@@ -115,7 +114,6 @@ BEGIN
     IF _size > most_candidates THEN
         -- To look up an object takes a quarter of the time that scoring it takes. Ten hits are found among few.
         _filtered_first := _filtered AND max_hits >= 100;
-        _counted := _counted OR _filtered_first;
         IF _filtered AND NOT (_private OR _narrow) THEN
             _expected := greatest(pgknowbase_estimate_matching(filter), 1);
         END IF;
@@ -126,11 +124,11 @@ BEGIN
             WHEN _filtered THEN least(1000 + 2::bigint * max_hits, 300 + 1.2 * max_hits * _size / _expected)
             ELSE 60 + 1.2 * max_hits END);
         _terms := pgknowbase_rarest_words(
-            pgknowbase_word_frequencies(_terms, filter.sources, most_candidates + 1, _seen, _counted),
+            pgknowbase_word_frequencies(_terms, filter.sources, most_candidates + 1, _seen),
             most_candidates, _most_pairs);
         SELECT string_agg(DISTINCT r.word, '|')::tsquery INTO _words FROM jsonb_to_recordset(_terms) AS r (word text);
-        _large := least(most_candidates, greatest(_candidates, 1500)) < (
-            SELECT sum(coalesce(t.documents, 1000)) FROM (
+        _large := least(most_candidates, greatest(_candidates, 200)) < (
+            SELECT sum(t.documents) FROM (
                 SELECT DISTINCT r.token, r.documents
                 FROM jsonb_to_recordset(_terms) AS r (token bigint, documents float8)) AS t);
     END IF;
@@ -171,9 +169,6 @@ BEGIN
                 LIMIT 2 * _expected + 1000) AS passing)
     THEN
         _narrow := true;
-        IF NOT _counted THEN
-            _terms := pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen);
-        END IF;
     END IF;
     IF also IS NOT NULL THEN
         SELECT array_agg(e.id), array_agg(k.number) INTO _also, _also_numbers
@@ -187,7 +182,7 @@ BEGIN
             SELECT b.numbers, b.others, b.last, b.is_all INTO _numbers, _others, _last, _is_all
             FROM pgknowbase_best_postings(
                 _terms, _documents, filter.sources, _candidates,
-                CASE WHEN NOT _filtered AND max_hits <= 100 THEN 5 * max_hits + 50 END) AS b;
+                CASE WHEN NOT (_filtered OR _private) AND _conditions IS NULL AND exclude IS NULL THEN max_hits END) AS b;
             IF NOT _private THEN -- else what is scored, and with it all scores, would depend on them
                 _numbers := _numbers || _also_numbers;
             END IF;
@@ -355,9 +350,6 @@ BEGIN
                 _narrow := true;
                 _plan := 'words_retried';
                 PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
-                IF NOT _counted THEN
-                    _terms := pgknowbase_word_frequencies(_terms, filter.sources, most_candidates, _seen);
-                END IF;
             END IF;
         END IF;
     END LOOP;

@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_rarest_words(terms jsonb, at_most integer,
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SECURITY INVOKER SET search_path FROM CURRENT
 AS $pgknowbase$
     WITH word AS (
-        SELECT DISTINCT r.token, least(coalesce(r.documents, 1000), at_most) AS documents
+        SELECT DISTINCT r.token, least(r.documents, at_most) AS documents
         FROM jsonb_to_recordset(terms) AS r (token bigint, documents float8)
     ), kept AS (
         SELECT w.token, row_number() OVER rarest AS place, sum(w.documents) OVER rarest AS pairs FROM word AS w

@@ -9,7 +9,8 @@
 --   record_plan   leave what was done in the settings pgknowbase.search_plan, keyword_plan and hybrid_plan, as JSON
 --   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
 --
--- The rankings bring at least 100 objects each. A similarity counts from 0, that of the hundredth and of all behind it, to
+-- The ranking by meaning brings at least 100 objects, that by words at least 30, and the scores of those 100: what words rank lower and
+-- is not near in meaning does not come before these. A similarity counts from 0, that of the hundredth and of all behind it, to
 -- 1, the best; a BM25 score, also of what is near in meaning alone, as its share of the best one. So, but for what an index or
 -- the bounded work misses, a score
 -- is the same whatever is asked for, and pages follow each other. The weight falls with the agreement of the rankings: how
@@ -32,6 +33,7 @@ DECLARE
     _is_distributed CONSTANT boolean := to_regclass('pgknowbase_shard_keywords') IS NOT NULL;
     _wanted CONSTANT bigint := max_hits::bigint + greatest(skip, 0);
     _depth CONSTANT integer := least(greatest(100, 2 * _wanted), 100000);
+    _words_depth CONSTANT integer := least(greatest(30, 2 * _wanted), 100000);
     _any_similarity pgknowbase_filter := jsonb_populate_record(filter, '{"threshold": -1}');
     _is_plain boolean;
     _conditions jsonb;
@@ -83,16 +85,31 @@ BEGIN
     ), worded AS MATERIALIZED (
         SELECT w.*, row_number() OVER (ORDER BY w.score DESC, w.external_data_id) AS place
         FROM pgknowbase_bm25(
-            query, _depth, filter, exclude, most_candidates, record_plan,
+            query, _words_depth, filter, exclude, most_candidates, record_plan,
             also => (SELECT array_agg(n.external_data_id) FROM near AS n)) AS w
-    ), far AS MATERIALIZED (
-        SELECT f.* FROM pgknowbase_search_exact_v1(
-            vector, _depth, pgknowbase_filter_v1(threshold => -1, external_data_ids => ARRAY(
-                SELECT w.external_data_id FROM worded AS w WHERE w.place <= _depth
-                EXCEPT SELECT n.external_data_id FROM near AS n)), spans => false) AS f
+    ), beside AS MATERIALIZED (
+        -- Most have their vectors here (pgknowbase_beside). Which chunk is nearest is looked up for the hits alone.
+        SELECT e.id, e.content_type_id, e.object_key, CASE
+            WHEN e.vectors_space IS DISTINCT FROM s.id THEN NULL
+            WHEN cardinality(e.vectors) = 1 THEN 1 - (e.vectors[1] <=> vector)
+            ELSE (SELECT 1 - min(v <=> vector) FROM unnest(e.vectors) AS v) END AS similarity,
+            e.vectors IS NOT NULL AND e.vectors_space = s.id AS is_told
+        FROM worded AS w
+        JOIN pgknowbase_externaldata AS e ON e.id = w.external_data_id
+        LEFT JOIN pgknowbase_space AS s ON s.is_active AND NOT s.distributed
+        WHERE w.place <= _words_depth AND NOT EXISTS (SELECT FROM near AS n WHERE n.external_data_id = w.external_data_id)
     ), embedded AS (
         SELECT n.external_data_id, n.source, n.object_key, n.chunk_seq, n.chunk, n.similarity FROM near AS n
-        UNION ALL SELECT f.external_data_id, f.source, f.object_key, f.chunk_seq, f.chunk, f.similarity FROM far AS f
+        UNION ALL
+        SELECT b.id, b.content_type_id, b.object_key, NULL, NULL, b.similarity FROM beside AS b
+        WHERE b.is_told AND b.similarity >= -1
+        UNION ALL
+        SELECT f.external_data_id, f.source, f.object_key, f.chunk_seq, f.chunk, f.similarity
+        FROM pgknowbase_search_exact_v1(
+            vector, _words_depth, pgknowbase_filter_v1(
+                threshold => -1, external_data_ids => ARRAY(SELECT b.id FROM beside AS b WHERE b.is_told IS NOT TRUE)),
+            spans => false) AS f
+        WHERE (SELECT bool_or(b.is_told IS NOT TRUE) FROM beside AS b)
     ), measured AS MATERIALIZED ( -- each of these once, wherever it is asked for
         SELECT
             (SELECT min(n.similarity) FROM near AS n WHERE n.place <= 100) AS least,
@@ -129,19 +146,25 @@ BEGIN
         FROM embedded AS v
         FULL JOIN worded AS w ON w.external_data_id = v.external_data_id
         CROSS JOIN recorded AS m
-        WHERE w.place <= _depth OR v.similarity >= coalesce(filter.threshold, (
+        WHERE w.place <= _words_depth OR v.similarity >= coalesce(filter.threshold, (
             SELECT x.similarity_threshold FROM pgknowbase_externaldata AS x WHERE x.id = v.external_data_id))
         ORDER BY 8 DESC, 1
         LIMIT max_hits OFFSET greatest(skip, 0)
     )
-    SELECT f.source, f.object_key, f.external_data_id, f.chunk_seq, f.chunk, p.span, f.similarity, f.keyword_score,
+    SELECT f.source, f.object_key, f.external_data_id, c.chunk_seq, c.chunk, p.span, f.similarity, f.keyword_score,
         f.score
     FROM fused AS f
+    LEFT JOIN LATERAL (
+        SELECT f.chunk_seq, f.chunk WHERE f.chunk IS NOT NULL
+        UNION ALL
+        SELECT k.chunk_seq, k.chunk FROM pgknowbase_nearest_chunk(f.source, f.object_key, vector) AS k
+        WHERE f.chunk IS NULL AND f.similarity IS NOT NULL
+    ) AS c ON true
     LEFT JOIN pgknowbase_space AS s ON s.is_active
     LEFT JOIN pgknowbase_read_shard_documents_v1(
         (SELECT array_agg(o.source) FROM fused AS o), (SELECT array_agg(o.object_key) FROM fused AS o)) AS d
         ON d.source = f.source AND d.id = f.object_key
-    LEFT JOIN LATERAL pgknowbase_chunk_offsets(f.source, f.object_key, f.chunk, s.template, d.content) AS p ON true
+    LEFT JOIN LATERAL pgknowbase_chunk_offsets(f.source, f.object_key, c.chunk, s.template, d.content) AS p ON true
     ORDER BY f.score DESC, f.external_data_id;
 END
 $pgknowbase$;

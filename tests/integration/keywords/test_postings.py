@@ -1,5 +1,6 @@
 """Blocks of postings: searches find what they would by scoring every document, whatever changes meanwhile."""
 
+import random
 import threading
 
 import pytest
@@ -8,7 +9,7 @@ from django.db import connection, transaction
 from pgknowbase.core.server_limits import PortionSize
 from pgknowbase.worker import Worker, loop
 from tests.integration.keywords.conftest import gather, refresh, sql
-from tests.integration.keywords.test_bm25 import bm25, corpus
+from tests.integration.keywords.test_bm25 import VOCABULARY, bm25, corpus
 from tests.projects.blog.models import Article
 
 BLOCKS = "SELECT block, last FROM pgknowbase_postings_block ORDER BY block"
@@ -29,13 +30,13 @@ def assert_finds_the_best(*queries, hits=5, **filters):
         assert dict(cut) == pytest.approx({key: dict(whole)[key] for key, _ in cut})
 
 
-@pytest.fixture
-def gathered(put):
-    """300 documents in three blocks."""
+@pytest.fixture(params=[20, 200], ids=["most words common", "most words rare"])
+def gathered(put, request):
+    """360 documents in two blocks."""
     put(corpus(300), "simple")
     sql("UPDATE pgknowbase_document SET content = content || ' rareword' WHERE id IN ('7', '8')")
     refresh()
-    sample()
+    sample(request.param)
     assert gather(100) == 1
     put({f"more{key}": text for key, text in corpus(60, seed=8).items()}, "simple")
     assert gather(60) == 1
@@ -71,6 +72,60 @@ def test_filters_sources_and_viewers(gathered, put, source):
     assert_finds_the_best("zebra lion", "tiger", metadata='{"p": true}')
     assert_finds_the_best("zebra lion", "zebra -lion", '"zebra lion"', sources=[source])
     assert not [key for key, _ in bm25("zebra lion", 20, most_candidates=60, visible_to="") if key[0] == "p"]
+
+
+@pytest.mark.django_db
+def test_many_queries(gathered):
+    chance = random.Random(5)
+    assert_finds_the_best(*(" ".join(chance.choices(VOCABULARY, k=chance.randint(1, 6))) for _ in range(40)))
+
+
+@pytest.mark.django_db
+def test_more_sources_than_a_block_tells_apart(put, source):
+    put(corpus(300), "simple")
+    for number in range(1, 71):
+        put({f"only{number}": "carp toad" + " newt" * number}, "simple", source=source + number)
+    put({f"last{key}": text for key, text in corpus(200, seed=6).items()}, "simple", source=source + 71)
+    sample(400)
+    assert gather(10) == 1
+    for number in (1, 62, 63, 64, 70):
+        found = bm25("newt toad", 5, most_candidates=60, sources=[source + number])
+        assert [key for key, _ in found] == [f"only{number}"]
+    assert_finds_the_best("newt", "toad carp newt", "zebra toad", sources=[source + 71])
+
+
+@pytest.mark.django_db
+def test_common_words_that_weigh_more_than_a_rare_one(put):
+    put(corpus(300), "simple")
+    put({f"r{n}": "unicorn" + " dodo" * 120 for n in range(30)}, "simple")
+    sample(60)
+    assert gather(10) == 1
+    assert_finds_the_best("unicorn zebra lion tiger", "unicorn zebra")
+
+
+@pytest.mark.django_db
+def test_sources_of_a_block_of_their_own(put, source):
+    put(corpus(150), "simple")
+    sample(40)
+    assert gather(10) == 1
+    put({f"o{key}": text for key, text in corpus(400, seed=9).items()}, "simple", source=source + 1)
+    assert gather(10) == 1
+    for query in QUERIES:
+        assert_finds_the_best(query, sources=[source])
+        assert_finds_the_best(query, sources=[source, source + 1])
+
+
+@pytest.mark.django_db
+def test_word_that_is_no_longer_common(put):
+    put({f"dodo{n}": "dodo " * (n % 4 + 1) + text for n, text in enumerate(corpus(30, seed=3).values())}, "simple")
+    put(corpus(300), "simple")
+    sample(20)
+    assert gather(10) == 1
+    sample(80)
+    put({f"late{n}": "dodo " * (n % 4 + 1) + text for n, text in enumerate(corpus(20, seed=4).values())}, "simple")
+    assert sql("SELECT pgknowbase_postings_gather_v1(10)")[0][0]
+    assert sql("SELECT count(*) FROM pgknowbase_postings WHERE word = 'dodo'") == [(1,)]
+    assert_finds_the_best("dodo", "dodo newt", "zebra dodo")
 
 
 @pytest.mark.django_db
@@ -118,8 +173,8 @@ def test_blocks_of_documents_that_have_gone_are_given_up(gathered):
 @pytest.mark.django_db
 def test_truncate(gathered):
     sql("TRUNCATE pgknowbase_document")
-    for table in ("pgknowbase_postings", "pgknowbase_postings_block", "pgknowbase_postings_word"):
-        assert sql(f"SELECT count(*) FROM {table}") == [(0,)]
+    for table in ("postings", "rare_postings", "postings_block", "postings_word"):
+        assert sql(f"SELECT count(*) FROM pgknowbase_{table}") == [(0,)]
 
 
 @pytest.mark.django_db(transaction=True)
