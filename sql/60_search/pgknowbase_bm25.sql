@@ -67,7 +67,6 @@ DECLARE
     _last bigint;
     _is_all boolean;
     _narrow boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
-    _filtered_first boolean := false; -- whether objects are, before they are scored
     _by_conditions boolean := false;
     _is_planned_once boolean;
     _candidates integer := most_candidates;
@@ -112,16 +111,13 @@ BEGIN
         _documents := 2 ^ ceil(log(2, _size::numeric));
     END IF;
     IF _size > most_candidates THEN
-        -- To look up an object takes a quarter of the time that scoring it takes. Ten hits are found among few.
-        _filtered_first := _filtered AND max_hits >= 100;
         IF _filtered AND NOT (_private OR _narrow) THEN
             _expected := greatest(pgknowbase_estimate_matching(filter), 1);
         END IF;
         -- For who may not see everything the scores depend on what was scored: they should be the same on the first pages.
         _candidates := least(most_candidates, CASE
             WHEN _private THEN greatest(3000, 2::bigint * max_hits)
-            WHEN _filtered_first THEN 300 + 1.3 * max_hits * _size / _expected
-            WHEN _filtered THEN least(1000 + 2::bigint * max_hits, 300 + 1.2 * max_hits * _size / _expected)
+            WHEN _filtered THEN 300 + 1.3 * max_hits * _size / _expected
             ELSE 60 + 1.2 * max_hits END);
         _terms := pgknowbase_rarest_words(
             pgknowbase_word_frequencies(_terms, filter.sources, most_candidates + 1, _seen),
@@ -256,7 +252,8 @@ BEGIN
                 WHERE (NOT _private OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e
                     WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, _seen)))
-                    AND (NOT _filtered_first OR EXISTS (
+                    -- To look up an object takes a quarter of the time that scoring it takes.
+                    AND (NOT _filtered OR _size <= most_candidates OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e
                     WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, filter) OFFSET 0))
                 OFFSET 0
@@ -337,7 +334,7 @@ BEGIN
         ELSE
             -- Of objects that were looked up first, not all that were found are scored.
             EXIT WHEN NOT _large OR _narrow OR _by_conditions
-                OR _is_all AND NOT _filtered_first AND coalesce(_looked_at, _scored) < most_candidates;
+                OR _is_all AND NOT _filtered AND coalesce(_looked_at, _scored) < most_candidates;
             IF _candidates < most_candidates THEN
                 -- As many as the share that passed says, and some more.
                 _candidates := least(most_candidates, greatest(
