@@ -97,7 +97,7 @@ BEGIN
     ), block AS MATERIALIZED (
         SELECT count(*) AS documents, coalesce(array_agg(DISTINCT d.source), '{}') AS sources,
             -- So a row of pgknowbase_rare_postings has about a kilobyte.
-            (2 ^ ceil(log(2, greatest(1, sum(d.length) / 500.0))))::integer AS parts
+            (2 ^ least(16, ceil(log(2, greatest(1, sum(d.length) / 500.0)))))::integer AS parts
         FROM doc AS d
     ), made AS (
         INSERT INTO pgknowbase_postings_block (block, last, sample, documents, parts, sources)
