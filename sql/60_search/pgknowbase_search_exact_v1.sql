@@ -5,6 +5,7 @@ CREATE OR REPLACE FUNCTION pgknowbase_search_exact_v1(
 RETURNS SETOF pgknowbase_hit
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10
 SET search_path FROM CURRENT
+SET enable_seqscan = 'off' -- of what is read for the hits; what is compared has its own
 SET jit = 'off'
 AS $pgknowbase$
 #variable_conflict use_variable
