@@ -23,6 +23,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from benchmarks import corpus
+from benchmarks.cpu import own
 from benchmarks.database import OPTIONS, Database
 from benchmarks.processes import workers
 from benchmarks.report import Figure, figure
@@ -148,11 +149,11 @@ def _cost(servers: dict[str, EmbeddedPostgres], samples: int) -> tuple[list[Cost
         list(Article.objects.using(alias).keyword_search("file", **options))
         connection: Any = connections[alias].connection
         backend = psutil.Process(connection.info.backend_pid)
-        before, used, started = sum(backend.cpu_times()[:2]), time.thread_time(), time.perf_counter()
+        before, used, started = own(backend), time.thread_time(), time.perf_counter()
         for _ in range(BLOCK):
             list(Article.objects.using(alias).keyword_search("file", **options))
         took, used = time.perf_counter() - started, time.thread_time() - used
-        processor = used + sum(backend.cpu_times()[:2]) - before
+        processor = used + own(backend) - before
         costs[number % 2].append(Cost(1000 * took / BLOCK, 1000 * processor / BLOCK))
     return costs
 

@@ -89,13 +89,13 @@ BEGIN
             SELECT array_agg(r.factor ORDER BY r.lexeme) FROM rare AS r),
         (SELECT array_agg(quote_literal(p.lexeme)::tsquery ORDER BY p.lexeme, p.token) FROM placed AS p WHERE p.stored IS NOT NULL), (
             SELECT array_agg(2200 * p.times * p.weight ORDER BY p.lexeme, p.token) FROM placed AS p WHERE p.stored IS NOT NULL),
-        coalesce((SELECT sum(2200 * p.times * p.weight) FROM placed AS p WHERE p.stored IS NOT NULL), 0), (
-            SELECT sum(c.words)::float8 / nullif(sum(c.documents), 0) FROM pgknowbase_corpus AS c),
+        (SELECT sum(c.words)::float8 / nullif(sum(c.documents), 0) FROM pgknowbase_corpus AS c),
         coalesce((
             SELECT string_agg(DISTINCT format('(%s)', s.word), '|') FROM spelled AS s
             WHERE s.lexeme IS NULL OR NOT s.is_rare AND s.stored IS NULL), '''^''')::tsquery
-    INTO _words, _repeats, _factors, _rare, _rare_factors, _queries, _additions, _most_common, _length, others
+    INTO _words, _repeats, _factors, _rare, _rare_factors, _queries, _additions, _length, others
     FROM wanted AS w;
+    _most_common := coalesce((SELECT sum(a.addition) FROM unnest(_additions) AS a (addition)), 0);
     numbers := '{}';
     IF _rare IS NOT NULL THEN
         SELECT array_agg(r.number), array_agg(r.score) INTO _rare_numbers, _rare_scores

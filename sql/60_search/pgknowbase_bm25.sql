@@ -67,6 +67,7 @@ DECLARE
     _last bigint;
     _is_all boolean;
     _narrow boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
+    _filtered_first boolean := false; -- whether objects are looked up, before they are scored
     _by_conditions boolean := false;
     _is_planned_once boolean;
     _candidates integer := most_candidates;
@@ -111,6 +112,8 @@ BEGIN
         _documents := 2 ^ ceil(log(2, _size::numeric));
     END IF;
     IF _size > most_candidates THEN
+        -- To look up an object takes a quarter of the time that scoring it takes. Whoever may not see all has them looked up anyway.
+        _filtered_first := _filtered AND (max_hits >= 100 OR NOT _private);
         IF _filtered AND NOT (_private OR _narrow) THEN
             _expected := greatest(pgknowbase_estimate_matching(filter), 1);
         END IF;
@@ -252,8 +255,7 @@ BEGIN
                 WHERE (NOT _private OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e
                     WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, _seen)))
-                    -- To look up an object takes a quarter of the time that scoring it takes.
-                    AND (NOT _filtered OR _size <= most_candidates OR EXISTS (
+                    AND (NOT _filtered_first OR _narrow OR EXISTS (
                     SELECT 1 FROM pgknowbase_externaldata AS e
                     WHERE e.content_type_id = c.source AND e.object_key = c.id AND pgknowbase_matches_filter(e, filter) OFFSET 0))
                 OFFSET 0
@@ -334,7 +336,7 @@ BEGIN
         ELSE
             -- Of objects that were looked up first, not all that were found are scored.
             EXIT WHEN NOT _large OR _narrow OR _by_conditions
-                OR _is_all AND NOT _filtered AND coalesce(_looked_at, _scored) < most_candidates;
+                OR _is_all AND NOT _filtered_first AND coalesce(_looked_at, _scored) < most_candidates;
             IF _candidates < most_candidates THEN
                 -- As many as the share that passed says, and some more.
                 _candidates := least(most_candidates, greatest(

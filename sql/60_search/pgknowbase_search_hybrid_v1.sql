@@ -12,8 +12,7 @@
 -- The ranking by meaning brings at least 100 objects, that by words at least 30, and the scores of those 100: what words rank lower and
 -- is not near in meaning does not come before these. A similarity counts from 0, that of the hundredth and of all behind it, to
 -- 1, the best; a BM25 score, also of what is near in meaning alone, as its share of the best one. So, but for what an index or
--- the bounded work misses, a score
--- is the same whatever is asked for, and pages follow each other. The weight falls with the agreement of the rankings: how
+-- the bounded work misses, a score is the same whatever is asked for, and pages follow each other. The weight falls with the agreement of the rankings: how
 -- much BM25 gives the ten objects nearest in meaning, as a share of what it gives its own best ten. Rankings that do not
 -- agree say nothing against meaning where words cannot find the text: if of its words even that of the ten best objects
 -- which has most of them has only few (pgknowbase_word_coverage), as where the text is in another language, the weight

@@ -19,8 +19,6 @@ DECLARE
 BEGIN
     IF seen IS NULL THEN -- then nothing depends on what is asked, and planning would take longer than the answer
         PERFORM set_config('plan_cache_mode', 'force_generic_plan', true);
-    END IF;
-    IF seen IS NULL THEN
         _rare := ARRAY(
             SELECT DISTINCT trim(t.word, '''') FROM jsonb_to_recordset(terms) AS t (word text)
             WHERE t.word ~ '^''[^''\\]+''$'

@@ -109,7 +109,7 @@ def caught_up(alias, primary="default"):
 
 
 def until(condition):
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
