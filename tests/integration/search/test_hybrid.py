@@ -256,7 +256,7 @@ def test_which_documents_were_scored_in_a_large_corpus(animals, text, options, p
     call = "SELECT count(*) FROM pgknowbase_search_keyword_v1(%(text)s, 1, pgknowbase_filter_v1({}), {})"
     others = "most_candidates => 3, record_plan => true"
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE pgknowbase_keywords")
+        cursor.execute("ANALYZE pgknowbase_keywords, pgknowbase_externaldata")
         values = {"keys": [str(animals["both"].pk)], "text": text}
         cursor.execute(call.format(options, others), values)
         cursor.execute("SELECT current_setting('pgknowbase.keyword_plan', true)")
