@@ -66,9 +66,6 @@ def django_db_setup(django_db_setup, django_db_blocker):
     """An earlier run with ``--reuse-db`` may have ended within a test."""
     with django_db_blocker.unblock():
         empty_filled_tables(["pgknowbase_outbox"])
-    yield
-    # Connections of threads that have ended hold the database until the garbage is looked for, which is seldom here.
-    gc.collect()
 
 
 @pytest.fixture(autouse=True, scope="session")
