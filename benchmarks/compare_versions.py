@@ -1,13 +1,15 @@
 """The SQL search functions of two versions, called alternately on the same contents.
 
 ``python -m benchmarks.compare_versions OLD_URL NEW_URL [--old-calls FILE]`` prints, for each block of
-``search_calls.sql``, the median of both and the median of the ratios of neighbouring calls. The calls alternate, and
-the time is that of the server's process on the processor, so what else the machine does hardly counts. The server must
-run on this machine, under Linux.
+``search_calls.sql``, median and 95th percentile of both, and the median of the ratios of neighbouring calls. The calls
+alternate, and the time is that of the server's process on the processor, so what else the machine does hardly counts.
+The server must run on this machine.
 
 How to make the two databases, on one server: migrate one with the old version and fill it with ``vectors_data.sql``;
 ``CREATE DATABASE new TEMPLATE old``; there replace the functions by those of the new version. So rows, indexes and
-their graphs are the same to the byte. ``--old-calls``: the same blocks in the words of the old version's signatures.
+their graphs are the same to the byte. Where the tables have changed, fill both with ``vectors_data.sql`` of their
+version: it draws the same texts and vectors. ``--old-calls``: the same blocks in the words of the old version's
+signatures; those that it lacks are left out.
 """
 
 import argparse
@@ -17,9 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import psycopg
 from psycopg.abc import Query
 
+from benchmarks.cpu import own
 from benchmarks.stats import median, percentile
 
 CALLS = Path(__file__).with_name("search_calls.sql")
@@ -61,22 +65,22 @@ def parameters(connection: psycopg.Connection[Any], queries: int) -> list[dict[s
 
 def run(connection: psycopg.Connection[Any], statement: str, given: dict[str, Any]) -> float:
     """Milliseconds of one call on the processor. Parameters are bound by the client, as Django does it."""
-    clock = Path(f"/proc/{connection.info.backend_pid}/schedstat")
+    server = psutil.Process(connection.info.backend_pid)
     with psycopg.ClientCursor(connection) as cursor:
-        started = clock.read_text()
+        started = own(server)
         cursor.execute(cast(Query, statement), given).fetchall()
-        return (int(clock.read_text().split()[0]) - int(started.split()[0])) / 1e6
+        return (own(server) - started) * 1000
 
 
 def compare(
     old: str, new: str, old_calls: Path, *, only: str, queries: int, rounds: int
 ) -> Iterator[tuple[str, list[float]]]:
-    """For each call: medians of old and new in milliseconds, the ratio of the pairs, and its quartiles."""
+    """For each call: median and 95th percentile of old and of new in ms, the ratio of the pairs, and its quartiles."""
     before, after = calls(old_calls), calls(CALLS)
     with psycopg.connect(old, autocommit=True) as first, psycopg.connect(new, autocommit=True) as second:
         sample = parameters(first, queries)
         for name, statement in after.items():
-            if not name.startswith(only):
+            if not name.startswith(only) or name not in before:
                 continue
             given = [one for one in sample if one["common"] or not name.endswith("common words alone")]
             for one in given[:10]:
@@ -90,8 +94,9 @@ def compare(
                         earlier, later = run(first, before[name], one), run(second, statement, one)
                     pairs.append((earlier, later))
             ratios = [later / earlier for earlier, later in pairs]
-            medians = [median([pair[place] for pair in pairs]) for place in (0, 1)]
-            yield name, [*medians, median(ratios), percentile(ratios, 25), percentile(ratios, 75)]
+            times = [sorted(side) for side in zip(*pairs, strict=True)]
+            both = [number for side in times for number in (median(side), percentile(side, 95))]
+            yield name, [*both, median(ratios), percentile(ratios, 25), percentile(ratios, 75)]
 
 
 def main() -> None:
@@ -103,12 +108,12 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    print(f"{'call':36} {'old ms':>8} {'new ms':>8} {'ratio':>6}  quartiles")
+    print(f"{'call':36} {'old ms':>8} {'p95':>8} {'new ms':>8} {'p95':>8} {'ratio':>6}  quartiles")
     compared = compare(
         given.old, given.new, given.old_calls, only=given.only, queries=given.queries, rounds=given.rounds
     )
-    for name, (old, new, ratio, low, high) in compared:
-        print(f"{name:36} {old:8.2f} {new:8.2f} {ratio:6.3f}  {low:.3f} to {high:.3f}", flush=True)
+    for name, (*both, ratio, low, high) in compared:
+        print(f"{name:36}", *(f"{ms:8.2f}" for ms in both), f"{ratio:6.3f}  {low:.3f} to {high:.3f}", flush=True)
 
 
 if __name__ == "__main__":

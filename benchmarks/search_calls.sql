@@ -33,11 +33,16 @@ SELECT * FROM pgknowbase_search_keyword_v1(%(words)s, 10);
 SELECT * FROM pgknowbase_search_keyword_v1(%(words)s, 10);
 -- keyword, filter passing 10 % --
 SELECT * FROM pgknowbase_search_keyword_v1(%(words)s, 10, pgknowbase_filter_v1(metadata => '{"p10": true}'));
+-- keyword, filter passing 1 % --
+SELECT * FROM pgknowbase_search_keyword_v1(%(words)s, 10, pgknowbase_filter_v1(metadata => '{"p1": true}'));
 -- hybrid --
 SELECT * FROM pgknowbase_search_hybrid_v1(%(words)s, %(vector)s::halfvec, 10);
 -- hybrid, filter passing 10 % --
 SELECT * FROM pgknowbase_search_hybrid_v1(
     %(words)s, %(vector)s::halfvec, 10, pgknowbase_filter_v1(metadata => '{"p10": true}'));
+-- hybrid, filter passing 1 % --
+SELECT * FROM pgknowbase_search_hybrid_v1(
+    %(words)s, %(vector)s::halfvec, 10, pgknowbase_filter_v1(metadata => '{"p1": true}'));
 -- similar --
 SELECT * FROM pgknowbase_similar_v1(ARRAY[%(source)s]::int[], ARRAY[%(key)s], 10);
 -- similar, filter passing 10 % --
