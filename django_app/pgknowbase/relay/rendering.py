@@ -126,7 +126,7 @@ def _render(source: Source, keys: Sequence[str], using: str, *, with_savepoints:
             profiler.costs.rows += 1
             try:
                 with _savepoint(using, profiler) if with_savepoints else NO_SAVEPOINT, profiler, observed:
-                    record = renderer.record(row)
+                    record = renderer.record(key, row)
             except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; it is recorded on the object
                 raise_if_for_all([key], error)
                 rendering.failures.append((key, describe(error, profiler.hook)))
@@ -195,8 +195,8 @@ class Renderer:
         }
         self._constant = ENCODER.encode(constant)[1:]
 
-    def record(self, row: SourceRow) -> str | None:
-        """The record of ``row``, or None where its hooks keep it out of the index.
+    def record(self, key: str, row: SourceRow) -> str | None:
+        """The record of ``row``, whose object key is ``key``, or None where its hooks keep it out of the index.
 
         Raises:
             RenderError: a hook returned a value of the wrong type or size, or one that Postgres cannot store.
@@ -229,7 +229,7 @@ class Renderer:
         digest = hashlib.sha256(f"{len(title)},{len(content)},{title}{content}{declared}".encode()).hexdigest()
         # Faster than a dict and an encoder of it.
         return (
-            f'{{"object_key": {quoted(row.external_source_id)}, "title": {quoted(title)},'
+            f'{{"object_key": {quoted(key)}, "title": {quoted(title)},'
             f' "description": {quoted(description)}, "content": {quoted(content)}, "content_hash": "{digest}",'
             f' "language": {quoted(language)},'
             f' "metadata": {self._json(metadata)}, "tags": {ENCODER.encode(tags) if tags else "[]"},'

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Protocol
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -56,17 +55,16 @@ class ExternalDataMetaConfig(BaseModel):
             pydantic.ValidationError: a key or a value is wrong.
         """
         # Every row that is rendered asks; a declaration that has changed since, as in a test, is read again.
-        keys = {
-            name: value for klass in declared.__mro__[-2::-1] for name, value in vars(klass).items() if name[:2] != "__"
-        }
         known = _READ.get(declared)
-        if known is None or known[0] != keys:
-            known = _READ[declared] = keys, cls.model_validate({name: getattr(declared, name) for name in keys})
+        if known is None or any(vars(klass) != values for klass, values in known[0]):
+            said = [(klass, dict(vars(klass))) for klass in declared.__mro__[:-1]]
+            keys = {name: getattr(declared, name) for _, values in said[::-1] for name in values if name[:2] != "__"}
+            known = _READ[declared] = said, cls.model_validate(keys)
         return known[1]
 
 
-# What declarations said when they were read, and what that came to.
-_READ: WeakKeyDictionary[type, tuple[dict[str, Any], ExternalDataMetaConfig]] = WeakKeyDictionary()
+# What declarations and their parents said when they were read, and what that came to. All live as long as their model.
+_READ: dict[type, tuple[list[tuple[type, dict[str, Any]]], ExternalDataMetaConfig]] = {}
 
 
 class SourceRow(Protocol):
