@@ -53,10 +53,12 @@ DECLARE
     _pause bigint := _first_pause;
     _walked bigint := 0;
     _reranked bigint;
+    _objects float8;
     _expected bigint;
     _is_narrowed boolean;
     _passing bigint := coalesce(cardinality(filter.object_keys), cardinality(filter.external_data_ids));
     _plan text := CASE WHEN _passing IS NULL THEN 'walk' ELSE 'exact_filtered' END;
+    _walks_on boolean; -- whether the index does, where what it takes at a time does not suffice
     _enough boolean := false;
     _pending bigint := max_hits::bigint + greatest(skip, 0);
     _next record;
@@ -67,6 +69,30 @@ DECLARE
     _seqs integer[];
     _chunks text[];
     _similarities float8[];
+    -- A loop over a cursor takes row by row, one over a query ten and then fifty.
+    _walk CURSOR FOR
+        SELECT r.source, n.id, n.chunk_seq, n.chunk, n.is_copy, 1 - r.distance AS similarity,
+            e.id AS external_data_id, e.similarity_threshold
+        FROM (
+            SELECT c.source, c.id, c.chunk_seq, c.chunk, c.vector_key, c.embedding <=> query AS distance
+            FROM pgknowbase_chunk AS c WHERE NOT c.is_copy AND (_source IS NULL OR c.source = _source)
+            ORDER BY c.embedding <=> query
+        ) AS r
+        CROSS JOIN LATERAL (
+            SELECT k.id, k.chunk_seq, k.chunk, k.is_copy FROM pgknowbase_chunk AS k
+            WHERE k.vector_key = r.vector_key AND k.is_copy
+            UNION ALL
+            SELECT r.id, r.chunk_seq, r.chunk, false
+        ) AS n
+        LEFT JOIN LATERAL (
+            SELECT x.id, x.similarity_threshold FROM pgknowbase_externaldata AS x
+            WHERE (filter.sources IS NULL OR r.source = ANY (filter.sources)) -- known without reading x
+                AND x.content_type_id = r.source AND x.object_key = n.id
+                AND pgknowbase_matches_filter(x, filter)
+                AND x.id IS DISTINCT FROM exclude
+            OFFSET 0
+        ) AS e ON true
+        ORDER BY r.distance;
 BEGIN
     IF query IS NULL OR max_hits IS NULL OR max_hits <= 0 THEN
         RETURN;
@@ -111,13 +137,18 @@ BEGIN
     END IF;
     _is_narrowed := _filtered OR filter.sources IS NOT NULL AND _source IS NULL;
     IF _plan IN ('walk', 'walk_binary') AND _is_narrowed THEN
-        -- The walk would be in vain where few pass. If more do than the planner believes, they are not compared after all.
-        _expected := pgknowbase_estimate_matching(filter);
+        SELECT greatest(c.reltuples, 1) INTO _objects FROM pg_class AS c WHERE c.oid = 'pgknowbase_externaldata'::regclass;
+        IF NOT _filtered THEN
+            -- How many objects sources have is known where most have words, and the planner takes ten times as long to say it.
+            SELECT CASE WHEN 2 * sum(c.documents) > _objects THEN sum(c.documents) FILTER (WHERE c.source = ANY (filter.sources)) END
+            INTO _expected FROM pgknowbase_corpus AS c;
+        END IF;
+        -- The walk would be in vain where few pass. If more do than is believed, they are not compared after all.
+        _expected := coalesce(_expected, pgknowbase_estimate_matching(filter));
         -- An object of the walk costs about 16 times as much as one that is compared, and for each hit as many are walked as there
         -- are for each that passes.
-        IF _expected <= exact_search_max_chunks AND (
-            SELECT 12 * _expected < c.reltuples OR _expected::float8 * _expected < 16 * _wanted * c.reltuples
-            FROM pg_class AS c WHERE c.oid = 'pgknowbase_externaldata'::regclass)
+        IF _expected <= exact_search_max_chunks
+            AND (12 * _expected < _objects OR _expected::float8 * _expected < 16 * _wanted * _objects)
         THEN
             SELECT f.* INTO STRICT _found
             FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, exact_search_max_chunks) AS f;
@@ -147,78 +178,72 @@ BEGIN
         _chunks := _next.chunks;
         _similarities := _next.similarities;
     ELSIF _plan = 'walk' THEN
-        FOR _next IN
-            SELECT r.source, n.id, n.chunk_seq, n.chunk, n.is_copy, 1 - r.distance AS similarity,
-                e.id AS external_data_id, e.similarity_threshold
-            FROM (
-                SELECT c.source, c.id, c.chunk_seq, c.chunk, c.vector_key, c.embedding <=> query AS distance
-                FROM pgknowbase_chunk AS c WHERE NOT c.is_copy AND (_source IS NULL OR c.source = _source)
-                ORDER BY c.embedding <=> query
-            ) AS r
-            CROSS JOIN LATERAL (
-                SELECT k.id, k.chunk_seq, k.chunk, k.is_copy FROM pgknowbase_chunk AS k
-                WHERE k.vector_key = r.vector_key AND k.is_copy
-                UNION ALL
-                SELECT r.id, r.chunk_seq, r.chunk, false
-            ) AS n
-            LEFT JOIN LATERAL (
-                SELECT x.id, x.similarity_threshold FROM pgknowbase_externaldata AS x
-                WHERE (filter.sources IS NULL OR r.source = ANY (filter.sources)) -- known without reading x
-                    AND x.content_type_id = r.source AND x.object_key = n.id
-                    AND pgknowbase_matches_filter(x, filter)
-                    AND x.id IS DISTINCT FROM exclude
-                OFFSET 0
-            ) AS e ON true
-            ORDER BY r.distance
+        -- To keep what it drops, so as to walk on from there, costs the index 6 % of a walk, and few go on.
+        _walks_on := _filtered OR _ef_search::float8 * coalesce(_expected / _objects, 1) < 5 * _wanted;
         LOOP
-            _walked := _walked + 1;
-            IF _next.similarity < _least THEN
-                _enough := true;
-                EXIT;
-            END IF;
-            IF _next.external_data_id IS NOT NULL
-                AND _next.similarity >= coalesce(filter.threshold, _next.similarity_threshold)
-            THEN
-                _ids := _ids || _next.external_data_id;
-                _sources := _sources || _next.source;
-                _keys := _keys || _next.id;
-                _seqs := _seqs || _next.chunk_seq;
-                _chunks := _chunks || _next.chunk;
-                _similarities := _similarities || _next.similarity;
-                _pending := _pending - 1;
-                IF _pending = 0 THEN
-                    -- Objects are counted only where there may be enough. To look for each among those before it would
-                    -- cost the square of their number.
-                    _pending := _wanted - (SELECT count(DISTINCT u.id) FROM unnest(_ids) AS u (id));
-                    _enough := _pending = 0;
+            PERFORM set_config('hnsw.iterative_scan', CASE WHEN _walks_on THEN 'strict_order' ELSE 'off' END, true);
+            FOR _next IN _walk LOOP
+                _walked := _walked + 1;
+                IF _next.similarity < _least THEN
+                    _enough := true;
+                    EXIT;
                 END IF;
-            END IF;
-            -- The external data id decides between copies, so all are read; the last of them is the one in the index.
-            EXIT WHEN _enough AND (NOT _next.is_copy OR _walked >= exact_search_max_chunks);
-            IF _walked = _pause AND NOT _enough THEN
-                _pause := _pause * 4;
-                EXIT WHEN _walked > current_setting('hnsw.max_scan_tuples')::bigint; -- which leaves copies out
-                -- Far from the query the walk misses neighbours, so few objects are better all compared. Where many are
-                -- expected to pass, the first pause says little.
-                IF _is_narrowed AND _passing IS NULL AND _walked > 12 * cardinality(_ids)
-                    AND (_walked > _first_pause OR _expected <= 4::bigint * exact_search_max_chunks) THEN
-                    SELECT f.* INTO STRICT _found
-                    FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, exact_search_max_chunks) AS f;
-                    _passing := _found.passing;
-                    IF _passing <= exact_search_max_chunks THEN
-                        _plan := 'exact_filtered';
-                        EXIT;
+                IF _next.external_data_id IS NOT NULL
+                    AND _next.similarity >= coalesce(filter.threshold, _next.similarity_threshold)
+                THEN
+                    _ids := _ids || _next.external_data_id;
+                    _sources := _sources || _next.source;
+                    _keys := _keys || _next.id;
+                    _seqs := _seqs || _next.chunk_seq;
+                    _chunks := _chunks || _next.chunk;
+                    _similarities := _similarities || _next.similarity;
+                    _pending := _pending - 1;
+                    IF _pending = 0 THEN
+                        -- Objects are counted only where there may be enough. To look for each among those before it would
+                        -- cost the square of their number.
+                        _pending := _wanted - (SELECT count(DISTINCT u.id) FROM unnest(_ids) AS u (id));
+                        _enough := _pending = 0;
                     END IF;
                 END IF;
-                _least := coalesce(_least, pgknowbase_least_threshold(filter.sources));
-            END IF;
-        END LOOP;
-        IF _plan = 'walk' AND NOT _enough THEN -- by itself, because a condition with a SELECT in it costs a plan each time
-            IF _walked < (SELECT count(*) FROM (
-                SELECT 1 FROM pgknowbase_chunk AS c WHERE (_source IS NULL OR c.source = _source) LIMIT _walked + 1) AS present) THEN
+                -- The external data id decides between copies, so all are read; the last of them is the one in the index.
+                EXIT WHEN _enough AND (NOT _next.is_copy OR _walked >= exact_search_max_chunks);
+                IF _walked = _pause AND NOT _enough THEN
+                    _pause := _pause * 4;
+                    EXIT WHEN _walked > current_setting('hnsw.max_scan_tuples')::bigint; -- which leaves copies out
+                    -- Far from the query the walk misses neighbours, so few objects are better all compared. Where many are
+                    -- expected to pass, the first pause says little.
+                    IF _is_narrowed AND _passing IS NULL AND _walked > 12 * cardinality(_ids)
+                        AND (_walked > _first_pause OR _expected <= 4::bigint * exact_search_max_chunks) THEN
+                        SELECT f.* INTO STRICT _found
+                        FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, exact_search_max_chunks) AS f;
+                        _passing := _found.passing;
+                        IF _passing <= exact_search_max_chunks THEN
+                            _plan := 'exact_filtered';
+                            EXIT;
+                        END IF;
+                    END IF;
+                    _least := coalesce(_least, pgknowbase_least_threshold(filter.sources));
+                END IF;
+            END LOOP;
+            -- Asked by itself, because a condition with a SELECT in it costs a plan each time.
+            EXIT WHEN _plan <> 'walk' OR _enough;
+            EXIT WHEN _walked >= (SELECT count(*) FROM (
+                SELECT 1 FROM pgknowbase_chunk AS c WHERE (_source IS NULL OR c.source = _source) LIMIT _walked + 1) AS present);
+            IF _walks_on THEN
                 _plan := 'retried_exactly';
+                EXIT;
             END IF;
-        END IF;
+            _walks_on := true;
+            _walked := 0;
+            _pause := _first_pause;
+            _pending := _wanted;
+            _ids := '{}';
+            _sources := NULL;
+            _keys := NULL;
+            _seqs := NULL;
+            _chunks := NULL;
+            _similarities := NULL;
+        END LOOP;
     END IF;
 
     IF record_plan THEN

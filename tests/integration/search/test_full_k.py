@@ -133,6 +133,15 @@ def test_explain_search_says_which_plan_and_why(many, settings):
     assert (step.walked, found(rows)) == (320, list(range(ROWS - 30, ROWS - 20)))
 
 
+def test_index_walks_on_where_what_it_takes_at_a_time_does_not_suffice(many, settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": 0}}
+    ExternalData.objects.filter(metadata__n__lt=150).update(is_active=False)
+    search = ExternalData.objects.search(QUERY, threshold=-1)
+    (step,) = explained(search, "walk", "ef_search 100", "10 of 10 found").steps
+    # The walk may miss one of the best.
+    assert (step.walked > 100, min(found(search)) >= 150, max(found(search)) < 200) == (True, True, True)
+
+
 def test_explain_search_when_the_index_gives_up(many, settings):
     settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": 0}}
     rows = Article.objects.semantic_search(QUERY, metadata={"n": {"gte": ROWS - 5}}, threshold=-1)
