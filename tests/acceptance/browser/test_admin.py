@@ -4,6 +4,7 @@ import os
 from base64 import b64encode
 from datetime import timedelta
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -17,6 +18,8 @@ from django.db.models.functions import Concat
 from django.test import RequestFactory
 from django.urls import reverse
 from django.utils import timezone
+from fontTools.subset import Subsetter
+from fontTools.ttLib import TTFont
 
 from pgknowbase.agents.models import (
     AgentDefinition,
@@ -180,14 +183,21 @@ def lengthen():
 
 @cache
 def fonts():
-    """A style sheet that shows all text in the one of ``FONTS`` that ``data-font`` of the page names."""
+    """A style sheet that shows all text in the one of ``FONTS`` that ``data-font`` of the page names.
+
+    Of the fonts' glyphs it has those of European languages; whole fonts are megabytes, which each page reads anew.
+    """
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     rules = []
     for font, suffixes in FONTS.items():
         rules.append(f"[data-font={font}] * {{font-family: {font} !important}}")
         for suffix, weight in zip(suffixes, ("400", "600 900"), strict=True):
-            data = b64encode((folder / f"{font}{suffix}.ttf").read_bytes()).decode()
-            source = f"url(data:font/ttf;base64,{data})"
+            glyphs, small = Subsetter(), BytesIO()
+            glyphs.populate(unicodes=range(0x250))
+            with TTFont(folder / f"{font}{suffix}.ttf") as whole:
+                glyphs.subset(whole)
+                whole.save(small)
+            source = f"url(data:font/ttf;base64,{b64encode(small.getvalue()).decode()})"
             rules.append(f"@font-face {{font-family: {font}; font-weight: {weight}; src: {source}}}")
     return "\n".join(rules)
 
