@@ -16,7 +16,7 @@ from tests.integration.spaces.conftest import run, space, space_command, sql, wo
 from tests.projects.blog.models import Article, Note
 
 pytestmark = pytest.mark.django_db(transaction=True)
-CLUSTERS, IN_CLUSTER, LETTERS, OTHERS = 150, 100, 1000, 2750
+CLUSTERS, IN_CLUSTER, LETTERS, OTHERS = 60, 100, 1000, 500
 # Clusters around directions that have something in common, and a form letter that lies between them all.
 CENTRES = """
 CREATE TEMP TABLE centre AS
@@ -108,7 +108,7 @@ def one_of_each(store):
 
 def test_form_letters_hide_nothing_and_the_doctor_names_an_index_where_they_do():
     store = fill()
-    assert (len(flags(store)), sum(flags(store))) == (18_750, 3_749)
+    assert (len(flags(store)), sum(flags(store))) == (7_500, 1_499)
     assert one_of_each(store)
     # As an older index has it.
     sql(
@@ -120,7 +120,7 @@ def test_form_letters_hide_nothing_and_the_doctor_names_an_index_where_they_do()
     assert lost > 0
     (finding,) = examine_copies("default")
     assert finding.id == "index.copies"
-    assert "3,749 chunks have the vector of another one, up to 999 the same" in finding.what
+    assert "1,499 chunks have the vector of another one, up to 999 the same" in finding.what
     assert finding.fix == ("manage.py pgknowbase_space index next",)
     run("pgknowbase_space", "index", "next")
     assert list(examine_copies("default")) == []
