@@ -15,8 +15,15 @@ from typing import Any
 
 from pgknowbase.embedded import EmbeddedPostgres, cluster, database_config, process
 
-# Nothing here needs to survive a crash.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "60"}
+# Nothing here needs to survive a crash. What waits to come into a GIN index is read by each search, and autovacuum
+# would seldom come for the few rows of tests.
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "60",
+    "gin_pending_list_limit": "64kB",
+}
 
 
 def _use(programs: Path, version: int) -> None:
