@@ -30,7 +30,7 @@ GIVE_UP = 300.0
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
     figures = []
-    for column, rows in (("email", 300), ("name", 100)) if quick else (("email", 100_000), ("name", 10_000)):
+    for column, rows in (("email", 100), ("name", 30)) if quick else (("email", 100_000), ("name", 10_000)):
         with database.connect() as connection:
             _prepare(connection, rows)
             with workers(["ours"]) as (worker,):

@@ -24,7 +24,7 @@ MOST_WRITES = 120 * WRITES_PER_SECOND
 
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
-    samples, seconds, most_writes = (10, 2.0, 2_000) if quick else (200, 20.0, MOST_WRITES)
+    samples, seconds, most_writes = (5, 2.0, 1_000) if quick else (200, 20.0, MOST_WRITES)
     written = 2 * (samples + 1)
     with database.connect() as connection:
         corpus.stage(connection, written + most_writes)

@@ -26,7 +26,7 @@ DEAD = """INSERT INTO pgknowbase_outbox (source, path, object_keys, op)
 
 def run(database: Database, *, quick: bool) -> list[Figure]:
     keys, rounds, sizes, dead = (
-        (300, 2, (300, 3_000), 2_000) if quick else (10_000, 5, (10_000, 100_000, 1_000_000), 1_000_000)
+        (100, 2, (100, 1_000), 500) if quick else (10_000, 5, (10_000, 100_000, 1_000_000), 1_000_000)
     )
     with database.connect() as connection:
         connection.execute("TRUNCATE catalog_draft")

@@ -31,7 +31,7 @@ def run(database: Database, *, quick: bool) -> list[Figure]:
 
 
 def _plain(database: Database, *, quick: bool) -> list[Figure]:
-    rows, rounds = (200, 2) if quick else (20_000, 5)
+    rows, rounds = (50, 2) if quick else (20_000, 5)
     walls: list[float] = []
     cores: list[float] = []
     with database.connect() as connection:
