@@ -20,7 +20,7 @@ BEGIN
     IF EXISTS (SELECT FROM pgknowbase_space AS s WHERE s.is_active AND s.distributed) THEN
         SELECT array_agg(e.id), array_agg(e.content_type_id), array_agg(e.object_key) INTO _themselves, _sources, _keys
         FROM unnest(of_sources, of_keys) AS o (source, key)
-        JOIN pgknowbase_externaldata AS e ON e.content_type_id = o.source AND e.object_key = o.key
+        JOIN pgknowbase_externaldata AS e ON e.content_type_id = o.source AND e.object_key = o.key COLLATE "default" -- theirs may be another, which no index has
         WHERE filter.visible_to IS NULL OR pgknowbase_matches_filter(e, _viewer);
         _mean := (
             SELECT avg(m.mean) FROM pgknowbase_store_means(_sources, _keys) AS m
@@ -34,7 +34,7 @@ BEGIN
             FROM unnest(of_sources, of_keys) AS o (source, key)
             CROSS JOIN LATERAL (
                 SELECT x.id, x.content_type_id, x.object_key FROM pgknowbase_externaldata AS x
-                WHERE x.content_type_id = o.source AND x.object_key = o.key
+                WHERE x.content_type_id = o.source AND x.object_key = o.key COLLATE "default"
                     AND (filter.visible_to IS NULL OR pgknowbase_matches_filter(x, _viewer))
                 OFFSET 0
             ) AS e

@@ -6,6 +6,7 @@
 --   query, filter   see pgknowbase_search_hybrid_v1
 --   sources, ids    the documents
 --
+-- The search text may come from a column of another collation, which the parameters take over, and no index of ours is of that one.
 -- requires: pgknowbase_read_query, pgknowbase_read_shard_keywords, pgknowbase_tokenize_query, pgknowbase_add_synonyms
 CREATE OR REPLACE FUNCTION pgknowbase_word_coverage(
     query text, filter pgknowbase_filter, sources integer[], ids text[]) RETURNS float8
@@ -32,7 +33,7 @@ AS $pgknowbase$
         FROM unnest(sources, ids) AS i (source, id)
         CROSS JOIN LATERAL (
             SELECT w.language, w.words || ''::tsvector AS words FROM pgknowbase_keywords AS w
-            WHERE w.source = i.source AND w.id = i.id AND to_regclass('pgknowbase_shard_keywords') IS NULL
+            WHERE w.source = i.source AND w.id = i.id COLLATE "default" AND to_regclass('pgknowbase_shard_keywords') IS NULL
             UNION ALL
             SELECT s.language, s.words FROM of_shards AS s WHERE s.source = i.source AND s.id = i.id
             OFFSET 0
