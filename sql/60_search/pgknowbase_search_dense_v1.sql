@@ -178,7 +178,7 @@ BEGIN
         _chunks := _next.chunks;
         _similarities := _next.similarities;
     ELSIF _plan = 'walk' THEN
-        -- To keep what it drops, so as to walk on from there, costs the index 6 % of a walk, and few go on.
+        -- Candidates that the index remembers for walking on cost it 6 % of a walk, and few searches need them.
         _walks_on := _filtered OR _ef_search::float8 * coalesce(_expected / _objects, 1) < 5 * _wanted;
         LOOP
             PERFORM set_config('hnsw.iterative_scan', CASE WHEN _walks_on THEN 'strict_order' ELSE 'off' END, true);
