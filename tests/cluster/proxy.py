@@ -5,6 +5,15 @@ from contextlib import suppress
 from threading import Event, Thread
 
 
+def _port_of_no_client(host):
+    """A free port that no connection is given for its own end, which would hold it while the proxy is stopped."""
+    for port in range(20_000, 30_000):
+        with suppress(OSError):
+            socket.create_server((host, port)).close()
+            return port
+    raise RuntimeError("no port from 20000 to 30000 is free")
+
+
 class Proxy:
     """Carries connections to a server. It is told by ``port``.
 
@@ -18,13 +27,12 @@ class Proxy:
         self._sockets = []
         self._listener = None
         self.stop_before = None
-        self.port = 0
+        self.port = _port_of_no_client(host)
         self.start()
 
     def start(self):
         self.stop()
         self._listener = socket.create_server((self.host, self.port), backlog=100)
-        self.port = self._listener.getsockname()[1]
         self._flows.set()
         Thread(target=self._accept, args=[self._listener], daemon=True).start()
 
