@@ -25,12 +25,19 @@ def draw(figures: Sequence[Figure], path: Path) -> None:
     from matplotlib import pyplot
 
     plot, axes = pyplot.subplots(figsize=(11, 7))
+    kinds = list(dict.fromkeys(map(_kind, lines)))
     for case, points in lines.items():
         style = ":" if case.endswith("exact") else "--" if case.endswith("scan") else "-"
-        axes.plot(*zip(*sorted(points), strict=True), style, marker="o", markersize=3, label=case)
+        color = pyplot.get_cmap("tab20")(kinds.index(_kind(case)))
+        axes.plot(*zip(*sorted(points), strict=True), style, color=color, marker="o", markersize=3, label=case)
     axes.set(xscale="log", yscale="log", xlabel="chunks", ylabel="top 10, median, ms")
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     plot.savefig(path, dpi=120, bbox_inches="tight")
     pyplot.close(plot)
     print(f"growth drawn in {path}", file=sys.stderr)
+
+
+def _kind(case: str) -> str:
+    """What the line shares its color with: the same filter by another way."""
+    return case.removesuffix(", exact").removesuffix(", iterative scan")
