@@ -64,6 +64,7 @@ DECLARE
     _wanted tsquery; -- all that have these words are scored; NULL: those that pgknowbase_best_postings tells
     _numbers bigint[];
     _others tsquery;
+    _has_others boolean; -- else the index of words is not asked: what is not merged into it yet is read by each who asks
     _last bigint;
     _is_all boolean;
     _narrow boolean := num_nonnulls(filter.object_keys, filter.external_data_ids) > 0;
@@ -182,6 +183,7 @@ BEGIN
             FROM pgknowbase_best_postings(
                 _terms, _documents, filter.sources, _candidates,
                 CASE WHEN NOT (_filtered OR _private) AND _conditions IS NULL AND exclude IS NULL THEN max_hits END) AS b;
+            _has_others := _others <> '''^'''::tsquery;
             IF NOT _private THEN -- else what is scored, and with it all scores, would depend on them
                 _numbers := _numbers || _also_numbers;
             END IF;
@@ -227,11 +229,17 @@ BEGIN
                 FROM (
                     SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_keywords AS w
-                    WHERE NOT _is_distributed AND NOT _narrow AND w.words @@ _wanted AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
+                    WHERE NOT _is_distributed AND _wanted IS NOT NULL AND NOT _narrow AND w.words @@ _wanted AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL
                     SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
                     FROM pgknowbase_keywords AS w
-                    WHERE NOT _is_distributed AND _wanted IS NULL AND NOT _narrow AND (w.number = ANY (_numbers) OR w.words @@ _others)
+                    WHERE NOT _is_distributed AND _wanted IS NULL AND NOT _narrow AND NOT _has_others AND w.number = ANY (_numbers)
+                        AND w.number <= _last AND (_met IS NULL OR w.words @@ _met)
+                        AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
+                    UNION ALL
+                    SELECT w.number, w.source, w.id, w.language, w.length, w.words, w.frequent
+                    FROM pgknowbase_keywords AS w
+                    WHERE NOT _is_distributed AND _wanted IS NULL AND NOT _narrow AND _has_others AND (w.number = ANY (_numbers) OR w.words @@ _others)
                         AND w.number <= _last AND (_met IS NULL OR w.words @@ _met)
                         AND (filter.sources IS NULL OR w.source = ANY (filter.sources))
                     UNION ALL

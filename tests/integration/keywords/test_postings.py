@@ -81,6 +81,20 @@ def test_many_queries(gathered):
 
 
 @pytest.mark.django_db
+def test_index_of_words_is_asked_alone_for_what_the_blocks_do_not_have(gathered):
+    """It has a list of what is not merged into it yet, which is read as a whole each time."""
+
+    def scans_of(query):
+        count = "SELECT pg_stat_get_xact_numscans('pgknowbase_keywords_words'::regclass)"
+        ((before,),) = sql(count)
+        assert len(bm25(query, 5, most_candidates=60)) == 5
+        return sql(count)[0][0] - before
+
+    assert scans_of("zebra newt") == 0
+    assert scans_of("zebra new*") > 0
+
+
+@pytest.mark.django_db
 def test_more_sources_than_a_block_tells_apart(put, source):
     put(corpus(300), "simple")
     for number in range(1, 71):
