@@ -94,8 +94,7 @@ def compare(
                         earlier, later = run(first, before[name], one), run(second, statement, one)
                     pairs.append((earlier, later))
             ratios = [later / earlier for earlier, later in pairs]
-            times = [sorted(side) for side in zip(*pairs, strict=True)]
-            both = [number for side in times for number in (median(side), percentile(side, 95))]
+            both = [number for side in zip(*pairs, strict=True) for number in (median(side), percentile(side, 95))]
             yield name, [*both, median(ratios), percentile(ratios, 25), percentile(ratios, 75)]
 
 

@@ -90,6 +90,11 @@ def test_index_of_words_is_asked_alone_for_what_the_blocks_do_not_have(gathered)
         assert len(bm25(query, 5, most_candidates=60)) == 5
         return sql(count)[0][0] - before
 
+    # In a table that it knows to be small the planner would read all documents by their numbers.
+    sql(
+        "UPDATE pg_class SET reltuples = 1000000, relpages = pg_relation_size(oid) / 8192"
+        " WHERE oid = 'pgknowbase_keywords'::regclass RETURNING true"
+    )
     assert scans_of("zebra newt") == 0
     assert scans_of("zebra new*") > 0
 
