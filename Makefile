@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-matrix lint format docs typescript first-minute bench bench-quality release release-sql clean
+.PHONY: help demo test test-long test-fast test-matrix lint format docs typescript first-minute bench bench-quality release release-sql clean
 
 PYTHON ?= python3
 # A Postgres for each process, and each file of tests as a whole in one of them; a third uses what the waits of two leave.
@@ -61,8 +61,11 @@ help: ## Show this list
 demo: .venv-demo/.installed ## From nothing to searches over real rows; ARGS=--serve leaves the site running
 	@.venv-demo/bin/python django_app/demo/manage.py demo $(ARGS)
 
-test: .venv/.installed ## The whole test suite; ARGS are pytest's
-	@.venv/bin/python -m pytest $(PARALLEL) $(ARGS)
+test: .venv/.installed ## The test suite but for test-long; ARGS are pytest's
+	@.venv/bin/python -m pytest $(PARALLEL) -m 'not long' $(ARGS)
+
+test-long: .venv/.installed ## Tests of many conditions (plans, deaths, random writes) and of whole benchmarks and procedures
+	@.venv/bin/python -m pytest $(PARALLEL) -m long $(ARGS)
 
 test-fast: .venv/.installed ## tests/unit in under a minute, without tests that are slow, start processes or need a browser
 	@.venv/bin/python -m pytest $(PARALLEL) -m 'not slow and not process and not browser' tests/unit $(ARGS)

@@ -1,4 +1,5 @@
-"""Which tests are slow, start processes or need a browser. ``make test-fast`` leaves these out.
+"""Which tests are slow, start processes or need a browser: ``make test-fast`` leaves these out. And which are long:
+``make test`` leaves these to ``make test-long``.
 
 A test that uses the fixture ``manage`` or a browser is recognised by that; the others are listed by folder, file or
 name.
@@ -43,14 +44,33 @@ BY_PLACE = {
         "integration/operations/recall",
         "integration/openai/test_roles.py",
         "integration/plans",
-        "integration/search/test_full_k.py",
+        "integration/search/test_full_k.py::test_full_k_at_any_selectivity",
         "integration/search/test_metadata.py::test_anything_else_is_refused_or_searched",
         "integration/search/test_options.py::test_anything_gives_rows_or_a_clear_error",
         "integration/search/test_sql_functions.py",
-        "integration/spaces/test_no_downtime.py",
+        "integration/spaces/test_no_downtime.py::test_whole_procedure",
         "reliability",
         "unit/embeddings/test_local.py",
         "unit/embeddings/test_static.py::test_same_vectors_as_wordllama",
+    ],
+    "long": [
+        "acceptance/browser/test_admin.py::test_every_list_and_form",
+        "acceptance/test_benchmarks.py::test_quick_run",
+        "acceptance/test_benchmarks.py::test_searches_are_measured",
+        "integration/api/test_schemathesis.py",
+        "integration/keywords/test_makers.py::test_dump_of_postgres_16",
+        "integration/migrations/test_changes.py",
+        "integration/operations/recall/test_recall.py::test_command_measures",
+        "integration/operations/recall/test_recall.py::test_recall_is_what",
+        "integration/plans",
+        "integration/relay/test_limits.py::test_check_and_repair_and_sync_go_in_portions",
+        "integration/search/test_full_k.py::test_full_k_at_any_selectivity",
+        "integration/search/test_typos.py::test_any_text_can_be_corrected",
+        "integration/spaces/test_copies.py::test_form_letters",
+        "integration/spaces/test_no_downtime.py::test_whole_procedure",
+        "reliability/test_crash.py",
+        "reliability/test_oracle.py",
+        "unit/embeddings/test_e5.py::test_vectors_are_those_of_the_weights",
     ],
 }
 

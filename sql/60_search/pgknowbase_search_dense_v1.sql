@@ -12,6 +12,8 @@
 --   space_model   raise PK001 unless the active space is of this model
 --   record_plan   record what was done, and why, in the setting pgknowbase.search_plan of this transaction, as JSON
 --   spans         false leaves them out
+--   best_hits     how many of the first hits the vector index should not miss, all without it. The others may be a little farther than some
+--                 that it has not looked at: half of its work, where the first ten of a hundred count
 --
 -- The score is the similarity. A span is where the chunk stands in the document's content, in characters from 0.
 --
@@ -26,7 +28,7 @@ DO $pgknowbase$ BEGIN PERFORM '[1]'::vector; END $pgknowbase$; -- loads pgvector
 CREATE OR REPLACE FUNCTION pgknowbase_search_dense_v1(
     query halfvec, max_hits integer, filter pgknowbase_filter DEFAULT NULL, exclude bigint DEFAULT NULL,
     skip integer DEFAULT 0, exact_search_max_chunks integer DEFAULT 15000, space_model text DEFAULT NULL,
-    record_plan boolean DEFAULT false, spans boolean DEFAULT true)
+    record_plan boolean DEFAULT false, spans boolean DEFAULT true, best_hits integer DEFAULT NULL)
 RETURNS SETOF pgknowbase_hit
 LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY INVOKER ROWS 10
 SET search_path FROM CURRENT
@@ -162,7 +164,9 @@ BEGIN
         -- The clause above puts it back when the function returns. The setting is that of a measurement, for a transaction.
         _ef_search := set_config('hnsw.ef_search', coalesce(
             nullif(current_setting('pgknowbase.ef_search', true), ''),
-            pgknowbase_ef_search_v1(_wanted, _filtered, _space.ef_search, _space.index)::text), true);
+            pgknowbase_ef_search_v1(
+                least(_wanted, ceil(best_hits / nullif(coalesce(_expected / _objects, 1), 0))::bigint), _filtered, _space.ef_search,
+                _space.index)::text), true);
     END IF;
     IF _plan = 'walk_binary' THEN
         SELECT w.* INTO STRICT _next FROM pgknowbase_search_binary(

@@ -80,7 +80,7 @@ BEGIN
         SELECT n.*, row_number() OVER (ORDER BY n.score DESC, n.external_data_id) AS place
         FROM pgknowbase_search_dense_v1(
             vector, _depth, _any_similarity, exclude, 0, exact_search_max_chunks, space_model, record_plan,
-            spans => false) AS n
+            spans => false, best_hits => least(greatest(_wanted, 50), _depth)::integer) AS n
     ), worded AS MATERIALIZED (
         SELECT w.*, row_number() OVER (ORDER BY w.score DESC, w.external_data_id) AS place
         FROM pgknowbase_bm25(
@@ -135,7 +135,8 @@ BEGIN
     ), recorded AS MATERIALIZED (
         SELECT w.*, CASE WHEN record_plan THEN set_config('pgknowbase.hybrid_plan', jsonb_build_object(
             'weight', w.weight, 'agreement', w.agreement, 'coverage', w.coverage, 'dense_weight', _weight, 'depth', _depth,
-            'dense', (SELECT count(*) FROM near), 'keyword', (SELECT count(*) FROM worded))::text, true) END
+            'words_depth', _words_depth, 'dense', (SELECT count(*) FROM near), 'keyword', (
+                SELECT count(*) FROM worded AS o WHERE o.place <= _words_depth))::text, true) END
         FROM weighed AS w
     ), fused AS (
         SELECT coalesce(w.external_data_id, v.external_data_id) AS external_data_id, coalesce(w.source, v.source) AS source,

@@ -115,11 +115,11 @@ class HybridStep:
     def of(cls, fused: str, dense: str, keyword: str, *, requested: int, found: int) -> "HybridStep":
         """A step from the JSON that the three SQL functions of a hybrid search recorded."""
         recorded = json.loads(fused)
-        depth, dense_found, keyword_found = (recorded.pop(name) for name in ("depth", "dense", "keyword"))
+        depth, words_depth = recorded.pop("depth"), recorded.pop("words_depth")
+        dense_found, keyword_found = recorded.pop("dense"), recorded.pop("keyword")
         return cls(
             dense=DenseStep.of(dense, requested=depth, found=dense_found),
-            # BM25 is asked for five times as many, see pgknowbase_search_hybrid_v1.
-            keyword=KeywordStep.of(keyword, requested=5 * depth, found=keyword_found),
+            keyword=KeywordStep.of(keyword, requested=words_depth, found=keyword_found),
             requested=requested,
             found=found,
             **recorded,

@@ -5,6 +5,7 @@ from django.db import connection
 
 from pgknowbase.errors import SearchError
 from pgknowbase.models import ExternalData
+from pgknowbase.search.plan import HybridStep
 from tests.integration.search.conftest import QUERY, store
 from tests.projects.blog.models import Article
 from tests.vector_index import make_vector_index
@@ -140,6 +141,21 @@ def test_index_walks_on_where_what_it_takes_at_a_time_does_not_suffice(many, set
     (step,) = explained(search, "walk", "ef_search 100", "10 of 10 found").steps
     # The walk may miss one of the best.
     assert (step.walked > 100, min(found(search)) >= 150, max(found(search)) < 200) == (True, True, True)
+
+
+def test_hybrid_search_takes_from_the_index_what_its_first_hits_need(many, settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": 0}}
+
+    def walk(**asked):
+        (step,) = ExternalData.objects.search(QUERY, threshold=-1, **asked).explain_search().steps
+        dense = step.dense if isinstance(step, HybridStep) else step
+        return dense.ef_search, dense.walked
+
+    assert walk(mode="hybrid") == (100, 100)
+    assert len(found(ExternalData.objects.search(QUERY, mode="hybrid", threshold=-1))) == 10
+    # Of as many hits as it compares with words, a search by meaning alone must not miss any.
+    assert walk(limit=100) == (200, 100)
+    assert walk(mode="hybrid", limit=80) == (160, 160)
 
 
 def test_explain_search_when_the_index_gives_up(many, settings):

@@ -4,6 +4,8 @@ import signal
 import time
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
 from pgknowbase.models import Chunk, Document, ExternalData, OutboxEvent
 from tests.projects.blog.models import Article, Note
@@ -51,6 +53,22 @@ def test_once_works_everything_off(manage):
     assert "700 created" in out
     assert "700 documents indexed" in out
     assert_complete(700)
+
+
+def test_urls_of_the_project_are_not_imported(settings):
+    """They bring all views and what these import, which a worker needs for nothing."""
+    settings.ROOT_URLCONF = "tests.projects.no_such_urls"
+    Article.objects.create(title="Gzip", body="Reading compressed files.")
+    call_command("pgknowbase_worker", "--once", "--no-progress", skip_checks=False, verbosity=0)
+    assert Document.objects.count() == 1
+    with pytest.raises(ModuleNotFoundError, match="no_such_urls"):
+        call_command("check")
+
+
+def test_wrong_settings_stop_it_at_its_start(settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "NO_SUCH_SETTING": 1}
+    with pytest.raises(SystemCheckError, match="NO_SUCH_SETTING"):
+        call_command("pgknowbase_worker", "--once", skip_checks=False)
 
 
 def test_running_worker_follows_changes_and_ends_on_sigterm(manage):

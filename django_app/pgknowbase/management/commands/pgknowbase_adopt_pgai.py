@@ -32,7 +32,7 @@ SHOWN, LONGEST = 3, 80  # rows, characters
 class Command(KnowbaseCommand):
     help = "Take over a vectorizer of pgai with its vectors. Without a name: list them."
     # It prints the settings that a project has yet to get; the other actions check them.
-    requires_system_checks: tuple[str, ...] = ()
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", nargs="?", help="name of the vectorizer; alone: print a model and settings for it")

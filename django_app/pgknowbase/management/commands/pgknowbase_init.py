@@ -37,7 +37,7 @@ Next: let a model inherit from pgknowbase.mixins.ExternalDataMixin, with watch_f
 class Command(KnowbaseCommand):
     help = "Add the settings of pgknowbase to the settings module. It asks what it must, and overwrites nothing."
     # The settings that the checks look for are what this command writes.
-    requires_system_checks = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(

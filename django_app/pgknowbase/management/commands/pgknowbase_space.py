@@ -46,8 +46,6 @@ INDEX_COLUMNS = ("space", "index", "model", "kind", "valid", "m", "ef_constructi
 
 class Command(ActionCommand):
     help = "Manage embedding spaces and their vector indexes."
-    # The database check E020 would refuse the very command that repairs what it reports.
-    requires_system_checks = ["pgknowbase"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         self.actions = parser.add_subparsers(metavar="ACTION", required=True)
