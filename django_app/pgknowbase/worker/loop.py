@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -65,6 +66,9 @@ CLUSTER_PAUSE = 2.0
 # larger one is work done twice.
 GATHERED_WHEN_IDLE = 512
 GATHERED_WHEN_BUSY = 8000
+# The words of so many documents are merged into their index once no others wait: until then each search for a new word
+# or another spelling reads them all. Merging a few by themselves takes longer for each.
+MERGED_WHEN_IDLE = 100
 # Without threads, where documents wait for the rate of a provider: fresh ones may come meanwhile.
 MAX_RATE_PAUSE = 1.0
 STAGES = ("relay", "vectorizer", "keywords", "reactions", "background")
@@ -170,6 +174,7 @@ class Worker:
         self._totals_lock = threading.Lock()
         self._keywords_size = PortionSize(self.batch_size)
         self._ungathered = GATHERED_WHEN_BUSY  # a worker before this one may have left some
+        self._unmerged = 0
         self._is_loading = False  # the relay's last batch was a large one
         self._completion = CompletionSweep(self.using)
         self._usage = UsageFold(self.using)
@@ -393,24 +398,31 @@ class Worker:
             with span("pgknowbase.keywords", {"pgknowbase.documents.refreshed": done}, started=started):
                 pass
         self._ungathered += done
+        self._unmerged += done
         at_least = GATHERED_WHEN_BUSY if self._is_loading or done == size.value else GATHERED_WHEN_IDLE
-        if self._ungathered < at_least:
-            return not done
+        if self._ungathered >= at_least:
+            self._ungathered = at_least if self._fetch_whole("postings_gather", at_least=at_least) else 0
+            return False
+        if not done and not self._is_loading and self._unmerged >= MERGED_WHEN_IDLE:
+            self._unmerged = 0
+            self._fetch_whole("keywords_merge")
+        return not done
+
+    def _fetch_whole(self, query: str, **parameters: Any) -> Any:
+        """The value of a query that makes searches faster, is bounded work, and that nobody can make less of.
+
+        It has no limit on its time but those that it cannot lift. Where one of them ends it, None: the next documents
+        bring the next attempt.
+        """
         try:
-            self._ungathered = at_least if self._gather(at_least) else 0
+            with transaction.atomic(using=self.using):
+                gateway.fetch(self.using, "set_statement_timeout", timeout="0")
+                return gateway.fetch_value(self.using, query, **parameters)
         except DatabaseError as error:
             if exceeded_limit(error) is None:
                 raise
-            # Searches are slower without, and the next documents bring the next attempt.
-            logger.warning("keywords: documents are not put into a block: %s", str(error).strip())
-            self._ungathered = 0
-        return False
-
-    def _gather(self, at_least: int) -> bool:
-        """Put documents into a block of postings; whether there were enough. Bounded work that nobody can make less."""
-        with transaction.atomic(using=self.using):
-            gateway.fetch(self.using, "set_statement_timeout", timeout="0")
-            return bool(gateway.fetch_value(self.using, "postings_gather", at_least=at_least))
+            logger.warning("keywords: %r was ended, and searches are slower without: %s", query, str(error).strip())
+            return None
 
     def _run_vectorizer(self, runner: ActiveSpaceRunner | Executor) -> bool:
         self._active_space_idle.clear()
