@@ -2,8 +2,9 @@
 -- prefix*, in any combination such as -title:"a phrase". No rows for a text that has none of these: it is just words.
 -- Whatever has no such form is words, too, as in '5" - or 10*3', and -40 is a number, so every text has a meaning. 10,000
 -- characters are read.
--- A text with more than ten other words is prose, such as a question or a message of an error: quotes and signs in it are meant
--- as they stand there, so it is just words. Of scripts without spaces two letters count as a word.
+-- A text with more than ten other words is prose, such as a message of an error, and so is one with more than three that ends in a
+-- question mark: quotes and signs in it are meant as they stand there, so it is just words. Of scripts without spaces two letters
+-- count as a word.
 --
 --   clause    parts of one clause are alternatives, which OR joins
 --   required  an object has to satisfy the clause; else its words only count
@@ -18,9 +19,11 @@ SET standard_conforming_strings = on -- a session may read the backslashes below
 AS $pgknowbase$
 DECLARE
     _word CONSTANT text := '[\u3040-\u30FF\u3400-\u9FFF]{1,2}|[^\s\u3040-\u30FF\u3400-\u9FFF]+';
-    _most_others CONSTANT integer := 10;
     -- Telephones turn the quotes that are typed into the quotes of typesetters.
     _text CONSTANT text := translate(left(query, 10000), '“”„‟', '""""');
+    -- The question marks of Latin, Arabic, Chinese, Greek, Armenian and Ethiopic texts; in Armenian it stands in the last word.
+    _most_others CONSTANT integer := CASE
+        WHEN _text ~ '([?\u061F\uFF1F\u037E\u1367]|\u055E\w*[:.]?)[")'']*\s*$' THEN 3 ELSE 10 END;
 BEGIN
     IF _text !~ '(?:^|[\s(])(?:-?(?:title:)?"[^"]|-[^\s\d-]|title:\S|OR\s)|\w\*' THEN
         RETURN;

@@ -13,7 +13,7 @@
 --   record_plan   record what was done, and why, in the setting pgknowbase.search_plan of this transaction, as JSON
 --   spans         false leaves them out
 --   best_hits     how many of the first hits the vector index should not miss, all without it. The others may be a little farther than some
---                 that it has not looked at: half of its work, where the first ten of a hundred count
+--                 that it has not looked at, and it has less to do
 --
 -- The score is the similarity. A span is where the chunk stands in the document's content, in characters from 0.
 --

@@ -151,7 +151,7 @@ def test_hybrid_search_takes_from_the_index_what_its_first_hits_need(many, setti
         dense = step.dense if isinstance(step, HybridStep) else step
         return dense.ef_search, dense.walked
 
-    assert walk(mode="hybrid") == (100, 100)
+    assert walk(mode="hybrid") == (120, 100)
     assert len(found(ExternalData.objects.search(QUERY, mode="hybrid", threshold=-1))) == 10
     # Of as many hits as it compares with words, a search by meaning alone must not miss any.
     assert walk(limit=100) == (200, 100)

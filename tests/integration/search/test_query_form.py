@@ -62,6 +62,11 @@ EXPECTED = {
         "Rivers",
         "Toads",
     ],
+    # A question: with more than three other words, and in other scripts.
+    'who said that "a pond freezes" the toad?': ["Toads"],
+    'who said that "a pond freezes" the toad': [],
+    'toad "a pond freezes"?': [],
+    'من قال هنا ان toad "a pond freezes"؟ ': ["Toads"],
     # Alternatives are no other words.
     " OR ".join(["toad", *"bcefghijklmnopq"]): ["Toads"],
     "向量数据库和关系数据库有什么区别以及“索引向量”": ["数据库"],
@@ -71,6 +76,8 @@ EXPECTED = {
 # What hybrid search finds where it is something else: by its meaning alone an object is found that has no word of the
 # text.
 HYBRID = {
+    'who said that "a pond freezes" the toad?': list(TEXTS),
+    'من قال هنا ان toad "a pond freezes"؟ ': list(TEXTS),
     "zebra -river": ["The zebra", "Databases", "数据库", "Toads"],
     'zebra -"crosses the river"': [title for title in TEXTS if title != "Running shoes"],
     "zebra -title:zebra": [title for title in TEXTS if title != "The zebra"],
