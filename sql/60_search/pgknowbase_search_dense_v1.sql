@@ -214,10 +214,12 @@ BEGIN
                 IF _walked = _pause AND NOT _enough THEN
                     _pause := _pause * 4;
                     EXIT WHEN _walked > current_setting('hnsw.max_scan_tuples')::bigint; -- which leaves copies out
-                    -- Far from the query the walk misses neighbours, so few objects are better all compared. Where many are
-                    -- expected to pass, the first pause says little.
+                    -- Far from the query the walk misses neighbours, so few objects are better all compared. Where more are
+                    -- expected to pass than are compared, that would be in vain, unless of those to be expected so far less than
+                    -- a quarter have passed: then there are fewer, or they are far away.
                     IF _is_narrowed AND _passing IS NULL AND _walked > 12 * cardinality(_ids)
-                        AND (_walked > _first_pause OR _expected <= 4::bigint * exact_search_max_chunks) THEN
+                        AND (_expected <= exact_search_max_chunks OR _walked * _expected >= 3 * _objects
+                            AND 4 * cardinality(_ids) * _objects < _walked * _expected) THEN
                         SELECT f.* INTO STRICT _found
                         FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, exact_search_max_chunks) AS f;
                         _passing := _found.passing;

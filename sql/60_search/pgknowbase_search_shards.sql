@@ -123,7 +123,8 @@ BEGIN
             EXIT WHEN _plan <> 'walk' OR _found = 0 OR _found >= pgknowbase_store_count(_store, _source, _found + 1);
             _plan := 'retried_exactly';
         END IF;
-        _compare := _plan = 'walk' AND _is_narrowed AND _passing IS NULL AND _found > 12 * _objects;
+        _compare := _plan = 'walk' AND _is_narrowed AND _passing IS NULL AND _found > 12 * _objects
+            AND (_expected <= exact_search_max_chunks OR 4 * _objects * _objects_known < _found * _expected);
         _rows := _rows * 4;
     END LOOP;
     IF record_plan THEN

@@ -131,7 +131,18 @@ def test_explain_search_says_which_plan_and_why(many, settings):
     ExternalData.objects.filter(metadata__n__lt=ROWS - 30).update(tags=[])
     rows = Article.objects.semantic_search(QUERY, tags=["rare"], threshold=-1)
     (step,) = explained(rows, "exact_filtered", "30 pass, of at most 100").steps
-    assert (step.walked, found(rows)) == (320, list(range(ROWS - 30, ROWS - 20)))
+    assert (step.walked, found(rows)) == (80, list(range(ROWS - 30, ROWS - 20)))
+
+
+def test_more_than_are_compared_are_not_looked_at_in_vain(many, settings):
+    settings.PGKNOWBASE = {**settings.PGKNOWBASE, "SEARCH": {"EXACT_SEARCH_MAX_CHUNKS": 100}}
+    ExternalData.objects.filter(metadata__n__in=range(0, ROWS, 15)).update(tags=["some"])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE pgknowbase_externaldata")
+    rows = Article.objects.semantic_search(QUERY, tags=["some"], threshold=-1)
+    (step,) = explained(rows, "walk", "10 of 10 found").steps
+    assert (step.walked > 80, step.passing) == (True, None)
+    assert set(found(rows)) <= set(range(0, ROWS, 15))
 
 
 def test_index_walks_on_where_what_it_takes_at_a_time_does_not_suffice(many, settings):
