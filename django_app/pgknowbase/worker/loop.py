@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -401,28 +400,39 @@ class Worker:
         self._unmerged += done
         at_least = GATHERED_WHEN_BUSY if self._is_loading or done == size.value else GATHERED_WHEN_IDLE
         if self._ungathered >= at_least:
-            self._ungathered = at_least if self._fetch_whole("postings_gather", at_least=at_least) else 0
+            self._ungathered = at_least if self._gather(at_least) else 0
             return False
         if not done and not self._is_loading and self._unmerged >= MERGED_WHEN_IDLE:
             self._unmerged = 0
-            self._fetch_whole("keywords_merge")
+            self._merge()
         return not done
 
-    def _fetch_whole(self, query: str, **parameters: Any) -> Any:
-        """The value of a query that makes searches faster, is bounded work, and that nobody can make less of.
+    def _gather(self, at_least: int) -> bool:
+        """Put documents into a block of postings; whether there were enough."""
+        with self._unhurried("documents are not put into a block"):
+            return bool(gateway.fetch_value(self.using, "postings_gather", at_least=at_least))
+        return False
 
-        It has no limit on its time but those that it cannot lift. Where one of them ends it, None: the next documents
+    def _merge(self) -> None:
+        """Merge what was written lately into the index of words."""
+        with self._unhurried("what was written lately is not merged into the index of words"):
+            gateway.fetch(self.using, "keywords_merge")
+
+    @contextmanager
+    def _unhurried(self, otherwise: str) -> Iterator[None]:
+        """For bounded work that nobody can make less: without the limit on the time of a statement.
+
+        What another limit ends is left, as ``otherwise`` says. Searches are slower without, and the next documents
         bring the next attempt.
         """
         try:
             with transaction.atomic(using=self.using):
                 gateway.fetch(self.using, "set_statement_timeout", timeout="0")
-                return gateway.fetch_value(self.using, query, **parameters)
+                yield
         except DatabaseError as error:
             if exceeded_limit(error) is None:
                 raise
-            logger.warning("keywords: %r was ended, and searches are slower without: %s", query, str(error).strip())
-            return None
+            logger.warning("keywords: %s: %s", otherwise, str(error).strip())
 
     def _run_vectorizer(self, runner: ActiveSpaceRunner | Executor) -> bool:
         self._active_space_idle.clear()

@@ -241,12 +241,10 @@ def test_the_worker_gathers(put, monkeypatch):
 def test_no_small_blocks_are_made_while_the_relay_has_much_to_do(monkeypatch):
     monkeypatch.setattr(loop, "GATHERED_WHEN_IDLE", 4)
     gathered = []
-    monkeypatch.setattr(
-        Worker, "_fetch_whole", lambda worker, *query, **parameters: gathered.append((*query, parameters))
-    )
+    monkeypatch.setattr(Worker, "_gather", lambda worker, at_least: gathered.append(at_least))
     for number in range(12):
         Article.objects.create(title=f"Title {number}", body="Text.")
     worker = Worker(batch_size=4)
     worker._keywords_size, worker._ungathered = PortionSize(100), 0  # words are made faster than documents
     worker.run_until_idle()
-    assert gathered == [("postings_gather", {"at_least": 4})]
+    assert gathered == [4]
