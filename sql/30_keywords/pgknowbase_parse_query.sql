@@ -2,9 +2,9 @@
 -- prefix*, in any combination such as -title:"a phrase". No rows for a text that has none of these: it is just words.
 -- Whatever has no such form is words, too, as in '5" - or 10*3', and -40 is a number, so every text has a meaning. 10,000
 -- characters are read.
--- A text with more than ten other words is prose, such as a message of an error, and so is one with more than three that ends in a
--- question mark: quotes and signs in it are meant as they stand there, so it is just words. Of scripts without spaces two letters
--- count as a word.
+-- A text with more than ten other words is prose, such as a message of an error: quotes and signs in it are meant as they stand
+-- there, so it is just words. So is one with more than three that ends in a question mark, if quotes are all that it has: who
+-- excludes something or asks for a title means it. Of scripts without spaces two letters count as a word.
 --
 --   clause    parts of one clause are alternatives, which OR joins
 --   required  an object has to satisfy the clause; else its words only count
@@ -22,8 +22,7 @@ DECLARE
     -- Telephones turn the quotes that are typed into the quotes of typesetters.
     _text CONSTANT text := translate(left(query, 10000), '“”„‟', '""""');
     -- The question marks of Latin, Arabic, Chinese, Greek, Armenian and Ethiopic texts; in Armenian it stands in the last word.
-    _most_others CONSTANT integer := CASE
-        WHEN _text ~ '([?\u061F\uFF1F\u037E\u1367]|\u055E\w*[:.]?)[")'']*\s*$' THEN 3 ELSE 10 END;
+    _is_question CONSTANT boolean := _text ~ '([?\u061F\uFF1F\u037E\u1367]|\u055E\w*[:.]?)[")'']*\s*$';
 BEGIN
     IF _text !~ '(?:^|[\s(])(?:-?(?:title:)?"[^"]|-[^\s\d-]|title:\S|OR\s)|\w\*' THEN
         RETURN;
@@ -53,16 +52,18 @@ BEGIN
     )
     SELECT c.clause, c.content, c.required, c.excluded, c.in_title, c.is_prefix, c.is_phrase
     FROM (
-        SELECT r.*, sum(CASE WHEN r.required THEN 0 ELSE regexp_count(r.content, _word) END) OVER () AS others
+        SELECT r.*, sum(CASE WHEN r.required THEN 0 ELSE regexp_count(r.content, _word) END) OVER () AS others,
+            bool_and(NOT r.required OR r.is_quoted) OVER () AS only_quotes
         FROM (
             SELECT n.place, n.number::integer AS clause,
                 CASE WHEN n.is_prefix THEN rtrim(n.content, '*') ELSE n.content END AS content,
                 n.excluded OR n.in_title OR n.is_prefix OR n.is_phrase OR count(*) OVER (PARTITION BY n.number) > 1 AS required,
+                n.is_phrase AND NOT n.excluded AND NOT n.in_title AND count(*) OVER (PARTITION BY n.number) = 1 AS is_quoted,
                 n.excluded, n.in_title, n.is_prefix, n.is_phrase
             FROM numbered AS n WHERE NOT n.joins
         ) AS r
     ) AS c
-    WHERE c.others <= _most_others
+    WHERE c.others <= CASE WHEN _is_question AND c.only_quotes THEN 3 ELSE 10 END
     ORDER BY c.place;
 END
 $pgknowbase$;

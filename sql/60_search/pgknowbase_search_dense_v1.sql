@@ -57,6 +57,7 @@ DECLARE
     _reranked bigint;
     _objects float8;
     _expected bigint;
+    _share float8 := 1; -- of all objects, how many the sources and filters are expected to let pass
     _is_narrowed boolean;
     _passing bigint := coalesce(cardinality(filter.object_keys), cardinality(filter.external_data_ids));
     _plan text := CASE WHEN _passing IS NULL THEN 'walk' ELSE 'exact_filtered' END;
@@ -147,6 +148,7 @@ BEGIN
         END IF;
         -- The walk would be in vain where few pass. If more do than is believed, they are not compared after all.
         _expected := coalesce(_expected, pgknowbase_estimate_matching(filter));
+        _share := _expected / _objects;
         -- An object of the walk costs about 16 times as much as one that is compared, and for each hit as many are walked as there
         -- are for each that passes.
         IF _expected <= exact_search_max_chunks
@@ -165,8 +167,8 @@ BEGIN
         _ef_search := set_config('hnsw.ef_search', coalesce(
             nullif(current_setting('pgknowbase.ef_search', true), ''),
             pgknowbase_ef_search_v1(
-                least(_wanted, ceil(best_hits / nullif(coalesce(_expected / _objects, 1), 0))::bigint), _filtered, _space.ef_search,
-                _space.index)::text), true);
+                least(_wanted, ceil(best_hits / nullif(_share, 0))::bigint), _filtered, _space.ef_search, _space.index
+            )::text), true);
     END IF;
     IF _plan = 'walk_binary' THEN
         SELECT w.* INTO STRICT _next FROM pgknowbase_search_binary(
@@ -183,7 +185,7 @@ BEGIN
         _similarities := _next.similarities;
     ELSIF _plan = 'walk' THEN
         -- Candidates that the index remembers for walking on cost it 6 % of a walk, and few searches need them.
-        _walks_on := _filtered OR _ef_search::float8 * coalesce(_expected / _objects, 1) < 5 * _wanted;
+        _walks_on := _filtered OR _ef_search::float8 * _share < 5 * _wanted;
         LOOP
             PERFORM set_config('hnsw.iterative_scan', CASE WHEN _walks_on THEN 'strict_order' ELSE 'off' END, true);
             FOR _next IN _walk LOOP
@@ -218,8 +220,8 @@ BEGIN
                     -- expected to pass than are compared, that would be in vain, unless of those to be expected so far less than
                     -- a quarter have passed: then there are fewer, or they are far away.
                     IF _is_narrowed AND _passing IS NULL AND _walked > 12 * cardinality(_ids)
-                        AND (_expected <= exact_search_max_chunks OR _walked * _expected >= 3 * _objects
-                            AND 4 * cardinality(_ids) * _objects < _walked * _expected) THEN
+                        AND (_expected <= exact_search_max_chunks
+                            OR _walked * _share >= 3 AND 4 * cardinality(_ids) < _walked * _share) THEN
                         SELECT f.* INTO STRICT _found
                         FROM pgknowbase_compare_passing(query, _wanted, filter, exclude, exact_search_max_chunks) AS f;
                         _passing := _found.passing;

@@ -9,8 +9,8 @@
 --   record_plan   leave what was done in the settings pgknowbase.search_plan, keyword_plan and hybrid_plan, as JSON
 --   the others    see pgknowbase_search_dense_v1 and pgknowbase_search_keyword_v1
 --
--- The ranking by meaning brings at least 100 objects, of which the vector index should not miss the first 60, that by words at least 30, and the scores of those 100: what words rank lower and
--- is not near in meaning does not come before these. A similarity counts from 0, that of the hundredth and of all behind it, to
+-- The ranking by meaning brings at least 100 objects, of which the vector index should not miss the first 60, that by words at
+-- least 30, and the scores of those 100: what words rank lower and is not near in meaning does not come before these. A similarity counts from 0, that of the hundredth and of all behind it, to
 -- 1, the best; a BM25 score, also of what is near in meaning alone, as its share of the best one. So, but for what an index or
 -- the bounded work misses, a score is the same whatever is asked for, and pages follow each other. The weight falls with the agreement of the rankings: how
 -- much BM25 gives the ten objects nearest in meaning, as a share of what it gives its own best ten. Rankings that do not

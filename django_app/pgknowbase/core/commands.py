@@ -24,7 +24,7 @@ class KnowbaseCommand(BaseCommand):
     Results go to stdout, so that they can be piped; progress and warnings go to stderr.
     """
 
-    # Django's own checks import the project's URLs with all views, a third of the start, and no command needs them.
+    # Django's own import the project's URLs with all views, a fifth of a worker's start, and no command needs them.
     requires_system_checks: list[str] | tuple[str, ...] = ("pgknowbase",)
 
     def execute(self, *args: Any, **options: Any) -> str | None:

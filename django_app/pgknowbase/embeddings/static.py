@@ -102,16 +102,17 @@ class StaticEmbedder(Embedder):
         return self._loaded
 
     def _open(self) -> _Loaded:
+        import numpy as np
         from tokenizers import Tokenizer
 
         directory = _source()
         for name, digest in _SHA256.items():
             verify(directory / name, digest, install=_INSTALL)
-        table = read_safetensors(directory / _WEIGHTS, columns=self.dimensions)["embedding.weight"]
+        table = read_safetensors(directory / _WEIGHTS)["embedding.weight"]
         tokenizer = Tokenizer.from_file(str(directory / _TOKENIZER))
         tokenizer.no_padding()
         tokenizer.no_truncation()
-        return _Loaded(table, _WordTokenizer(tokenizer))
+        return _Loaded(np.ascontiguousarray(table[:, : self.dimensions]), _WordTokenizer(tokenizer))
 
 
 class _WordTokenizer:

@@ -65,12 +65,8 @@ def verify(path: Path, digest: str, *, install: str) -> None:
         )
 
 
-def read_safetensors(path: Path, *, columns: int | None = None) -> "Mapping[str, npt.NDArray[np.float32]]":
-    """The float tensors of a safetensors file: length of the header (8 bytes), header in JSON, values.
-
-    Args:
-        columns: how many columns of each matrix are wanted; all of them without it.
-    """
+def read_safetensors(path: Path) -> "Mapping[str, npt.NDArray[np.float32]]":
+    """The float tensors of a safetensors file: length of the header (8 bytes), header in JSON, values."""
     import numpy as np
 
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
@@ -80,9 +76,8 @@ def read_safetensors(path: Path, *, columns: int | None = None) -> "Mapping[str,
         for name, entry in header.items():
             if kind := _TYPES.get(entry.get("dtype", "")):
                 begin, end = entry["data_offsets"]
-                values = np.frombuffer(data[start + begin : start + end], kind).reshape(entry["shape"])
-                wanted = values[:, :columns] if values.ndim == 2 else values
-                tensors[name] = np.ascontiguousarray(wanted, np.float32)
+                values = np.frombuffer(data[start + begin : start + end], kind)
+                tensors[name] = values.reshape(entry["shape"]).astype(np.float32, copy=False)
     return tensors
 
 

@@ -66,6 +66,8 @@ EXPECTED = {
     'who said that "a pond freezes" the toad?': ["Toads"],
     'who said that "a pond freezes" the toad': [],
     'toad "a pond freezes"?': [],
+    'who said that "a pond freezes" the -toad?': [],
+    "who said that the toad crosses title:rivers?": ["Rivers"],
     'من قال هنا ان toad "a pond freezes"؟ ': ["Toads"],
     # Alternatives are no other words.
     " OR ".join(["toad", *"bcefghijklmnopq"]): ["Toads"],
